@@ -1,0 +1,48 @@
+"""Status words that the card answers with, and the exception that ends a command with one."""
+
+from __future__ import annotations
+
+OK = 0x9000
+NO_INFORMATION = 0x6200
+END_OF_FILE = 0x6282
+SELECTED_FILE_INVALIDATED = 0x6283
+VERIFICATION_FAILED = 0x63C0
+EXECUTION_ERROR = 0x6400
+MEMORY_PROBLEM = 0x6581
+WRONG_LENGTH = 0x6700
+CHANNEL_NOT_SUPPORTED = 0x6881
+SECURE_MESSAGING_NOT_SUPPORTED = 0x6882
+INCOMPATIBLE_FILE = 0x6981
+SECURITY_NOT_SATISFIED = 0x6982
+BLOCKED = 0x6983
+REFERENCE_DATA_INVALIDATED = 0x6984
+CONDITIONS_NOT_SATISFIED = 0x6985
+NO_EF_SELECTED = 0x6986
+WRONG_DATA = 0x6A80
+FUNCTION_NOT_SUPPORTED = 0x6A81
+FILE_NOT_FOUND = 0x6A82
+RECORD_NOT_FOUND = 0x6A83
+NOT_ENOUGH_MEMORY = 0x6A84
+WRONG_PARAMETERS = 0x6A86
+FILE_EXISTS = 0x6A89
+REFERENCE_NOT_FOUND = 0x6A88
+WRONG_OFFSET = 0x6B00
+WRONG_LE = 0x6C00
+UNKNOWN_INSTRUCTION = 0x6D00
+UNKNOWN_CLASS = 0x6E00
+TECHNICAL_PROBLEM = 0x6F00
+TOOLKIT_BUSY = 0x9300
+INCREASE_OVERFLOW = 0x9850
+AUTHENTICATION_MAC = 0x9862
+AUTHENTICATION_CONTEXT = 0x9864
+
+
+class StatusError(Exception):
+    """Ends the command: the card answers this status word without data.
+
+    It never leaves `Card.transmit`, so it is no `KeimError` and has no row in the error table.
+    """
+
+    def __init__(self, status: int) -> None:
+        super().__init__(f"{status:04X}")
+        self.status = status
