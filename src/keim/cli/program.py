@@ -1,0 +1,56 @@
+"""One run of the command: find the noun, run it, turn what went wrong into words and an exit code."""
+
+from __future__ import annotations
+
+import os
+import sys
+from collections.abc import Sequence
+
+from keim.cli.exit_codes import ExitCode, exit_code_of
+from keim.cli.output import note
+from keim.cli.parser import build_parser, chosen_noun, meant, near_names
+from keim.cli.registry import NOUNS
+from keim.errors import KeimError
+
+
+def run_command(arguments: Sequence[str]) -> int:
+    """Never raises but SystemExit of argparse; the return value is the exit code of the process."""
+    as_json = "--json" in arguments or "--jsonl" in arguments
+    try:
+        return _run(arguments)
+    except BrokenPipeError:
+        # Whoever read our output has seen enough (`keim ... | head`): no fault, and nothing left to flush.
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        return ExitCode.OK
+    except KeyboardInterrupt:
+        note("\nkeim: interrupted")
+        return ExitCode.INTERRUPTED
+    except KeimError as error:
+        from keim.cli.trouble import report
+
+        report(error, as_json=as_json)
+        return exit_code_of(error)
+    except Exception as error:  # the outermost edge: a fault of ours ends with its traceback and exit code 1
+        from keim.cli.trouble import report_fault
+
+        report_fault(error, as_json=as_json)
+        return ExitCode.FAULT
+
+
+def _run(arguments: Sequence[str]) -> int:
+    noun = chosen_noun(arguments)
+    names = [known.name for known in NOUNS]
+    if noun is not None and noun not in names:
+        near = near_names(noun, names)
+        note(
+            f"keim: there is no {noun!r} here" + (f"\n{meant(near)}" if near else "") + "\n  see: keim --help"
+        )
+        return ExitCode.USAGE
+    parser, _ = build_parser(noun)
+    args = parser.parse_args(arguments)
+    if noun is None:
+        parser.print_help(sys.stderr)
+        return ExitCode.USAGE
+    code: int = args.run(args)
+    sys.stdout.flush()
+    return code

@@ -1,0 +1,28 @@
+"""The nouns of the command line: name, module, one line of help.
+
+A module named here has `register(nouns) -> None`, which adds its parser with `nouns.add_parser(...)` and sets
+`run=<function>` on it (`parser.set_defaults(run=run)`); `run(args) -> int` returns an `ExitCode`.
+Adding a noun is one line here and one module. Imports nothing of keim.
+"""
+
+from __future__ import annotations
+
+from typing import NamedTuple
+
+
+class Noun(NamedTuple):
+    name: str
+    help: str
+
+    @property
+    def module(self) -> str:
+        return f"keim.cli.{self.name.replace('-', '_')}"
+
+
+NOUNS: tuple[Noun, ...] = (
+    Noun("up", "run the whole world on this machine (not there yet)"),
+    Noun("explain", "say what an error code means, who must act and what to do next"),
+    Noun("doctor", "look at this machine: what keim finds here and what to install for the rest"),
+    Noun("bench", "measure speed (in a checkout)"),
+    Noun("completion", "print the completion script of a shell"),
+)
