@@ -1,0 +1,273 @@
+"""A certificate as read: every field that the role rules look at, and the octets as they came.
+
+Reading is our own because the genuine certificates of this world break general parsers (years up to 9999,
+nine-octet serials, critical policies) and because a chain must be judged in little more than the time of its
+signatures. Names are compared by their octets, dates as text, so nothing overflows.
+Pure. Imports keim.errors, keim.ids and its neighbours in keim.pki only.
+"""
+
+from __future__ import annotations
+
+import hashlib
+from datetime import UTC, datetime
+from enum import Enum
+from functools import cached_property
+from typing import Final
+
+from cryptography import x509
+from cryptography.exceptions import InvalidSignature
+from cryptography.hazmat.primitives import hashes
+from cryptography.hazmat.primitives.asymmetric import ec
+
+from keim.errors import Malformed
+from keim.pki import extensions as ext
+from keim.pki.names import Subject, read_subject
+from keim.pki.tlv import Element, boolean, children, only_child, sequence, small_integer
+
+MAX_OCTETS: Final = 65536
+"""Real certificates stay below 2 KiB; post-quantum ones below 10."""
+
+ECDSA_WITH_SHA256: Final = bytes.fromhex("300a06082a8648ce3d040302")
+SIGNATURE_HASH: Final = ec.ECDSA(hashes.SHA256())
+
+
+class Curve(Enum):
+    """The two curves of the standard, by the name that people type."""
+
+    NIST = "nist"
+    BRAINPOOL = "brainpool"
+
+    @property
+    def parameters(self) -> ec.EllipticCurve:
+        return _PARAMETERS[self]
+
+
+_PARAMETERS: Final[dict[Curve, ec.EllipticCurve]] = {
+    Curve.NIST: ec.SECP256R1(),
+    Curve.BRAINPOOL: ec.BrainpoolP256R1(),
+}
+_SPKI_PREFIXES: Final = {
+    bytes.fromhex("3059301306072a8648ce3d020106082a8648ce3d03010703420004"): Curve.NIST,
+    bytes.fromhex("305a301406072a8648ce3d020106092b240303020801010703420004"): Curve.BRAINPOOL,
+}
+
+
+class Certificate:
+    """Equal when the octets are equal. `not_before` and `not_after` are text, YYYYMMDDHHMMSS in UTC."""
+
+    def __init__(self, der: bytes) -> None:
+        if len(der) > MAX_OCTETS:
+            raise Malformed(f"a certificate of {len(der)} octets is too large", offset=0)
+        self.der = der = bytes(der)
+        parts = sequence(der, "Certificate")
+        if [part[0] for part in parts] != [0x30, 0x30, 0x03]:
+            raise Malformed("a Certificate is tbsCertificate, signatureAlgorithm, signature", offset=0)
+        tbs, algorithm, signature = parts
+        self.tbs = der[tbs[1] : tbs[3]]
+        self.outer_algorithm = der[algorithm[1] : algorithm[3]]
+        self.signature = _whole_octets(der, signature)
+        self._read_tbs(tbs)
+
+    def _read_tbs(self, tbs: Element) -> None:
+        der = self.der
+        members = children(der, tbs[2], tbs[3])
+        self.version = 1
+        if members and members[0][0] == 0xA0:
+            version = only_child(der, members[0][2], members[0][3], 0x02, "version")
+            self.version = small_integer(der, version) + 1
+            del members[0]
+        if [member[0] for member in members[:6]] != [0x02, 0x30, 0x30, 0x30, 0x30, 0x30]:
+            raise Malformed("tbsCertificate has not the members that it must have", offset=tbs[1])
+        serial, algorithm, issuer, validity, subject, spki = members[:6]
+        if not 1 <= serial[3] - serial[2] <= 64:
+            raise Malformed("serialNumber is empty or absurdly large", offset=serial[1])
+        self.serial = int.from_bytes(der[serial[2] : serial[3]], "big", signed=True)
+        self.inner_algorithm = der[algorithm[1] : algorithm[3]]
+        self.issuer = der[issuer[1] : issuer[3]]
+        self.subject = der[subject[1] : subject[3]]
+        dates = children(der, validity[2], validity[3])
+        if len(dates) != 2:
+            raise Malformed("validity is not two dates", offset=validity[1])
+        self.not_before = read_time(der, dates[0])
+        self.not_after = read_time(der, dates[1])
+        self.spki = der[spki[1] : spki[3]]
+        self.curve = curve_of(self.spki)
+        self.extensions = _read_extensions(der, members[6:])
+        self.ski = ext.subject_key_identifier(self.extensions)
+        self.aki = ext.authority_key_identifier(self.extensions)
+        self.policies = ext.policies(self.extensions)
+        self.key_usage = ext.key_usage(self.extensions)
+
+    @property
+    def point(self) -> bytes:
+        """The public point, 04 || x || y; empty where the curve is none of ours."""
+        return self.spki[-65:] if self.curve else b""
+
+    @cached_property
+    def public_key(self) -> ec.EllipticCurvePublicKey:
+        if self.curve is None:
+            raise Malformed("the key is on no curve of this standard", offset=0, code="pki.unsupported_curve")
+        try:
+            return ec.EllipticCurvePublicKey.from_encoded_point(self.curve.parameters, self.point)
+        except ValueError:
+            raise Malformed(
+                "the public point is not on its curve", offset=0, code="pki.point_not_on_curve"
+            ) from None
+
+    @cached_property
+    def key_identifier(self) -> bytes:
+        """The SKI; where the extension is absent, SHA-1 of the point (RFC 5280 §4.2.1.2, method 1)."""
+        return self.ski if self.ski is not None else hashlib.sha1(self.point, usedforsecurity=False).digest()
+
+    @cached_property
+    def names(self) -> Subject:
+        return read_subject(self.subject)
+
+    @cached_property
+    def alternative_names(self) -> ext.AlternativeNames:
+        return ext.alternative_names(self.extensions)
+
+    @cached_property
+    def constraints(self) -> ext.NameConstraints:
+        return ext.name_constraints(self.extensions)
+
+    @cached_property
+    def fingerprint(self) -> bytes:
+        return hashlib.sha256(self.der).digest()
+
+    @cached_property
+    def _signed_by(self) -> dict[bytes, bool]:
+        return {}
+
+    @property
+    def is_self_issued(self) -> bool:
+        return self.issuer == self.subject
+
+    @property
+    def is_ca(self) -> bool:
+        return ext.basic_constraints(self.extensions)[1]
+
+    def is_signed_by(self, issuer: Certificate) -> bool:
+        """Remembered per issuer key: a root or an EUM is checked once, however many chains hang under it."""
+        known = self._signed_by.get(issuer.spki)
+        if known is None:
+            try:
+                issuer.public_key.verify(self.signature, self.tbs, SIGNATURE_HASH)
+                known = True
+            except InvalidSignature:
+                known = False
+            if len(self._signed_by) < 8:
+                self._signed_by[issuer.spki] = known
+        return known
+
+    @property
+    def valid_from(self) -> datetime:
+        return as_datetime(self.not_before)
+
+    @property
+    def valid_until(self) -> datetime:
+        return as_datetime(self.not_after)
+
+    @cached_property
+    def x509(self) -> x509.Certificate:
+        """For builders and TLS; raises Malformed where the library refuses what we accept."""
+        try:
+            return x509.load_der_x509_certificate(self.der)
+        except ValueError as error:
+            raise Malformed(f"not readable as X.509: {error}", offset=0) from None
+
+    @property
+    def pem(self) -> bytes:
+        return pem("CERTIFICATE", self.der)
+
+    def __eq__(self, other: object) -> bool:
+        return isinstance(other, Certificate) and self.der == other.der
+
+    def __hash__(self) -> int:
+        return hash(self.der)
+
+    def __repr__(self) -> str:
+        return f"<Certificate {self.names.text}>"
+
+
+def pem(label: str, der: bytes) -> bytes:
+    from base64 import encodebytes
+
+    body = encodebytes(der).replace(b"\n", b"")
+    lines = b"\n".join(body[i : i + 64] for i in range(0, len(body), 64))
+    return b"-----BEGIN %b-----\n%b\n-----END %b-----\n" % (label.encode(), lines, label.encode())
+
+
+def curve_of(spki: bytes) -> Curve | None:
+    """The curve of a SubjectPublicKeyInfo in the one form that the standard uses; None for any other key."""
+    if len(spki) == 91:
+        return _SPKI_PREFIXES.get(spki[:27])
+    return _SPKI_PREFIXES.get(spki[:28]) if len(spki) == 92 else None
+
+
+def read_time(der: bytes, element: Element) -> str:
+    """UTCTime or GeneralizedTime in the forms of RFC 5280 §4.1.2.5, as YYYYMMDDHHMMSS."""
+    tag, start, content, end = element
+    digits = der[content : end - 1]
+    size = {0x17: 12, 0x18: 14}.get(tag)
+    if size is None or len(digits) != size or not digits.isdigit() or der[end - 1] != 0x5A:
+        raise Malformed("a date is neither YYMMDDHHMMSSZ nor YYYYMMDDHHMMSSZ", offset=start)
+    value = digits.decode("ascii")
+    if tag == 0x17:
+        value = ("19" if value >= "50" else "20") + value
+    month, day, hour, minute, second = value[4:6], value[6:8], value[8:10], value[10:12], value[12:]
+    if not (
+        "01" <= month <= "12" and "01" <= day <= "31" and hour < "24" and minute < "60" and second < "60"
+    ):
+        raise Malformed("a date that no calendar has", offset=start)
+    return value
+
+
+def as_datetime(moment: str) -> datetime:
+    try:
+        return datetime(
+            int(moment[:4]),
+            int(moment[4:6]),
+            int(moment[6:8]),
+            int(moment[8:10]),
+            int(moment[10:12]),
+            int(moment[12:]),
+            tzinfo=UTC,
+        )
+    except ValueError:
+        raise Malformed(f"{moment} is a date that no calendar has", offset=0) from None
+
+
+def _whole_octets(der: bytes, element: Element) -> bytes:
+    _, start, content, end = element
+    if content == end or der[content] != 0:
+        raise Malformed("a signature is a BIT STRING of whole octets", offset=start)
+    return der[content + 1 : end]
+
+
+def _read_extensions(der: bytes, members: list[Element]) -> ext.Extensions:
+    rest = [member for member in members if member[0] not in (0x81, 0x82)]
+    if not rest:
+        return {}
+    if len(rest) != 1 or rest[0][0] != 0xA3:
+        raise Malformed("an unknown member follows the public key", offset=rest[0][1])
+    outer = only_child(der, rest[0][2], rest[0][3], 0x30, "extensions")
+    return read_extension_list(der, outer)
+
+
+def read_extension_list(der: bytes, outer: Element) -> ext.Extensions:
+    """OID contents -> (is it critical, its value); the same OID twice is Malformed (RFC 5280 §4.2)."""
+    found: ext.Extensions = {}
+    for tag, start, content, end in children(der, outer[2], outer[3]):
+        parts = children(der, content, end) if tag == 0x30 else []
+        is_critical = False
+        if len(parts) == 3 and parts[1][0] == 0x01:
+            is_critical = boolean(der, parts[1])
+            del parts[1]
+        if len(parts) != 2 or parts[0][0] != 0x06 or parts[1][0] != 0x04:
+            raise Malformed("an extension is an OID, perhaps critical, and an OCTET STRING", offset=start)
+        oid = der[parts[0][2] : parts[0][3]]
+        if oid in found:
+            raise Malformed("the same extension stands twice", offset=start, code="pki.duplicate_extension")
+        found[oid] = (is_critical, der[parts[1][2] : parts[1][3]])
+    return found

@@ -1,0 +1,83 @@
+"""Distinguished names: the few attributes that roles look at, and a line for people.
+
+Pure. Imports keim.errors, keim.ids and keim.pki.tlv only.
+"""
+
+from __future__ import annotations
+
+from typing import Final
+
+import msgspec
+
+from keim.errors import Malformed
+from keim.ids import Oid
+from keim.pki.tlv import Element, children, text
+
+COMMON_NAME: Final = bytes.fromhex("550403")
+SERIAL_NUMBER: Final = bytes.fromhex("550405")
+COUNTRY: Final = bytes.fromhex("550406")
+ORGANIZATION: Final = bytes.fromhex("55040a")
+ORGANIZATIONAL_UNIT: Final = bytes.fromhex("55040b")
+
+_LABELS: Final = {
+    COMMON_NAME: "CN",
+    SERIAL_NUMBER: "serialNumber",
+    COUNTRY: "C",
+    ORGANIZATION: "O",
+    ORGANIZATIONAL_UNIT: "OU",
+    bytes.fromhex("550407"): "L",
+    bytes.fromhex("550408"): "ST",
+}
+
+
+class Subject(msgspec.Struct, frozen=True):
+    """The attributes in their order, as (OID contents, text)."""
+
+    attributes: tuple[tuple[bytes, str], ...]
+
+    def all(self, kind: bytes) -> tuple[str, ...]:
+        return tuple(value for oid, value in self.attributes if oid == kind)
+
+    def one(self, kind: bytes) -> str | None:
+        """The value of an attribute that must not stand twice; None where it is absent or doubled."""
+        values = self.all(kind)
+        return values[0] if len(values) == 1 else None
+
+    @property
+    def common_name(self) -> str | None:
+        return self.one(COMMON_NAME)
+
+    @property
+    def organization(self) -> str | None:
+        return self.one(ORGANIZATION)
+
+    @property
+    def serial_number(self) -> str | None:
+        return self.one(SERIAL_NUMBER)
+
+    @property
+    def text(self) -> str:
+        return ", ".join(
+            f"{_LABELS.get(oid) or Oid.from_content(oid)}={value}" for oid, value in self.attributes
+        )
+
+
+def read_subject(der: bytes) -> Subject:
+    """A Name as it stands in a certificate, with its tag 30."""
+    outer = children(der, 0, len(der))
+    if len(outer) != 1 or outer[0][0] != 0x30:
+        raise Malformed("a Name is one SEQUENCE", offset=0)
+    return read_rdn_sequence(der, outer[0])
+
+
+def read_rdn_sequence(der: bytes, outer: Element) -> Subject:
+    found: list[tuple[bytes, str]] = []
+    for tag, start, content, end in children(der, outer[2], outer[3]):
+        if tag != 0x31:
+            raise Malformed("a relative distinguished name is a SET", offset=start)
+        for inner_tag, inner_start, inner_content, inner_end in children(der, content, end):
+            pair = children(der, inner_content, inner_end) if inner_tag == 0x30 else []
+            if len(pair) != 2 or pair[0][0] != 0x06 or pair[0][2] == pair[0][3]:
+                raise Malformed("an attribute is an OID and a value", offset=inner_start)
+            found.append((der[pair[0][2] : pair[0][3]], text(der, pair[1])))
+    return Subject(tuple(found))

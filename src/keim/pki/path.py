@@ -1,0 +1,56 @@
+"""Building the path from a leaf up to a trusted root (crypto §1.5, step 1).
+
+Each certificate is used once and the walk goes upwards only, so that loops end and the cost is linear.
+Pure. Imports its neighbours in keim.pki only.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Final
+
+from keim.pki.certificate import Certificate
+from keim.pki.roles import EIM_ROLES, POLICY_CONTENTS, Role
+from keim.pki.trust import TrustStore
+
+MAX_INTERMEDIATES: Final = 8
+"""The deepest tree of the standard (variant C) has three."""
+
+Path = tuple[tuple[Certificate, ...], tuple[Certificate, ...], str | None]
+"""(leaf first, as far as built; dropped certificates; why no trusted root was reached, or None)."""
+
+
+def is_self_signed(certificate: Certificate) -> bool:
+    return certificate.is_self_issued and certificate.aki in (None, certificate.ski)
+
+
+def build_path(
+    leaf: Certificate, intermediates: Sequence[Certificate], trust: TrustStore, role: Role, moment: str | None
+) -> Path:
+    if role in EIM_ROLES and leaf in trust:
+        # A pinned eIM certificate is its own anchor (trustedCertificateTls, bindings §3.2).
+        return (leaf,), (), None
+    dropped = tuple(certificate for certificate in intermediates if is_self_signed(certificate))
+    unused = [certificate for certificate in intermediates if not is_self_signed(certificate)]
+    path = [leaf]
+    while True:
+        top = path[-1]
+        root = trust.issuer_of(top, moment)
+        if root is not None:
+            path.append(root)
+            break
+        following = next((c for c in unused if c.ski is not None and c.ski == top.aki), None)
+        if following is None and unused:
+            following = unused[0]
+        if following is None:
+            return tuple(path), dropped, "no trusted root stands above it"
+        unused = [c for c in unused if c is not following]
+        path.append(following)
+    if role is Role.EUICC and _lacks_eum(path[1:-1]):
+        return tuple(path), dropped, "no EUM certificate stands between the eUICC and the root"
+    return tuple(path), dropped, None
+
+
+def _lacks_eum(authorities: Sequence[Certificate]) -> bool:
+    sub_ca = POLICY_CONTENTS[Role.CI_SUB_CA]
+    return all(not sub_ca.isdisjoint(authority.policies) for authority in authorities)
