@@ -1,0 +1,364 @@
+"""Writes the source of decoders: one function per type, an integer cursor over `bytes`, literal tag tests.
+
+In the generated text `b` is the whole input, `p` the cursor, `e` the end of what is being read; `s` and `q`
+are the start and end of an element's contents and `n` its length. Imports the floor's own files only.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Set
+from dataclasses import replace
+from typing import Any
+
+from keim.der import read
+from keim.der.read import tag_text
+from keim.der.schema import Field, Kind, Slot, fields_of
+from keim.der.source import Source
+from keim.der.tolerance import Tolerance
+from keim.der.write import tag_octets
+from keim.errors import Malformed, UnsupportedAlternative
+
+Namer = Callable[[str, Any], str]
+"""Gives the global name by which generated text refers to an object."""
+
+
+def wrong_size(s: int, found: int, least: int, most: int) -> Malformed:
+    wanted = str(least) if least == most else f"{least} to {most}"
+    return Malformed(f"size {found}, allowed is {wanted}", offset=s)
+
+
+def trailing(b: bytes, p: int, e: int) -> Malformed:
+    return Malformed(f"{e - p} octets too many, beginning with {read.tag_at(b, p, e)}", offset=p)
+
+
+def unsupported(b: bytes, p: int, e: int, name: str) -> Malformed:
+    found = read.tag_at(b, p, e)
+    if found == "the end":
+        return Malformed(f"no alternative of {name}", offset=p)
+    return UnsupportedAlternative(f"{found} is no alternative of {name}", offset=p)
+
+
+def inner_content(b: bytes, p: int, e: int, tag: int) -> tuple[int, int]:
+    """Where a CHOICE's contents are when its own tag was kept inside the one that replaces it."""
+    header = tag_octets(tag)
+    if b.startswith(header, p):
+        inner = read.read_tlv(b, p, e)
+        if inner.end == e:
+            return inner.content, e
+    return p, e
+
+
+RUNTIME: dict[str, Any] = {
+    "missing": read.missing,
+    "beyond": read.beyond,
+    "unknown_elements": read.unknown_elements,
+    "null": read.null,
+    "oid_text": read.oid_text,
+    "bit_octets": read.bit_octets,
+    "read_tlv": read.read_tlv,
+    "wrong_size": wrong_size,
+    "trailing": trailing,
+    "unsupported": unsupported,
+    "inner_content": inner_content,
+}
+
+
+def runtime(tolerances: Set[Tolerance]) -> dict[str, Any]:
+    """The functions that generated decoders call; which ones depends on what is tolerated."""
+
+    def pick(tolerance: Tolerance, tolerant: Any, strict: Any) -> Any:
+        return tolerant if tolerance in tolerances else strict
+
+    return RUNTIME | {
+        "long_length": pick(Tolerance.LONG_LENGTHS, read.any_length, read.long_length),
+        "integer": pick(Tolerance.PADDED_INTEGERS, read.padded_integer, read.integer),
+        "boolean": pick(Tolerance.ANY_TRUE, read.any_boolean, read.boolean),
+        "named_bits": pick(Tolerance.UNSTRIPPED_BITS, read.unstripped_bits, read.named_bits),
+        "x509": pick(Tolerance.NESTED_X509, read.nested_x509, read.x509),
+    }
+
+
+def tag_test(tag: int, at: str = "p") -> str:
+    octets = tag_octets(tag)
+    tests = [f"b[{at}] == 0x{octets[0]:02X}"]
+    tests += [f"b[{at} + {i}] == 0x{octet:02X}" for i, octet in enumerate(octets[1:], 1)]
+    return " and ".join(tests)
+
+
+class DecoderWriter:
+    """Writes the decoder of one class, or of one slot that stands alone."""
+
+    def __init__(self, source: Source, tolerances: Set[Tolerance], name: Namer) -> None:
+        self.source = source
+        self.add = source.add
+        self.tolerances = tolerances
+        self.name = name
+
+    # --- one function per class ---------------------------------------------------------------------------
+
+    def sequence(self, function: str, cls: Any) -> None:
+        fields = fields_of(cls)
+        self.add(f"def {function}(b, p, e, raw=None):")
+        self.source.depth += 1
+        for field in fields:
+            self.source.field = field.wire_name
+            self._field(field)
+        self.source.field = None
+        known = self.name("known", frozenset(tag for field in fields for tag in field.slot.first_tags))
+        arguments = "".join(f"{field.name}={field.name}, " for field in fields)
+        arguments += "raw=raw, " if cls.__keim_keep__ else ""
+        made = self.name("cls", cls)
+        self.add("if p != e:")
+        self.add(f"    return {made}({arguments}ext=unknown_elements(b, p, e, {known}))")
+        self.add(f"return {made}({arguments.rstrip(', ')})")
+        self.source.depth -= 1
+
+    def choice(self, function: str, cls: Any) -> None:
+        """The alternative at `p`: returns the value and the position after it."""
+        self.add(f"def {function}(b, p, e, raw=None):")
+        self.source.depth += 1
+        self.add("if p >= e:")
+        self.add(f"    raise unsupported(b, p, e, {cls.__keim_name__!r})")
+        fields = fields_of(cls)
+        for field in fields:
+            self.source.field = field.wire_name
+            for tag in field.slot.first_tags:
+                self._alternative(cls, field, tag_test(tag))
+                if field.slot.tag is None and field.slot.explicit is None:
+                    break
+        for field in fields:
+            for also in field.slot.also:
+                if also.tolerance in self.tolerances:
+                    self.source.field = field.wire_name
+                    self._other_tag(cls, field, also.octets, also.when)
+        self.source.field = None
+        if Tolerance.UNKNOWN_ALTERNATIVES in self.tolerances:
+            self.add("q = read_tlv(b, p, e).end")
+            self.add(f"return {self.name('cls', cls)}(unknown=b[p:q]), q")
+        else:
+            self.add(f"raise unsupported(b, p, e, {cls.__keim_name__!r})")
+        self.source.depth -= 1
+
+    def tagged_choice(self, function: str, alternatives: str, cls: Any) -> None:
+        """The contents of a CHOICE that has a tag of its own."""
+        self.add(f"def {function}(b, p, e, raw=None):")
+        self.source.depth += 1
+        if Tolerance.KEPT_INNER_TAG in self.tolerances and cls.__keim_tag__ is not None:
+            self.add(f"p, e = inner_content(b, p, e, 0x{cls.__keim_tag__:X})")
+        if Tolerance.BARE_CONTENT in self.tolerances:
+            for field in fields_of(cls):
+                if field.slot.bare is not None:
+                    self.source.field = field.wire_name
+                    self.add(f"if {self.name('when', field.slot.bare.when)}(b, p, e):")
+                    self.add("    s, q = p, e")
+                    self.source.depth += 1
+                    self._contents(field.slot, field.name, "e", "s", 0)
+                    self._return_alternative(cls, field, position=None)
+                    self.source.depth -= 1
+        self.source.field = None
+        self.add(f"v, q = {alternatives}(b, p, e, raw)")
+        self.add("if q != e:", "    raise trailing(b, q, e)", "return v")
+        self.source.depth -= 1
+
+    def slot(self, function: str, slot: Slot, name: str) -> None:
+        """A decoder for an annotation of its own: returns the value and the position after it."""
+        self.add(f"def {function}(b, p, e):")
+        self.source.depth += 1
+        if (slot.first_tags and slot.tag is not None) or slot.explicit is not None:
+            tag = slot.first_tags[0]
+            self._expect(tag, "e", name)
+        self._element(slot, "value", "e", 0)
+        self.add("return value, p")
+        self.source.depth -= 1
+
+    # --- fields -------------------------------------------------------------------------------------------
+
+    def _tests(self, slot: Slot) -> str:
+        """The condition under which the element at `p` is this slot's."""
+        tags = list(slot.first_tags)
+        tags += [also.octets for also in slot.also if also.tolerance in self.tolerances]
+        if not tags:
+            return "p < e"
+        tests = [tag_test(tag) for tag in tags]
+        return tests[0] if len(tests) == 1 else "(" + " or ".join(f"({test})" for test in tests) + ")"
+
+    def _field(self, field: Field) -> None:
+        slot = field.slot
+        if field.is_mandatory:
+            if slot.first_tags and not (slot.tag is None and slot.explicit is None):
+                wanted = "/".join(tag_text(tag) for tag in slot.first_tags)
+                self.add(f"if not ({self._tests(slot)}):")
+                self.add(f"    raise missing(b, p, e, {field.wire_name!r}, '{wanted}')")
+            self._element(slot, field.name, "e", 0)
+            return
+        default = "None" if field.default is None else self.name("default", field.default)
+        self.add(f"{field.name} = {default}")
+        condition = self._tests(slot)
+        self.add(f"if p < e and {condition}:" if condition != "p < e" else "if p < e:")
+        self.source.depth += 1
+        self._element(slot, field.name, "e", 0)
+        if field.has_value_default and Tolerance.EXPLICIT_DEFAULTS not in self.tolerances:
+            self.add(f"if {field.name} == {default}:")
+            self.add("    raise Malformed('a DEFAULT value is written', offset=s)")
+        self.source.depth -= 1
+
+    def _alternative(self, cls: Any, field: Field, test: str) -> None:
+        slot = field.slot
+        if slot.tag is None and slot.explicit is None:
+            test = self._tests(Slot(kind=slot.kind, tag=None, type=slot.type))
+        self.add(f"if {test}:")
+        self.source.depth += 1
+        if cls.__keim_keep__ and cls.__keim_tag__ is None:
+            self.add("start = p")
+        self._element(slot, field.name, "e", 0)
+        self._return_alternative(cls, field, position="p")
+        self.source.depth -= 1
+
+    def _other_tag(self, cls: Any, field: Field, tag: int, when: Any) -> None:
+        self.add(f"if {tag_test(tag)}:")
+        self.source.depth += 1
+        self._header(tag, "e")
+        if when is not None:
+            self.add(f"if {self.name('when', when)}(b, s, q):")
+            self.source.depth += 1
+        self._contents(field.slot, field.name, "e", f"p + {len(tag_octets(tag))}", 0)
+        self._return_alternative(cls, field, position="p")
+        self.source.depth -= 2 if when is not None else 1
+
+    def _return_alternative(self, cls: Any, field: Field, position: str | None) -> None:
+        raw = ""
+        if cls.__keim_keep__:
+            raw = ", raw=raw" if cls.__keim_tag__ is not None else ", raw=b[start:p]"
+        value = f"{self.name('cls', cls)}({field.name}={field.name}{raw})"
+        self.add(f"return {value}, {position}" if position else f"return {value}")
+
+    # --- elements -----------------------------------------------------------------------------------------
+
+    def _expect(self, tag: int, end: str, name: str) -> None:
+        self.add(f"if not ({tag_test(tag)}):", f"    raise missing(b, p, {end}, {name!r}, '{tag_text(tag)}')")
+
+    def _header(self, tag: int, end: str) -> None:
+        size = len(tag_octets(tag))
+        self.add(
+            f"n = b[p + {size}]",
+            f"s = p + {size + 1}",
+            "if n > 127:",
+            "    s, n = long_length(b, s)",
+            "q = s + n",
+            f"if q > {end}:",
+            f"    raise beyond(p, q, {end})",
+        )
+
+    def _element(self, slot: Slot, target: str, end: str, depth: int) -> None:
+        """The element at `p`, whose tag has been seen: into `target`, and `p` behind it."""
+        if slot.explicit is not None:
+            self._header(slot.explicit, end)
+            inner_end = f"e{depth + 1}"
+            self.add(f"{inner_end} = q", "p = s")
+            inner = replace(slot, explicit=None)
+            if slot.tag is not None:
+                self._expect(slot.tag, inner_end, "the explicitly tagged element")
+            self._element(inner, target, inner_end, depth + 1)
+            self.add(f"if p != {inner_end}:", f"    raise trailing(b, p, {inner_end})")
+            return
+        if slot.tag is None:
+            if slot.kind is Kind.ANY:
+                self.add(f"q = read_tlv(b, p, {end}).end", f"{target} = b[p:q]", "p = q")
+            else:
+                self.add(f"{target}, p = {self.name('choice', slot.type)}(b, p, {end})")
+            return
+        self._header(slot.tag, end)
+        self._contents(slot, target, end, f"p + {len(tag_octets(slot.tag))}", depth)
+
+    def _contents(self, slot: Slot, target: str, end: str, header: str, depth: int) -> None:
+        """Contents b[s:q] into `target`, `p` to q. `header` is where the length octets begin."""
+        kind = slot.kind
+        if kind is Kind.LIST:
+            self._list(slot, target, end, depth)
+            return
+        if kind in (Kind.SEQUENCE, Kind.CHOICE):
+            raw = ""
+            if slot.type.__keim_keep__ and slot.type.__keim_tag__ is not None:
+                own = tag_octets(slot.type.__keim_tag__)
+                same = slot.tag == slot.type.__keim_tag__ and header == f"p + {len(own)}"
+                raw = ", b[p:q]" if same else f", {own!r} + b[{header}:q]"
+            self.add(f"{target} = {self.name('contents', slot.type)}(b, s, q{raw})")
+        else:
+            self._primitive(slot, target, header)
+        self._size(slot, target)
+        self.add("p = q")
+
+    def _primitive(self, slot: Slot, target: str, header: str) -> None:
+        kind = slot.kind
+        if kind is Kind.OCTETS:
+            self.add(f"{target} = b[s:q]")
+        elif kind is Kind.TEXT:
+            self.add(f"{target} = b[s:q].decode()")
+        elif kind in (Kind.INTEGER, Kind.CODE):
+            self.add(f"{target} = b[s] if n == 1 and b[s] < 128 else integer(b, s, q)")
+            if kind is Kind.CODE:
+                self._member(slot, target)
+        elif kind is Kind.BOOLEAN:
+            self.add(f"{target} = boolean(b, s, q)")
+        elif kind is Kind.NULL:
+            self.add(f"{target} = null(s, q)")
+        elif kind is Kind.OID:
+            self.add(f"{target} = {self.name('oid', str)}(oid_text(b, s, q))")
+        elif kind is Kind.NAMED_BITS:
+            self.add(f"{target} = named_bits(b, s, q)")
+            self._member(slot, target)
+        elif kind is Kind.BIT_STRING:
+            self.add(f"{target} = BitString(*bit_octets(b, s, q))")
+        elif kind is Kind.X509:
+            if slot.tag == 0x30 and header == "p + 1":
+                self.add(f"{target} = b[p:q]")
+            else:
+                self.add(f"{target} = x509(b, {header}, s, q, {slot.type!r})")
+        elif kind is Kind.ANY:
+            self.add(f"{target} = b[p:q]")
+
+    def _member(self, slot: Slot, target: str) -> None:
+        members = self.name("members", slot.type)
+        made = f"{self.name('cls', slot.type)}({target})"
+        self.add(f"{target} = {members}[{target}] if {target} in {members} else {made}")
+
+    def _size(self, slot: Slot, target: str) -> None:
+        if slot.size is None or Tolerance.ANY_SIZE in self.tolerances:
+            return
+        least, most = slot.size
+        measure = f"len({target})" if slot.kind in (Kind.TEXT, Kind.LIST) else "n"
+        test = f"{measure} != {least}" if least == most else f"not {least} <= {measure} <= {most}"
+        if least == 0 and least != most:
+            test = f"{measure} > {most}"
+        self.add(f"if {test}:", f"    raise wrong_size(s, {measure}, {least}, {most})")
+
+    def _list(self, slot: Slot, target: str, end: str, depth: int) -> None:
+        element = slot.element
+        assert element is not None
+        inner_end, items = f"e{depth + 1}", f"items_{target}"
+        split = slot.is_split and slot.tag is not None and Tolerance.SPLIT_LISTS in self.tolerances
+        self.add(f"{items} = []")
+        if split:
+            self.add("while True:")
+            self.source.depth += 1
+        self.add(f"{inner_end} = q", "p = s", f"while p < {inner_end}:")
+        self.source.depth += 1
+        whole = self.source.field
+        if whole is not None and depth == 0:
+            self.source.field = f"{whole}[]"
+            self.source.items[self.source.field] = items
+        if element.explicit is not None or element.tag is not None:
+            tag = element.first_tags[0]
+            self._expect(tag, inner_end, "element")
+        item = f"item_{depth}"
+        self._element(element, item, inner_end, depth + 1)
+        self.add(f"{items}.append({item})")
+        self.source.depth -= 1
+        self.source.field = whole
+        if split:
+            assert slot.tag is not None
+            self.add(f"if not (p < {end} and {tag_test(slot.tag)}):", "    break")
+            self._header(slot.tag, end)
+            self.source.depth -= 1
+        self.add(f"{target} = tuple({items})")
+        self._size(slot, target)
