@@ -118,6 +118,9 @@ class Crl:
             self.this_update <= moment and (self.next_update is None or moment <= self.next_update)
         )
 
+    def revoked_at(self, serial: int) -> datetime:
+        return as_datetime(self.revoked[serial])
+
     @property
     def issued_at(self) -> datetime:
         return as_datetime(self.this_update)

@@ -109,7 +109,7 @@ def _is_dns_permitted(name: str, authorities: Sequence[Certificate]) -> bool:
 
 def _is_below(name: str, domain: str) -> bool:
     domain = domain.lower().lstrip(".")
-    return domain == "" or name == domain or name.endswith("." + domain)
+    return domain in ("", name) or name.endswith("." + domain)
 
 
 def _check_eid(leaf: Certificate, authorities: Sequence[Certificate], expected: str | None) -> Fault | None:
@@ -127,27 +127,27 @@ def _check_eid(leaf: Certificate, authorities: Sequence[Certificate], expected: 
 def _check_range(eid: str, organization: str | None, authority: Certificate) -> Fault | None:
     """An EIN permits every EID that begins with it: a prefix, not the equality of RFC 5280 (crypto §1.4)."""
     constraints = authority.constraints
-    outside = (
-        Verdict.EID_OUT_OF_RANGE,
-        f"{authority.names.text} does not cover EID {eid}",
-    )
     if constraints.eins is not None and not any(ein and eid.startswith(ein) for ein in constraints.eins):
-        return outside
+        return _outside(eid, authority)
     excluded = [tree.directory for tree in constraints.excluded if tree.directory is not None]
     if any(_covers(name, eid) and _is_same_organization(name, organization) for name in excluded):
-        return outside
+        return _outside(eid, authority)
     permitted = [tree.directory for tree in constraints.permitted if tree.directory is not None]
     if not permitted:
         return None
     in_range = [name for name in permitted if _covers(name, eid)]
     if not in_range:
-        return outside
+        return _outside(eid, authority)
     if not any(_is_same_organization(name, organization) for name in in_range):
         return (
             Verdict.ORGANIZATION_MISMATCH,
             f"the organization {organization!r} is not that which {authority.names.text} may certify",
         )
     return None
+
+
+def _outside(eid: str, authority: Certificate) -> Fault:
+    return Verdict.EID_OUT_OF_RANGE, f"{authority.names.text} does not cover EID {eid}"
 
 
 def _covers(name: Subject, eid: str) -> bool:

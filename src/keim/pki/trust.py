@@ -58,7 +58,7 @@ class TrustStore:
         return tuple(self._by_key.get(key_identifier, ()))
 
     def issuer_of(self, certificate: Certificate, moment: str | None) -> Certificate | None:
-        """By key identifier alone (crypto §1.5.1); of several, one with the right name and dates is preferred."""
+        """By key identifier alone; of several, one with the right name and dates is preferred."""
         if certificate.aki is None:
             return None
         candidates = self._by_key.get(certificate.aki)

@@ -41,8 +41,8 @@ def validate(
         [as_certificate(item, f"intermediates[{i}]") for i, item in enumerate(intermediates)],
         TrustStore.of(roots),
         Expected(role, server_name, server_oid, as_client, eid),
-        moment_of(now),
-        Revocations.of(crls),
+        moment=moment_of(now),
+        revocations=Revocations.of(crls),
     )
 
 
@@ -101,6 +101,7 @@ def judge(
     intermediates: Sequence[Certificate],
     trust: TrustStore,
     expected: Expected,
+    *,
     moment: str | None,
     revocations: Revocations,
 ) -> Validation:
@@ -118,7 +119,7 @@ def judge(
         certificate = path[index]
         issuer = path[index + 1] if index + 1 < len(path) else root
         try:
-            fault = _check_link(certificate, issuer, root, expected, moment, revocations)
+            fault = _check_link(certificate, issuer, root, expected, moment=moment, revocations=revocations)
             if fault is None:
                 fault = (
                     _check_authority(path, index, role)
@@ -137,6 +138,7 @@ def _check_link(
     issuer: Certificate,
     root: Certificate,
     expected: Expected,
+    *,
     moment: str | None,
     revocations: Revocations,
 ) -> Fault | None:
@@ -199,7 +201,7 @@ def _rank(authority: Certificate, role: Role) -> int | None:
 
 
 def _check_foreign_constraints(authority: Certificate) -> Fault | None:
-    """A critical constraint on names of a form that we do not judge must not be passed over (RFC 5280 §4.2.1.10)."""
+    """A critical constraint on a form of name that we do not judge is never passed over (RFC 5280)."""
     if ext.is_critical(authority.extensions, ext.NAME_CONSTRAINTS):
         constraints = authority.constraints
         if any(tree.dns is None for tree in constraints.permitted + constraints.excluded):
