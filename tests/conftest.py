@@ -7,7 +7,9 @@ import os
 import pytest
 from hypothesis import HealthCheck, settings
 
+from tests.gate import SUITE_BUDGETS_S
 from tests.shared import is_shared_required, shared_dir, wanted_shared_dir
+from tests.system_packages import message, missing, needs
 
 settings.register_profile(
     "default", max_examples=60, derandomize=True, deadline=None, suppress_health_check=[HealthCheck.too_slow]
@@ -20,6 +22,7 @@ settings.load_profile(os.environ.get("KEIM_HYPOTHESIS_PROFILE", "default"))
 
 def pytest_configure(config: pytest.Config) -> None:
     config.addinivalue_line("markers", "needs_shared: reads the folder named by KEIM_SHARED in place")
+    config.addinivalue_line("markers", "needs_system(need): needs a row of tests/system_packages.toml")
     config.addinivalue_line("markers", "long: runs only with `./keim test --long`")
 
 
@@ -40,15 +43,53 @@ def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item
 def pytest_runtest_setup(item: pytest.Item) -> None:
     if item.get_closest_marker("needs_shared") and shared_dir() is None:
         pytest.skip(f"needs the folder named by KEIM_SHARED ({wanted_shared_dir()})")
+    for marker in item.iter_markers("needs_system"):
+        need = needs()[marker.args[0]]
+        if need.is_met():
+            continue
+        if is_shared_required():
+            pytest.fail(message([need]), pytrace=False)
+        pytest.skip(f"needs the system packages {', '.join(need.packages)}")
+
+
+def suite_of(nodeid: str) -> str:
+    parts = nodeid.partition("::")[0].split("/")
+    return parts[1] if len(parts) > 2 and parts[0] == "tests" else "?"
 
 
 def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter) -> None:
-    if not is_shared_required() and shared_dir() is None:
+    report_suites(terminalreporter)
+    if is_shared_required():
+        return
+    if shared_dir() is None:
         terminalreporter.write_line(
-            f"SKIPPED ALL TESTS ON SHARED DATA: {wanted_shared_dir()} is absent (set KEIM_SHARED)",
+            f"SKIPPED: ALL TESTS ON SHARED DATA: {wanted_shared_dir()} is absent (set KEIM_SHARED)",
             red=True,
             bold=True,
         )
+    if absent := missing():
+        terminalreporter.write_line(f"SKIPPED: {message(absent)}", red=True, bold=True)
+
+
+def report_suites(terminalreporter: pytest.TerminalReporter) -> None:
+    """What each suite took, beside its budget; with several workers the seconds of all of them together."""
+    counts: dict[str, int] = {}
+    seconds: dict[str, float] = {}
+    for reports in terminalreporter.stats.values():
+        for report in reports:
+            if isinstance(report, pytest.TestReport):
+                suite = suite_of(report.nodeid)
+                counts[suite] = counts.get(suite, 0) + (report.when == "call")
+                seconds[suite] = seconds.get(suite, 0.0) + report.duration
+    if len(counts) < 2:
+        return
+    terminalreporter.write_sep("-", "suites")
+    for suite in sorted(counts):
+        budget = SUITE_BUDGETS_S.get(suite)
+        note = "no budget in tests/gate.py" if budget is None else f"budget {budget} s"
+        if budget is not None and seconds[suite] > budget:
+            note += " EXCEEDED"
+        terminalreporter.write_line(f"{suite:<14}{counts[suite]:>6} tests {seconds[suite]:>7.1f} s  {note}")
 
 
 @pytest.fixture(autouse=True)

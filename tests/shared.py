@@ -18,6 +18,11 @@ needs_shared = pytest.mark.needs_shared
 """Put it on a test (or as `pytestmark` in a module) that reads the folder while it runs."""
 
 
+def needs_system(need: str) -> pytest.MarkDecorator:
+    """Marks a test that needs a row of tests/system_packages.toml, by the row's name."""
+    return pytest.mark.needs_system(need)
+
+
 def is_shared_required() -> bool:
     return os.environ.get("KEIM_REQUIRE_SHARED", "") not in {"", "0"}
 

@@ -21,6 +21,7 @@ class Noun(NamedTuple):
 
 NOUNS: tuple[Noun, ...] = (
     Noun("up", "run the whole world on this machine (not there yet)"),
+    Noun("test", "run all tests (in a checkout: ./keim test)"),
     Noun("explain", "say what an error code means, who must act and what to do next"),
     Noun("doctor", "look at this machine: what keim finds here and what to install for the rest"),
     Noun("bench", "measure speed (in a checkout)"),
