@@ -3,12 +3,13 @@
 Reading is our own because the genuine certificates of this world break general parsers (years up to 9999,
 nine-octet serials, critical policies) and because a chain must be judged in little more than the time of its
 signatures. Names are compared by their octets, dates as text, so nothing overflows.
-Pure. Imports keim.errors, keim.ids and its neighbours in keim.pki only.
+Pure. Imports keim.errors, keim.crypto.curves and its neighbours in keim.pki only.
 """
 
 from __future__ import annotations
 
 import hashlib
+from base64 import b64encode
 from datetime import UTC, datetime
 from enum import Enum
 from functools import cached_property
@@ -19,7 +20,8 @@ from cryptography.exceptions import InvalidSignature
 from cryptography.hazmat.primitives import hashes
 from cryptography.hazmat.primitives.asymmetric import ec
 
-from keim.errors import Malformed
+from keim.crypto import curves
+from keim.errors import Malformed, Refused
 from keim.pki import extensions as ext
 from keim.pki.names import Subject, read_subject
 from keim.pki.tlv import Element, boolean, children, only_child, sequence, small_integer
@@ -38,18 +40,24 @@ class Curve(Enum):
     BRAINPOOL = "brainpool"
 
     @property
+    def domain(self) -> curves.Curve:
+        """The same curve as keim.crypto knows it."""
+        return _DOMAINS[self]
+
+    @property
     def parameters(self) -> ec.EllipticCurve:
-        return _PARAMETERS[self]
+        return _DOMAINS[self].library_curve
+
+    @classmethod
+    def of_key(cls, key: ec.EllipticCurvePrivateKey | ec.EllipticCurvePublicKey) -> Curve:
+        for curve in cls:
+            if curve.parameters.name == key.curve.name:
+                return curve
+        raise Refused(f"keys on {key.curve.name} are not used here", code="pki.unsupported_curve")
 
 
-_PARAMETERS: Final[dict[Curve, ec.EllipticCurve]] = {
-    Curve.NIST: ec.SECP256R1(),
-    Curve.BRAINPOOL: ec.BrainpoolP256R1(),
-}
-_SPKI_PREFIXES: Final = {
-    bytes.fromhex("3059301306072a8648ce3d020106082a8648ce3d03010703420004"): Curve.NIST,
-    bytes.fromhex("305a301406072a8648ce3d020106092b240303020801010703420004"): Curve.BRAINPOOL,
-}
+_DOMAINS: Final = {Curve.NIST: curves.P256, Curve.BRAINPOOL: curves.BRAINPOOL_P256}
+_SPKI_PREFIXES: Final = {curve.domain.spki_prefix + b"\x04": curve for curve in Curve}
 
 
 class Certificate:
@@ -191,9 +199,7 @@ class Certificate:
 
 
 def pem(label: str, der: bytes) -> bytes:
-    from base64 import encodebytes
-
-    body = encodebytes(der).replace(b"\n", b"")
+    body = b64encode(der)
     lines = b"\n".join(body[i : i + 64] for i in range(0, len(body), 64))
     return b"-----BEGIN %b-----\n%b\n-----END %b-----\n" % (label.encode(), lines, label.encode())
 

@@ -109,11 +109,11 @@ def judge(
     role = expected.role
     if len(intermediates) > MAX_INTERMEDIATES:
         reason = f"{len(intermediates)} intermediate certificates were sent"
-        return Validation(Verdict.PATH_LENGTH, role, (leaf,), reason, 0)
+        return Validation(Verdict.PATH_LENGTH, role, (leaf,), reason, 0, (), False)
     path, dropped, gap = build_path(leaf, intermediates, trust, role, moment)
     if gap is not None:
         top = len(path) - 1
-        return Validation(Verdict.UNTRUSTED_ROOT, role, path, gap, top, dropped)
+        return Validation(Verdict.UNTRUSTED_ROOT, role, path, gap, top, dropped, path[-1] in trust)
     root = path[-1]
     for index in range(len(path) - 1, -1, -1):
         certificate = path[index]

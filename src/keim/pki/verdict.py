@@ -61,6 +61,8 @@ class Validation(msgspec.Struct, frozen=True):
     """Where in `path` the fault shows; None for ok."""
     dropped: tuple[Certificate, ...] = ()
     """Self-signed certificates that the peer sent: never trusted for being sent."""
+    reached_root: bool = True
+    """Whether `path` ends in a trusted root; a path without an EUM does and is refused all the same."""
 
     @property
     def ok(self) -> bool:

@@ -122,7 +122,7 @@ class World(msgspec.Struct, frozen=True):
         found = self.find(name, curve)
         if found is None:
             where = f" on {curve.value}" if curve else ""
-            raise Refused(f"this PKI has no {name}{where}", code="pki.no_such_credential")
+            raise Refused(f"this PKI has no {name}{where}", code="pki.credential_not_found")
         return found
 
     def of_role(self, role: Role, curve: Curve | None = None) -> tuple[Credential, ...]:
@@ -332,7 +332,7 @@ def issuer_of(world: World, credential: Credential) -> Credential:
             and candidate.certificate.subject == credential.certificate.issuer
         ):
             return candidate
-    raise Refused(f"the issuer of {credential.name} is not in this PKI", code="pki.no_such_credential")
+    raise Refused(f"the issuer of {credential.name} is not in this PKI", code="pki.credential_not_found")
 
 
 def revoke(

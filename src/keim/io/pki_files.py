@@ -1,0 +1,187 @@
+"""A PKI in a directory: what `keim pki init DIR` writes and every other command reads (docs/how-to/pki.md).
+
+    DIR/world.json                   what is here: name, role, curve, files, in use or previous
+    DIR/ca.pem                       all roots, for clients
+    DIR/<curve>/<name>.pem           certificate, then its intermediates
+    DIR/<curve>/<name>.key           its private key, PKCS#8, mode 0600
+    DIR/<curve>/euicc/<EID>.pem      eUICCs
+    DIR/<curve>/previous/...         what was rotated out
+    DIR/<curve>/ci.crl               the root's revocation list (DER)
+
+Imports keim.errors, keim.io.pem and keim.pki only.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Final
+
+import msgspec
+
+from keim.errors import Refused, StoreFailed
+from keim.io.pem import (
+    read_certificates,
+    read_crls,
+    read_octets,
+    read_private_key,
+    write_file,
+    write_private_key,
+)
+from keim.pki import Curve, Role
+from keim.pki.world import Credential, World
+
+FORMAT: Final = 1
+MANIFEST: Final = "world.json"
+
+
+class Entry(msgspec.Struct, forbid_unknown_fields=True):
+    name: str
+    role: str
+    curve: str
+    certificate: str
+    key: str | None = None
+    previous: bool = False
+
+
+class Manifest(msgspec.Struct, forbid_unknown_fields=True):
+    format: int
+    credentials: list[Entry]
+    crls: list[str] = []
+
+
+def load_world(path: Path | str) -> World:
+    """The PKI in a directory, keys included; each key is checked against its certificate."""
+    folder = Path(path)
+    manifest = _read_manifest(folder)
+    current: list[Credential] = []
+    previous: list[Credential] = []
+    for entry in manifest.credentials:
+        (previous if entry.previous else current).append(_load_credential(folder, entry))
+    crls = tuple(crl for name in manifest.crls for crl in read_crls(_inside(folder, name)))
+    return World(tuple(current), tuple(previous), crls)
+
+
+def _read_manifest(folder: Path) -> Manifest:
+    if not (folder / MANIFEST).is_file():
+        raise Refused(f"{folder} holds no PKI ({MANIFEST} is missing)", code="pki.world_not_found")
+    try:
+        manifest = msgspec.json.decode(read_octets(folder / MANIFEST), type=Manifest)
+    except msgspec.DecodeError as error:
+        raise Refused(f"{folder / MANIFEST}: {error}", code="pki.bad_manifest") from None
+    if manifest.format != FORMAT:
+        raise Refused(f"{folder / MANIFEST}: format {manifest.format} is not known", code="pki.bad_manifest")
+    return manifest
+
+
+def _load_credential(folder: Path, entry: Entry) -> Credential:
+    certificate, *chain = read_certificates(_inside(folder, entry.certificate))
+    try:
+        curve = Curve(entry.curve)
+    except ValueError:
+        raise Refused(f"{MANIFEST}: {entry.curve!r} is no curve", code="pki.bad_manifest") from None
+    key = None if entry.key is None else read_private_key(_inside(folder, entry.key))
+    if key is not None and key.public_key() != certificate.public_key:
+        raise Refused(f"{entry.key} is not the key of {entry.certificate}", code="pki.key_mismatch")
+    return Credential(
+        name=entry.name,
+        role=Role.named(entry.role),
+        curve=curve,
+        certificate=certificate,
+        chain=tuple(chain),
+        key=key,
+    )
+
+
+def _inside(folder: Path, name: str) -> Path:
+    path = folder / name
+    if not path.resolve().is_relative_to(folder.resolve()):
+        raise Refused(f"{MANIFEST}: {name} leads out of the directory", code="pki.bad_manifest")
+    return path
+
+
+def create_files(path: Path | str, world: World, *, force: bool = False) -> Path | None:
+    """Writes a new directory. With `force` a PKI that stands there is moved aside (returned), never deleted."""
+    folder = Path(path)
+    moved = None
+    if folder.exists() and not folder.is_dir():
+        raise Refused(f"{folder} is a file", code="pki.directory_not_empty")
+    if folder.is_dir() and any(folder.iterdir()):
+        if not (force and (folder / MANIFEST).is_file()):
+            raise Refused(f"{folder} is not empty", code="pki.directory_not_empty")
+        moved = _free_name(folder)
+        folder.rename(moved)
+    save_files(folder, world)
+    return moved
+
+
+def _free_name(folder: Path) -> Path:
+    number = 1
+    while (candidate := folder.with_name(f"{folder.name}.old-{number}")).exists():
+        number += 1
+    return candidate
+
+
+def save_files(path: Path | str, world: World) -> None:
+    """Writes what changed; the manifest comes last, so that a broken run leaves the old state readable."""
+    folder = Path(path)
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+    except OSError as error:
+        raise StoreFailed(f"{folder}: {error.strerror}", code="pki.file_unwritable") from None
+    entries = [_save_credential(folder, c, previous=True) for c in world.previous]
+    entries += [_save_credential(folder, c, previous=False) for c in world.credentials]
+    names = []
+    for crl in world.crls:
+        owner = next((c for c in world.credentials if c.certificate.key_identifier == crl.aki), None)
+        name = f"{owner.curve.value}/{owner.name}.crl" if owner else f"crl/{crl.fingerprint.hex()[:16]}.crl"
+        _write(folder / name, crl.der)
+        names.append(name)
+    _write(folder / "ca.pem", b"".join(root.pem for root in world.roots))
+    manifest = Manifest(FORMAT, entries, names)
+    document = json.dumps(msgspec.to_builtins(manifest), indent=1)
+    _write(folder / MANIFEST, document.encode() + b"\n")
+
+
+def _save_credential(folder: Path, credential: Credential, *, previous: bool) -> Entry:
+    stem = f"{credential.curve.value}/"
+    stem += f"previous/{credential.name}-{credential.certificate.serial:X}" if previous else credential.name
+    key_name = None
+    if credential.key is not None:
+        key_name = f"{stem}.key"
+        if not _holds_key(folder / key_name, credential):
+            write_private_key(folder / key_name, credential.key)
+    _write(folder / f"{stem}.pem", b"".join(c.pem for c in (credential.certificate, *credential.chain)))
+    return Entry(
+        credential.name, credential.role.value, credential.curve.value, f"{stem}.pem", key_name, previous
+    )
+
+
+def _holds_key(path: Path, credential: Credential) -> bool:
+    return path.is_file() and read_private_key(path).public_key() == credential.private_key.public_key()
+
+
+def _write(path: Path, octets: bytes) -> None:
+    if not (path.is_file() and path.read_bytes() == octets):
+        write_file(path, octets)
+
+
+@contextmanager
+def changing(path: Path | str) -> Iterator[World]:
+    """The PKI in a directory, with a lock held, so that two commands do not undo each other's change."""
+    folder = Path(path)
+    _read_manifest(folder)
+    if os.name != "posix":
+        yield load_world(folder)
+        return
+    import fcntl
+
+    descriptor = os.open(folder, os.O_RDONLY)
+    try:
+        fcntl.flock(descriptor, fcntl.LOCK_EX)
+        yield load_world(folder)
+    finally:
+        os.close(descriptor)
