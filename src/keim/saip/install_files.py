@@ -480,7 +480,8 @@ def make_ef(
         record_length = target.record_length if isinstance(target, Ef) else record_length
         content = b""
     else:
-        if needs_content and not steps and source is not Source.PACKAGE:
+        is_sized = fcp is not None and fcp.ef_file_size is not None
+        if needs_content and not steps and source is not Source.PACKAGE and not is_sized:
             raise Fault("FILE-REQUIRED", "the package must give its content")
         size = _size(size, structure, record_length, steps)
         content = _content(pattern or FF, size, structure, record_length, steps)

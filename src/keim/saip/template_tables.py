@@ -5,7 +5,8 @@ structure (T transparent, L linear fixed, C cyclic, B BER-TLV, MF, DF, ADF, ? un
 (S, N: the package must say), record of the access-rule file, short file identifier, default content (`FF*` the last
 octet repeated, `(x)*` x repeated, `a* b` a repeated and b at the end, `=name` a content that is worked out, see templates.py), service bits, flags (`!` content must come from
 the package, `listed` made only when the package names it, `U` often updated, `+..` parameters that the package must give).
-The contents of the CSIM templates are not public to us: their rows carry names only.
+The contents of the CSIM templates are not public to us: their rows carry names only, and the sizes that 3GPP2
+C.S0065 fixes where published test profiles rely on them.
 Imports nothing.
 """
 
@@ -356,35 +357,35 @@ BB | ef-suci-calc-info-usim | 4F01 | T | S | 3 |  | FF* | 125 | +S
 CSIM = """
 A2 | adf-csim |  | ADF |  |  |  |  |  | +AFP
 A3 | ef-arr |  | ? |  |  |  |  |  |
-A4 | ef-call-count |  | ? |  |  |  |  |  |
-A5 | ef-imsi-m |  | ? |  |  |  |  |  |
-A6 | ef-imsi-t |  | ? |  |  |  |  |  |
+A4 | ef-call-count |  | ? | 2 |  |  |  |  |
+A5 | ef-imsi-m |  | ? | 10 |  |  |  |  |
+A6 | ef-imsi-t |  | ? | 10 |  |  |  |  |
 A7 | ef-tmsi |  | ? |  |  |  |  |  |
-A8 | ef-ah |  | ? |  |  |  |  |  |
+A8 | ef-ah |  | ? | 2 |  |  |  |  |
 A9 | ef-aop |  | ? |  |  |  |  |  |
-AA | ef-aloc |  | ? |  |  |  |  |  |
+AA | ef-aloc |  | ? | 7 |  |  |  |  |
 AB | ef-cdmahome |  | ? |  |  |  |  |  |
 AC | ef-znregi |  | ? |  |  |  |  |  |
 AD | ef-snregi |  | ? |  |  |  |  |  |
-AE | ef-distregi |  | ? |  |  |  |  |  |
+AE | ef-distregi |  | ? | 8 |  |  |  |  |
 AF | ef-accolc |  | ? |  |  |  |  |  |
 B0 | ef-term |  | ? |  |  |  |  |  |
 B1 | ef-acp |  | ? |  |  |  |  |  |
 B2 | ef-prl |  | ? |  |  |  |  |  |
 B3 | ef-ruimid |  | ? |  |  |  |  |  |
 B4 | ef-csim-st |  | ? |  |  |  |  |  |
-B5 | ef-spc |  | ? |  |  |  |  |  |
+B5 | ef-spc |  | ? | 3 |  |  |  |  |
 B6 | ef-otapaspc |  | ? |  |  |  |  |  |
 B7 | ef-namlock |  | ? |  |  |  |  |  |
 B8 | ef-ota |  | ? |  |  |  |  |  |
 B9 | ef-sp |  | ? |  |  |  |  |  |
-BA | ef-esn-meid-me |  | ? |  |  |  |  |  |
+BA | ef-esn-meid-me |  | ? | 8 |  |  |  |  |
 BB | ef-li |  | ? |  |  |  |  |  |
 BC | ef-usgind |  | ? |  |  |  |  |  |
-BD | ef-ad |  | ? |  |  |  |  |  |
+BD | ef-ad |  | ? | 3 |  |  |  |  |
 BE | ef-max-prl |  | ? |  |  |  |  |  |
 BF1F | ef-spcs |  | ? |  |  |  |  |  |
-BF20 | ef-mecrp |  | ? |  |  |  |  |  |
+BF20 | ef-mecrp |  | ? | 3 |  |  |  |  |
 BF21 | ef-home-tag |  | ? |  |  |  |  |  |
 BF22 | ef-group-tag |  | ? |  |  |  |  |  |
 BF23 | ef-specific-tag |  | ? |  |  |  |  |  |
@@ -398,7 +399,7 @@ A4 | ef-sms |  | ? |  |  |  |  |  |
 A5 | ef-smsp |  | ? |  |  |  |  |  |
 A6 | ef-smss |  | ? |  |  |  |  |  |
 A7 | ef-ssfc |  | ? |  |  |  |  |  |
-A8 | ef-spn |  | ? |  |  |  |  |  |
+A8 | ef-spn |  | ? | 35 |  |  |  |  |
 A9 | ef-mdn |  | ? |  |  |  |  |  |
 AA | ef-ecc |  | ? |  |  |  |  |  |
 AB | ef-me3gpdopc |  | ? |  |  |  |  |  |
@@ -414,7 +415,7 @@ B4 | ef-puzl |  | ? |  |  |  |  |  |
 B5 | ef-maxpuzl |  | ? |  |  |  |  |  |
 B6 | ef-hrpdcap |  | ? |  |  |  |  |  |
 B7 | ef-hrpdupp |  | ? |  |  |  |  |  |
-B8 | ef-csspr |  | ? |  |  |  |  |  |
+B8 | ef-csspr |  | ? | 1 |  |  |  |  |
 B9 | ef-atc |  | ? |  |  |  |  |  |
 BA | ef-eprl |  | ? |  |  |  |  |  |
 BB | ef-bcsmscfg |  | ? |  |  |  |  |  |
@@ -447,7 +448,7 @@ BF35 | ef-oci |  | ? |  |  |  |  |  |
 BF36 | ef-ext5 |  | ? |  |  |  |  |  |
 BF37 | ef-ccp2 |  | ? |  |  |  |  |  |
 BF38 | ef-applabels |  | ? |  |  |  |  |  |
-BF39 | ef-model |  | ? |  |  |  |  |  |
+BF39 | ef-model |  | ? | 126 |  |  |  |  |
 BF3A | ef-rc |  | ? |  |  |  |  |  |
 BF3B | ef-smscap |  | ? |  |  |  |  |  |
 BF3C | ef-mipflags |  | ? |  |  |  |  |  |
