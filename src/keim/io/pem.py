@@ -75,7 +75,7 @@ def read_crls(path: Path) -> tuple[Crl, ...]:
 
 
 def read_private_key(path: Path, *, must_be_private: bool = True) -> ec.EllipticCurvePrivateKey:
-    """An EC key in PKCS#8 or SEC1. A file that others may read is refused, unless the key is public anyhow."""
+    """An EC key in PKCS#8 or SEC1. A file that others may read is refused, unless so allowed."""
     octets = read_octets(path)
     if must_be_private and os.name == "posix":
         mode = stat.S_IMODE(path.stat().st_mode)

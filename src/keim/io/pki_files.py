@@ -104,7 +104,7 @@ def _inside(folder: Path, name: str) -> Path:
 
 
 def create_files(path: Path | str, world: World, *, force: bool = False) -> Path | None:
-    """Writes a new directory. With `force` a PKI that stands there is moved aside (returned), never deleted."""
+    """Writes a new directory. With `force` a PKI that stands there is moved aside, never deleted."""
     folder = Path(path)
     moved = None
     if folder.exists() and not folder.is_dir():

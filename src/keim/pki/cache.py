@@ -1,7 +1,7 @@
 """Remembering accepted chains: what a device presents again costs a hash instead of two signatures.
 
-Only what cannot change is remembered. The dates and the revocation lists are looked at every time, and any doubt
-leads to the whole check, so that a refusal always has its exact verdict. Bounded, oldest use first out.
+Only what cannot change is remembered. The dates and the revocation lists are looked at every time, and any
+doubt leads to the whole check, so that a refusal always has its exact verdict. Bounded, oldest use first out.
 Pure. Imports its neighbours in keim.pki only.
 """
 
@@ -16,7 +16,7 @@ from keim.pki.crl import Crl, Revocations
 from keim.pki.leaf import Expected
 from keim.pki.path import MAX_INTERMEDIATES
 from keim.pki.roles import Role
-from keim.pki.trust import CertificateLike, TrustStore, as_certificate
+from keim.pki.trust import TrustStore, as_certificate
 from keim.pki.validate import judge, leaf_role, moment_of
 from keim.pki.verdict import Validation
 

@@ -1,4 +1,4 @@
-"""From a verdict to the codes of the protocols, as tables (crypto §1.8): a correction is a correction of a row.
+"""From a verdict to the codes of the protocols, as tables (crypto §1.8) that can be corrected.
 
 Pure. Imports its neighbours in keim.pki only.
 """
@@ -52,8 +52,8 @@ AUTHENTICATE_ERRORS: Final[dict[Verdict, int]] = {
     Verdict.MIXED_CURVE: 3,
     Verdict.MISSING_EXTENSION: 5,
 }
-"""AuthenticateErrorCode of an eUICC that refuses CERT.DPauth or CERT.DSauth: 7 ciPKUnknown, 3 unsupportedCurve,
-5 invalidOid (of these roles only the registeredID can be missing)."""
+"""AuthenticateErrorCode of an eUICC that refuses CERT.DPauth or CERT.DSauth: 7 ciPKUnknown,
+3 unsupportedCurve, 5 invalidOid (of these roles only the registeredID can be missing)."""
 
 DOWNLOAD_ERRORS: Final[dict[Verdict, int]] = {Verdict.UNSUPPORTED_CURVE: 3, Verdict.MIXED_CURVE: 3}
 """DownloadErrorCode of an eUICC that refuses CERT.DPpb."""

@@ -1,6 +1,7 @@
-"""LoadCRL (ES10b, BF35): reading the request and judging the list as a eUICC does (crypto §1.9).
+"""LoadCRL (ES10b, BF35): reading the request and judging the list as an eUICC does (crypto §1.9).
 
-A eUICC has no clock, so a stale list is accepted. Pure. Imports keim.errors and its neighbours in keim.pki only.
+An eUICC has no clock, so a stale list is accepted.
+Pure. Imports keim.errors and its neighbours in keim.pki only.
 """
 
 from __future__ import annotations

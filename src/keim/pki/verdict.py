@@ -6,6 +6,7 @@ Pure. Imports keim.errors and its neighbours in keim.pki only.
 from __future__ import annotations
 
 from enum import StrEnum
+from typing import Final
 
 import msgspec
 
@@ -43,7 +44,34 @@ class Verdict(StrEnum):
     @property
     def code(self) -> str:
         """The row of the error table that explains this refusal."""
-        return f"pki.{self.value}"
+        return _CODES[self]
+
+
+_CODES: Final[dict[Verdict, str]] = {
+    Verdict.UNTRUSTED_ROOT: "pki.untrusted_root",
+    Verdict.UNSUPPORTED_CURVE: "pki.unsupported_curve",
+    Verdict.MIXED_CURVE: "pki.mixed_curve",
+    Verdict.ISSUER_NAME_MISMATCH: "pki.issuer_name_mismatch",
+    Verdict.AKI_MISMATCH: "pki.aki_mismatch",
+    Verdict.BAD_SIGNATURE_ALGORITHM: "pki.bad_signature_algorithm",
+    Verdict.BAD_SIGNATURE: "pki.bad_signature",
+    Verdict.NOT_YET_VALID: "pki.not_yet_valid",
+    Verdict.EXPIRED: "pki.expired",
+    Verdict.REVOKED: "pki.revoked",
+    Verdict.UNKNOWN_CRITICAL_EXTENSION: "pki.unknown_critical_extension",
+    Verdict.NOT_A_CA: "pki.not_a_ca",
+    Verdict.WRONG_KEY_USAGE: "pki.wrong_key_usage",
+    Verdict.PATH_LENGTH: "pki.path_length",
+    Verdict.WRONG_POLICY: "pki.wrong_policy",
+    Verdict.LEAF_IS_CA: "pki.leaf_is_ca",
+    Verdict.POLICY_NOT_CRITICAL: "pki.policy_not_critical",
+    Verdict.MISSING_EXTENSION: "pki.missing_extension",
+    Verdict.WRONG_EKU: "pki.wrong_eku",
+    Verdict.NAME_MISMATCH: "pki.name_mismatch",
+    Verdict.EID_FORMAT: "pki.eid_format",
+    Verdict.EID_OUT_OF_RANGE: "pki.eid_out_of_range",
+    Verdict.ORGANIZATION_MISMATCH: "pki.organization_mismatch",
+}
 
 
 Fault = tuple[Verdict, str]
