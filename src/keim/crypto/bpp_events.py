@@ -7,8 +7,9 @@ from typing import TypeAlias
 import msgspec
 
 from keim.crypto.bsp import BspState
-from keim.crypto.faults import BppCommand, BppReason
 from keim.crypto.secrets import Secret
+from keim.errors import PeerError
+from keim.messages.notification import BppCommandId, ErrorReason
 
 
 class BppSession(msgspec.Struct, frozen=True):
@@ -25,7 +26,7 @@ class BppSession(msgspec.Struct, frozen=True):
 class BppProgress(msgspec.Struct, frozen=True, gc=False):
     """Where the reading stands: immutable, enough to go on elsewhere. Holds keys, so it prints none."""
 
-    due: BppCommand = BppCommand.INITIALISE_SECURE_CHANNEL
+    due: BppCommandId = BppCommandId.INITIALISE_SECURE_CHANNEL
     is_opened: bool = False
     """The header of BF36 has been read."""
     in_group: bool = False
@@ -80,8 +81,8 @@ class PackageFinished(msgspec.Struct, frozen=True):
 class BppRefused(msgspec.Struct, frozen=True):
     """The package must be refused; the two numbers go into the ErrorResult of the installation result."""
 
-    command: BppCommand
-    reason: BppReason
+    command: BppCommandId
+    reason: ErrorReason
     why: str
 
 
@@ -94,3 +95,14 @@ BppEvent: TypeAlias = (
     | PackageFinished
     | BppRefused
 )
+
+
+class BppFault(PeerError):
+    """The same as an exception, for those who read a whole package."""
+
+    code = "crypto.bpp_refused"
+
+    def __init__(self, message: str, *, command: BppCommandId, reason: ErrorReason) -> None:
+        super().__init__(message)
+        self.command = command
+        self.reason = reason

@@ -22,6 +22,7 @@ from keim.crypto.bpp import (
 from keim.crypto.bpp_channel import open_secure_channel
 from keim.crypto.bpp_events import (
     BppEvent,
+    BppFault,
     BppProgress,
     BppRefused,
     BppSession,
@@ -39,24 +40,25 @@ from keim.crypto.bsp import (
     TOLERATED_SEGMENT_OCTETS,
     Bsp,
 )
-from keim.crypto.faults import BppCommand, BppFault, BppReason, BspFault
+from keim.crypto.faults import BspFault
 from keim.crypto.kdf import SessionKeys
 from keim.der import walk
 from keim.errors import Malformed
+from keim.messages.notification import BppCommandId, ErrorReason
 
 _LARGEST_CHANNEL_REQUEST: Final = 1024
 _LARGEST_COMMAND: Final = 16 * 1024
 
 _GROUPS: Final = {
-    BppCommand.CONFIGURE_ISDP: (CONFIGURE_ISDP_GROUP, COMMAND_TAG),
-    BppCommand.STORE_METADATA: (STORE_METADATA_GROUP, METADATA_TAG),
-    BppCommand.REPLACE_SESSION_KEYS: (REPLACE_SESSION_KEYS_GROUP, COMMAND_TAG),
-    BppCommand.LOAD_PROFILE_ELEMENTS: (PROFILE_ELEMENTS_GROUP, PROFILE_ELEMENTS_TAG),
+    BppCommandId.CONFIGURE_ISDP: (CONFIGURE_ISDP_GROUP, COMMAND_TAG),
+    BppCommandId.STORE_METADATA: (STORE_METADATA_GROUP, METADATA_TAG),
+    BppCommandId.REPLACE_SESSION_KEYS: (REPLACE_SESSION_KEYS_GROUP, COMMAND_TAG),
+    BppCommandId.LOAD_PROFILE_ELEMENTS: (PROFILE_ELEMENTS_GROUP, PROFILE_ELEMENTS_TAG),
 }
 _NEXT: Final = {
-    BppCommand.CONFIGURE_ISDP: BppCommand.STORE_METADATA,
-    BppCommand.STORE_METADATA: BppCommand.LOAD_PROFILE_ELEMENTS,
-    BppCommand.REPLACE_SESSION_KEYS: BppCommand.LOAD_PROFILE_ELEMENTS,
+    BppCommandId.CONFIGURE_ISDP: BppCommandId.STORE_METADATA,
+    BppCommandId.STORE_METADATA: BppCommandId.LOAD_PROFILE_ELEMENTS,
+    BppCommandId.REPLACE_SESSION_KEYS: BppCommandId.LOAD_PROFILE_ELEMENTS,
 }
 
 
@@ -93,7 +95,7 @@ class BppReceiver:
     def _with(self, **changes: object) -> BppProgress:
         return msgspec.structs.replace(self._state, **changes)
 
-    def _refuse(self, why: str, reason: BppReason = BppReason.SCP03T_STRUCTURE_ERROR) -> NoReturn:
+    def _refuse(self, why: str, reason: ErrorReason = ErrorReason.SCP03T_STRUCTURE_ERROR) -> NoReturn:
         raise BppFault(why, command=self._state.due, reason=reason)
 
     def _step(self, events: list[BppEvent]) -> bool:
@@ -105,7 +107,7 @@ class BppReceiver:
             return False
         if not state.is_opened:
             return self._read_package_header()
-        if state.due is BppCommand.INITIALISE_SECURE_CHANNEL:
+        if state.due is BppCommandId.INITIALISE_SECURE_CHANNEL:
             return self._read_channel_request(events)
         if not state.in_group:
             return self._read_group_header()
@@ -147,7 +149,7 @@ class BppReceiver:
         self._bsp = Bsp.from_keys(keys)
         events.append(event)
         self._state = self._with(
-            due=BppCommand.CONFIGURE_ISDP,
+            due=BppCommandId.CONFIGURE_ISDP,
             pending=pending[end:],
             left_in_package=self._state.left_in_package - end,
         )
@@ -164,11 +166,11 @@ class BppReceiver:
         due = state.due
         # ReplaceSessionKeys is optional, and stands where the profile elements are due.
         if (
-            due is BppCommand.LOAD_PROFILE_ELEMENTS
+            due is BppCommandId.LOAD_PROFILE_ELEMENTS
             and tag == REPLACE_SESSION_KEYS_GROUP
             and not state.has_new_keys
         ):
-            due = BppCommand.REPLACE_SESSION_KEYS
+            due = BppCommandId.REPLACE_SESSION_KEYS
         if tag != _GROUPS[due][0]:
             self._refuse(f"the group {_GROUPS[due][0]:02X} is due, not {tag:02X}")
         self._state = self._with(due=due)
@@ -198,7 +200,7 @@ class BppReceiver:
         plaintext = self._unprotect(state.pending[:end])
         is_last = end == state.left_in_group
         self._state = self._with(left_in_group=state.left_in_group - end, pending=state.pending[end:])
-        if state.due is BppCommand.LOAD_PROFILE_ELEMENTS:
+        if state.due is BppCommandId.LOAD_PROFILE_ELEMENTS:
             events.append(ProfileElements(plaintext))
             if is_last:
                 self._finish(events)
@@ -218,20 +220,20 @@ class BppReceiver:
             return self._bsp.unprotect(protected)
         except BspFault as fault:
             if fault.code == "crypto.bsp_security":
-                self._refuse(fault.message, BppReason.SCP03T_SECURITY_ERROR)
+                self._refuse(fault.message, ErrorReason.SCP03T_SECURITY_ERROR)
             self._refuse(fault.message)
 
     def _obey(self, command: bytes) -> BppEvent:
         """The event of a complete command; bytes beyond it, or another command, are a fault."""
         due = self._state.due
-        if due is BppCommand.CONFIGURE_ISDP:
+        if due is BppCommandId.CONFIGURE_ISDP:
             if not _is_one(command, 0xBF24):
                 self._refuse("the first command is not one ConfigureISDP (BF24)")
             return IsdpConfigured(command)
-        if due is BppCommand.STORE_METADATA:
+        if due is BppCommandId.STORE_METADATA:
             if not _is_one(command, 0xBF25):
                 self._refuse(
-                    "the metadata are not one StoreMetadata (BF25)", BppReason.INCORRECT_INPUT_VALUES
+                    "the metadata are not one StoreMetadata (BF25)", ErrorReason.INCORRECT_INPUT_VALUES
                 )
             return MetadataStored(command)
         self._bsp = Bsp.from_keys(self._replacement_keys(command))
@@ -247,7 +249,7 @@ class BppReceiver:
             elements = []
         if [(e.tag, e.end - e.content) for e in elements] != [(0x80, 16), (0x81, 16), (0x82, 16)]:
             self._refuse(
-                "ReplaceSessionKeys holds three values of 16 octets", BppReason.INCORRECT_INPUT_VALUES
+                "ReplaceSessionKeys holds three values of 16 octets", ErrorReason.INCORRECT_INPUT_VALUES
             )
         chaining_value, encryption, mac = (command[e.content : e.end] for e in elements)
         return SessionKeys(initial_mac_chaining_value=chaining_value, s_enc=encryption, s_mac=mac)

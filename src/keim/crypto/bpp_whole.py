@@ -5,6 +5,7 @@ from __future__ import annotations
 import msgspec
 
 from keim.crypto.bpp_events import (
+    BppFault,
     BppRefused,
     BppSession,
     IsdpConfigured,
@@ -13,7 +14,7 @@ from keim.crypto.bpp_events import (
     SessionKeysReplaced,
 )
 from keim.crypto.bpp_open import BppReceiver
-from keim.crypto.faults import BppFault, BppReason
+from keim.messages.notification import ErrorReason
 
 
 class OpenedPackage(msgspec.Struct, frozen=True):
@@ -49,7 +50,7 @@ def open_bpp(session: BppSession, bpp: bytes) -> OpenedPackage:
     progress = receiver.progress
     if not progress.is_finished:
         raise BppFault(
-            "the package is truncated", command=progress.due, reason=BppReason.SCP03T_STRUCTURE_ERROR
+            "the package is truncated", command=progress.due, reason=ErrorReason.SCP03T_STRUCTURE_ERROR
         )
     return OpenedPackage(
         configure_isdp=configure_isdp,

@@ -1,4 +1,4 @@
-"""Octets that must not be seen: they print as ***, and whoever needs them says so. Imports nothing of keim."""
+"""Octets that must not be seen: they print as ***. Imports nothing of keim."""
 
 from __future__ import annotations
 
