@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import functools
 from collections.abc import Sequence
-from typing import TYPE_CHECKING
 
 import msgspec
 
@@ -16,7 +15,7 @@ from keim.errors import Malformed
 from keim.euicc import apdu as apdus
 from keim.euicc import es10, nvm, status, toolkit
 from keim.euicc.apdu import Answer, Apdu
-from keim.euicc.applets import CardReset, ToolkitApplet
+from keim.euicc.applets import AppletEvent, CardReset, ToolkitApplet
 from keim.euicc.channels import after_switch, first_channel
 from keim.euicc.commands.get_response import announce
 from keim.euicc.commands.table import find
@@ -26,10 +25,8 @@ from keim.euicc.identity import Identity
 from keim.euicc.nvm import Medium, MemoryMedium
 from keim.euicc.state import POWERED_OFF, CardState, Volatile
 from keim.euicc.status import StatusError
+from keim.saip import FileSystem, Package, instantiate
 from keim.seams import Entropy
-
-if TYPE_CHECKING:
-    from keim.saip import FileSystem
 
 GET_RESPONSE = 0xC0
 
@@ -37,8 +34,6 @@ GET_RESPONSE = 0xC0
 @functools.lru_cache(maxsize=64)
 def file_system_of(package: bytes) -> FileSystem:
     """Cards that are awake share what their packages have in common; idle ones hold no file system."""
-    from keim.saip import Package, instantiate
-
     return instantiate(Package.decode(package))
 
 
@@ -131,6 +126,12 @@ class Card:
     @property
     def has_file_system(self) -> bool:
         return self.state.enabled_profile is not None
+
+    def tell_applets(self, event: AppletEvent) -> None:
+        toolkit.tell_applets(self, event)
+
+    def tell_applet(self, source: int, event: AppletEvent) -> None:
+        toolkit.tell_applet(self, source, event)
 
     def switch_after_response(self) -> None:
         if self.volatile.toolkit.terminal_profile is None:

@@ -8,13 +8,13 @@ from keim.euicc.state import Channel, Volatile
 
 ISD_R = bytes.fromhex("A0000005591010FFFFFFFF8900000100")
 ECASD = bytes.fromhex("A0000005591010FFFFFFFF8900000200")
-MASTER_FILE = bytes.fromhex("3F00")
+MASTER_FILE = (0x3F00,)
 MOST_CHANNELS = 20
 
 
 def first_channel(has_file_system: bool) -> Channel:
     """A new channel stands on the MF of the enabled profile, or on nothing (euicc.md section 1.2)."""
-    return Channel(directory=MASTER_FILE if has_file_system else b"")
+    return Channel(directory=MASTER_FILE if has_file_system else ())
 
 
 def after_switch(volatile: Volatile, has_file_system: bool) -> Volatile:

@@ -13,6 +13,7 @@ from keim.euicc.state import FROM_CARD, CardState, Channel, Toolkit, Volatile
 from keim.euicc.status import CHANNEL_NOT_SUPPORTED, StatusError
 
 if TYPE_CHECKING:
+    from keim.euicc.applets import AppletEvent
     from keim.euicc.card import Card
     from keim.euicc.faults import Faults
     from keim.euicc.identity import Identity, Options
@@ -108,6 +109,12 @@ class CardContext:
         """Puts a proactive command (the complete D0 TLV) at the end of the queue."""
         toolkit = self.volatile.toolkit
         self.set_toolkit(msgspec.structs.replace(toolkit, queue=(*toolkit.queue, (source, command))))
+
+    def tell_applets(self, event: AppletEvent) -> None:
+        self._card.tell_applets(event)
+
+    def tell_applet(self, source: int, event: AppletEvent) -> None:
+        self._card.tell_applet(source, event)
 
     def switch_after_response(self) -> None:
         """The marks of a switch were committed with refreshFlag, or by a package: REFRESH, then the switch.

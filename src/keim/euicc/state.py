@@ -29,11 +29,11 @@ class UiccState(msgspec.Struct, frozen=True):
     """What the UICC side of one profile remembers beyond its package."""
 
     contents: Mapping[bytes, bytes] = NOTHING
-    """Path of the EF (FIDs from 3F00) -> content now, for the files that were changed."""
-    lifecycle: Mapping[bytes, int] = {}
-    """Path -> life cycle status integer, for files that were activated or deactivated."""
+    """Key of the EF (two octets for each FID) -> content now, for the files that were changed."""
+    life_cycles: Mapping[bytes, int] = {}
+    """Key -> life cycle status integer, for files that were activated or deactivated."""
     pins: Mapping[bytes, PinState] = {}
-    """Context path + key reference (one octet) -> PIN; PUKs under the key b"PUK" + reference."""
+    """Key of the directory that holds it + key reference -> PIN; PUKs under b"PUK" + reference."""
     sequence_numbers: Mapping[bytes, tuple[int, ...]] = {}
     """AID of the NAA -> SEQ by IND."""
     authentications: Mapping[bytes, int] = {}
@@ -93,10 +93,10 @@ class Channel(msgspec.Struct, frozen=True):
 
     application: bytes | None = None
     """AID of the selected application (ISD-R, ECASD, an ADF); None on the MF or with nothing selected."""
-    directory: bytes = b""
-    """Path of the current DF or ADF from 3F00; empty without a file system."""
-    file: bytes | None = None
-    """Path of the current EF."""
+    directory: tuple[int, ...] = ()
+    """Key of the current DF or ADF (`keim.saip.filesystem.Key`); empty without a file system."""
+    file: tuple[int, ...] | None = None
+    """Key of the current EF."""
     record: int = 0
     """Record pointer of the current EF; 0 = not set."""
     run: StoreDataRun | None = None

@@ -81,3 +81,9 @@ def disable_broken_profile(context: CardContext) -> None:
     """At a reset, when the enabled profile's files cannot be made from its package: never ENABLED without
     files.
     """
+
+
+def note_terminal_capability(context: CardContext, capability: bytes) -> None:
+    """TERMINAL CAPABILITY arrived: one that declares an IPAd (template A9) ends the activation of the
+    IPAe.
+    """
