@@ -6,6 +6,7 @@ This file stays almost empty, as does the way to `keim --version`: each noun is 
 
 from __future__ import annotations
 
+import os
 import sys
 
 from keim import __version__
@@ -13,9 +14,21 @@ from keim import __version__
 
 def main() -> int:
     """The entry point of the installed command."""
-    if sys.argv[1:] in (["--version"], ["-V"]):
+    try:
+        try:
+            return _run(sys.argv[1:])
+        finally:
+            sys.stdout.flush()
+    except BrokenPipeError:
+        # Whoever read our output has seen enough (`keim ... | head`): no fault, and nothing left to flush.
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        return 0
+
+
+def _run(arguments: list[str]) -> int:
+    if arguments in (["--version"], ["-V"]):
         print(f"keim {__version__}")
         return 0
     from keim.cli.program import run_command
 
-    return run_command(sys.argv[1:])
+    return run_command(arguments)

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 import sys
 from collections.abc import Sequence
 
@@ -14,14 +13,12 @@ from keim.errors import KeimError
 
 
 def run_command(arguments: Sequence[str]) -> int:
-    """Never raises but SystemExit of argparse; the return value is the exit code of the process."""
+    """Returns the exit code of the process; argparse may end it with SystemExit."""
     as_json = "--json" in arguments or "--jsonl" in arguments
     try:
         return _run(arguments)
     except BrokenPipeError:
-        # Whoever read our output has seen enough (`keim ... | head`): no fault, and nothing left to flush.
-        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
-        return ExitCode.OK
+        raise  # our reader went away, which is no error: `main` ends quietly
     except KeyboardInterrupt:
         note("\nkeim: interrupted")
         return ExitCode.INTERRUPTED
@@ -52,5 +49,4 @@ def _run(arguments: Sequence[str]) -> int:
         parser.print_help(sys.stderr)
         return ExitCode.USAGE
     code: int = args.run(args)
-    sys.stdout.flush()
     return code
