@@ -1,9 +1,9 @@
 """Reads vector files: those of the shared folder in place, our own beside the tests, and extra folders.
 
-KEIM_EXTRA_VECTORS names folders (separated as in PATH) with more files. A file tells what it is by its content,
-not by its name: crypto vectors have an `about` member with the title "crypto test vectors", object vectors a
-member `format` that begins with "sgp32-objects". Files without such a mark are refused, so that a file that
-nobody runs is noticed.
+KEIM_EXTRA_VECTORS names folders (separated as in PATH) with more files. A file tells what it is by its
+content, not by its name: crypto vectors have an `about` member whose title begins with "crypto test vectors",
+object vectors a member `format` that begins with "sgp32-objects". Files without such a mark are refused, so
+that a file that nobody runs is noticed.
 """
 
 from __future__ import annotations
@@ -15,7 +15,6 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-
 from tests.shared import shared_dir
 
 DATA = Path(__file__).resolve().parent / "data"
@@ -36,7 +35,7 @@ def format_of(path: Path) -> str:
     """CRYPTO or OBJECTS; anything else is an error, never a silent skip."""
     content = document(path)
     about = content.get("about")
-    if isinstance(about, dict) and about.get("title") == "crypto test vectors":
+    if isinstance(about, dict) and str(about.get("title", "")).startswith("crypto test vectors"):
         return CRYPTO
     if str(content.get("format", "")).startswith("sgp32-objects"):
         return OBJECTS
@@ -49,12 +48,12 @@ def extra_vector_files(format_name: str) -> list[Path]:
     for folder in folders:
         if not folder.is_dir():
             raise FileNotFoundError(f"KEIM_EXTRA_VECTORS names {folder}, which is no folder")
-    files = [path for folder in folders for path in sorted(folder.glob("*.json"))]
+    files = [path for folder in folders for path in sorted(folder.rglob("*.json"))]
     return [path for path in files if format_of(path) == format_name]
 
 
 def vector_files(name: str) -> list[Path]:
-    """Where vectors named `crypto.json` or `objects.json` may stand: shared folder, our own, extra folders."""
+    """Where vectors of `crypto.json` or `objects.json` may stand: shared folder, our own, extra folders."""
     format_name = name.removesuffix(".json")
     files = []
     folder = shared_dir()
@@ -64,9 +63,18 @@ def vector_files(name: str) -> list[Path]:
     return files + extra_vector_files(format_name)
 
 
+def named(name: str, member: str) -> dict[str, Any]:
+    """A member that maps names to values (`certificates`, `crls`), merged over all files."""
+    merged: dict[str, Any] = {}
+    for path in vector_files(name):
+        merged |= document(path).get(member, {})
+    return merged
+
+
 def entries_of(name: str, member: str) -> list[Any]:
     """`pytest.param`s, one per entry of the member in every file, with the entry's id as the test's id.
 
+    Path members of an entry are relative to the shared folder (`tests.shared.shared_path`).
     In an empty list there is one skipped entry, which says that the shared folder is absent.
     """
     params = []
@@ -75,7 +83,6 @@ def entries_of(name: str, member: str) -> list[Any]:
         if isinstance(entries, dict):
             entries = entries.get("cases", [{"id": member, **entries}])
         for number, entry in enumerate(entries):
-            # Path members of an entry are relative to the folder that holds spec/, sgp26/ and profiles/.
             params.append(pytest.param(entry, id=f"{path.stem}-{entry.get('id', f'{member}-{number}')}"))
     if not params:
         skip = pytest.mark.skip(reason=f"no vectors {member}: the shared folder is absent")
