@@ -7,13 +7,14 @@ that is not yet written stands in its namespace as a small stand-in which writes
 from __future__ import annotations
 
 from collections.abc import Callable, Set
-from typing import Any, NoReturn, TypeVar, cast
+from typing import Any, NoReturn, TypeVar
 
 from keim.der.decoder import DecoderWriter, runtime
 from keim.der.encoder import RUNTIME as ENCODER_RUNTIME
 from keim.der.encoder import EncoderWriter
 from keim.der.message import Choice, Message
-from keim.der.schema import Slot, slot_of
+from keim.der.read import read_tlv
+from keim.der.schema import slot_of
 from keim.der.source import Source, path_of
 from keim.der.tolerance import STRICT, Tolerance
 from keim.der.values import BitString
@@ -34,7 +35,7 @@ class _Functions:
         self.namespace = namespace
         self.namespace |= {"Malformed": Malformed, "BitString": BitString}
         self.names: dict[Any, str] = {}
-        self.roots: dict[Any, Callable[..., Any]] = {}
+        self.roots: dict[Any, Any] = {}
 
     def constant(self, word: str, thing: Any, value: Any) -> str:
         key = (word, type(thing), thing)
@@ -98,17 +99,16 @@ class _Decoders(_Functions):
         DecoderWriter(source, self.tolerances, self.name).choice(name, cls)
         source.install(self.namespace)
 
-    def root(self, annotation: Any) -> Callable[[bytes, int, int], tuple[Any, int]]:
-        function = self.roots.get(annotation)
-        if function is None:
+    def root(self, annotation: Any) -> Any:
+        if annotation not in self.roots:
             name = f"root_{len(self.roots)}"
             slot = slot_of(annotation)
             source = self.source("root", annotation)
             DecoderWriter(source, self.tolerances, self.name).slot(name, slot, type_name(annotation))
             source.type_name = type_name(annotation)
             source.install(self.namespace)
-            function = self.roots[annotation] = self.namespace[name]
-        return function
+            self.roots[annotation] = self.namespace[name]
+        return self.roots[annotation]
 
 
 class _Encoders(_Functions):
@@ -130,19 +130,19 @@ class _Encoders(_Functions):
         (writer.choice if issubclass(cls, Choice) else writer.sequence)(name, cls)
         source.install(self.namespace)
 
-    def root(self, annotation: Any) -> Callable[[Any], bytes]:
-        function = self.roots.get(annotation)
-        if function is None:
+    def root(self, annotation: Any) -> Any:
+        if annotation not in self.roots:
             name = f"root_{len(self.roots)}"
             source = self.source("root", annotation)
             EncoderWriter(source, self.name).slot(name, slot_of(annotation))
             source.type_name = type_name(annotation)
             source.install(self.namespace)
-            function = self.roots[annotation] = self.namespace[name]
-        return function
+            self.roots[annotation] = self.namespace[name]
+        return self.roots[annotation]
 
 
 _decoders: dict[Set[Tolerance], _Decoders] = {}
+_strict = _decoders[STRICT] = _Decoders(STRICT)
 _encoders = _Encoders()
 
 
@@ -164,44 +164,53 @@ def type_name(annotation: Any) -> str:
     return str(slot_of(annotation).kind.name.replace("_", " "))
 
 
+def decode(annotation: type[T], data: bytes, tolerances: Set[Tolerance] = STRICT) -> T:
+    """The value of which `data` is the whole encoding; anything else is `Malformed`, with offset and path."""
+    octets = data if type(data) is bytes else bytes(data)
+    size = len(octets)
+    if size > MAX_OCTETS:
+        raise Malformed(f"{size} octets are more than any object has", offset=0)
+    roots = _strict.roots if tolerances is STRICT else _decoders_for(tolerances).roots
+    try:
+        function = roots[annotation]
+    except KeyError:
+        function = _decoders_for(tolerances).root(annotation)
+    try:
+        value, end = function(octets, 0, size)
+    except (Malformed, IndexError, UnicodeDecodeError) as fault:
+        _explain(fault, octets)
+    if end != size:
+        raise Malformed(f"{size - end} octets after the object", offset=end, path=type_name(annotation))
+    made: T = value
+    return made
+
+
 def read_value(
     annotation: type[T], data: bytes, position: int = 0, tolerances: Set[Tolerance] = STRICT
 ) -> tuple[T, int]:
-    """The value whose encoding starts at `position`, and where it ends."""
-    octets = data if type(data) is bytes else bytes(data)
-    if len(octets) > MAX_OCTETS:
-        raise Malformed(f"{len(octets)} octets are more than any object has", offset=0)
-    function = _decoders_for(tolerances).root(annotation)
+    """The value whose encoding starts at `position`, and where it ends; more may follow."""
+    end = read_tlv(data, position, any_length_form=Tolerance.LONG_LENGTHS in tolerances).end
     try:
-        return cast("tuple[T, int]", function(octets, position, len(octets)))
+        return decode(annotation, data[position:end], tolerances), end
     except Malformed as fault:
-        if not fault.path:
-            fault.path, _ = path_of(fault.__traceback__)
+        fault.offset += position
         raise
-    except (IndexError, UnicodeDecodeError) as fault:
-        _explain(fault, octets)
 
 
-def _explain(fault: IndexError | UnicodeDecodeError, octets: bytes) -> NoReturn:
-    """What a generated decoder met when it did not ask first."""
+def _explain(fault: Malformed | IndexError | UnicodeDecodeError, octets: bytes) -> NoReturn:
+    """Raises what a generated decoder met as `Malformed` with the path of fields that led there."""
     path, variables = path_of(fault.__traceback__)
     cursor = variables.get("p", 0)
+    if isinstance(fault, Malformed):
+        fault.path = fault.path or path
+        raise fault
     if isinstance(fault, UnicodeDecodeError):
         offset = variables.get("s", cursor) + fault.start
         raise Malformed(f"no UTF-8: {fault.reason}", offset=offset, path=path) from None
     if cursor >= len(octets):
-        raise Malformed(
-            f"{path.rpartition('.')[2]} is missing", offset=min(cursor, len(octets)), path=path
-        ) from None
+        name = path.rpartition(".")[2]
+        raise Malformed(f"{name} is missing", offset=len(octets), path=path) from None
     raise Malformed("truncated", offset=cursor, path=path) from None
-
-
-def decode(annotation: type[T], data: bytes, tolerances: Set[Tolerance] = STRICT) -> T:
-    """The value of which `data` is the whole encoding; anything else is `Malformed`, with offset and path."""
-    value, end = read_value(annotation, data, 0, tolerances)
-    if end != len(data):
-        raise Malformed(f"{len(data) - end} octets after the object", offset=end, path=type_name(annotation))
-    return value
 
 
 def encode(value: Any, annotation: Any = None) -> bytes:
@@ -211,7 +220,8 @@ def encode(value: Any, annotation: Any = None) -> bytes:
             raise Unencodable(f"{type(value).__name__} needs its type to be named")
         annotation = type(value)
     try:
-        return _encoders.root(annotation)(value)
+        octets: bytes = _encoders.root(annotation)(value)
+        return octets
     except Unencodable as fault:
         if not fault.path:
             fault.path, _ = path_of(fault.__traceback__)
@@ -242,4 +252,7 @@ def source_of(cls: type[Message], tolerances: Set[Tolerance] = STRICT) -> str:
     return "\n\n".join(texts)
 
 
-__all__ = ["MAX_OCTETS", "Slot", "decode", "encode", "read_value", "source_of", "type_name"]
+type.__setattr__(Message, "decode", classmethod(decode))
+type.__setattr__(Message, "encode", encode)
+
+__all__ = ["MAX_OCTETS", "decode", "encode", "read_value", "source_of", "type_name"]

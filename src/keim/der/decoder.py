@@ -1,7 +1,7 @@
 """Writes the source of decoders: one function per type, an integer cursor over `bytes`, literal tag tests.
 
-In the generated text `b` is the whole input, `p` the cursor, `e` the end of what is being read; `s` and `q`
-are the start and end of an element's contents and `n` its length. Imports the floor's own files only.
+In the generated text `b` is the whole input, `p` the cursor, `e` the end of what is being read; an element's
+contents start at `s` and are `n` octets long, and `t` is where its tag stands. Imports the floor's own files only.
 """
 
 from __future__ import annotations
@@ -25,6 +25,14 @@ Namer = Callable[[str, Any], str]
 def wrong_size(s: int, found: int, least: int, most: int) -> Malformed:
     wanted = str(least) if least == most else f"{least} to {most}"
     return Malformed(f"size {found}, allowed is {wanted}", offset=s)
+
+
+def other_length(b: bytes, s: int, wanted: int, end: int) -> Malformed:
+    """Why an element of fixed length, whose contents should start at `s`, is refused."""
+    n = b[s - 1]
+    if n > 127:
+        s, n = read.long_length(b, s)
+    return read.beyond(s, s + n, end) if s + n > end else wrong_size(s, n, wanted, wanted)
 
 
 def trailing(b: bytes, p: int, e: int) -> Malformed:
@@ -57,6 +65,7 @@ RUNTIME: dict[str, Any] = {
     "bit_octets": read.bit_octets,
     "read_tlv": read.read_tlv,
     "wrong_size": wrong_size,
+    "other_length": other_length,
     "trailing": trailing,
     "unsupported": unsupported,
     "inner_content": inner_content,
@@ -85,6 +94,15 @@ def tag_test(tag: int, at: str = "p") -> str:
     return " and ".join(tests)
 
 
+def _needs_start(slot: Slot) -> bool:
+    """Whether the place of the tag is needed once the contents are known."""
+    if slot.kind is Kind.X509:
+        return True
+    return slot.kind in (Kind.SEQUENCE, Kind.CHOICE) and bool(
+        slot.type.__keim_keep__ and slot.type.__keim_tag__
+    )
+
+
 class DecoderWriter:
     """Writes the decoder of one class, or of one slot that stands alone."""
 
@@ -98,20 +116,28 @@ class DecoderWriter:
 
     def sequence(self, function: str, cls: Any) -> None:
         fields = fields_of(cls)
+        last = max((place for place, field in enumerate(fields) if field.is_mandatory), default=-1)
+        made = self.name("cls", cls)
+        raw = "raw=raw, " if cls.__keim_keep__ else ""
         self.add(f"def {function}(b, p, e, raw=None):")
         self.source.depth += 1
-        for field in fields:
+        arguments = raw
+        for place, field in enumerate(fields):
+            if place == last + 1:
+                self._return_early(made, arguments)
             self.source.field = field.wire_name
             self._field(field)
+            arguments += f"{field.name}={field.name}, "
         self.source.field = None
         known = self.name("known", frozenset(tag for field in fields for tag in field.slot.first_tags))
-        arguments = "".join(f"{field.name}={field.name}, " for field in fields)
-        arguments += "raw=raw, " if cls.__keim_keep__ else ""
-        made = self.name("cls", cls)
-        self.add("if p != e:")
-        self.add(f"    return {made}({arguments}ext=unknown_elements(b, p, e, {known}))")
-        self.add(f"return {made}({arguments.rstrip(', ')})")
+        self._return_early(made, arguments)
+        self.add(f"return {made}({arguments}ext=unknown_elements(b, p, e, {known}))")
         self.source.depth -= 1
+
+    def _return_early(self, made: str, arguments: str) -> None:
+        """Nothing is left: what follows is optional and keeps its defaults."""
+        self.source.field = None
+        self.add("if p == e:", f"    return {made}({arguments.rstrip(', ')})")
 
     def choice(self, function: str, cls: Any) -> None:
         """The alternative at `p`: returns the value and the position after it."""
@@ -119,13 +145,20 @@ class DecoderWriter:
         self.source.depth += 1
         self.add("if p >= e:")
         self.add(f"    raise unsupported(b, p, e, {cls.__keim_name__!r})")
+        self.add("x = b[p]")
         fields = fields_of(cls)
-        for field in fields:
-            self.source.field = field.wire_name
-            for tag in field.slot.first_tags:
-                self._alternative(cls, field, tag_test(tag))
-                if field.slot.tag is None and field.slot.explicit is None:
-                    break
+        tests = [(tag_octets(tag), field) for field in fields for tag in field.slot.first_tags]
+        for first in dict.fromkeys(octets[0] for octets, _ in tests):
+            self.source.field = None
+            self.add(f"if x == 0x{first:02X}:")
+            self.source.depth += 1
+            if first & 0x1F == 0x1F:
+                self.add("y = b[p + 1]")
+            for octets, field in tests:
+                if octets[0] == first:
+                    self.source.field = field.wire_name
+                    self._alternative(cls, field, octets[1:])
+            self.source.depth -= 1
         for field in fields:
             for also in field.slot.also:
                 if also.tolerance in self.tolerances:
@@ -133,8 +166,8 @@ class DecoderWriter:
                     self._other_tag(cls, field, also.octets, also.when)
         self.source.field = None
         if Tolerance.UNKNOWN_ALTERNATIVES in self.tolerances:
-            self.add("q = read_tlv(b, p, e).end")
-            self.add(f"return {self.name('cls', cls)}(unknown=b[p:q]), q")
+            self.add("t = p", "p = read_tlv(b, p, e).end")
+            self.add(f"return {self.name('cls', cls)}(unknown=b[t:p]), p")
         else:
             self.add(f"raise unsupported(b, p, e, {cls.__keim_name__!r})")
         self.source.depth -= 1
@@ -150,14 +183,14 @@ class DecoderWriter:
                 if field.slot.bare is not None:
                     self.source.field = field.wire_name
                     self.add(f"if {self.name('when', field.slot.bare.when)}(b, p, e):")
-                    self.add("    s, q = p, e")
                     self.source.depth += 1
-                    self._contents(field.slot, field.name, "e", "s", 0)
+                    self.add("s, p = p, e")
+                    self._contents(field.slot, field.name, "e", field.slot.type.__keim_tag__, 0)
                     self._return_alternative(cls, field, position=None)
                     self.source.depth -= 1
         self.source.field = None
-        self.add(f"v, q = {alternatives}(b, p, e, raw)")
-        self.add("if q != e:", "    raise trailing(b, q, e)", "return v")
+        self.add(f"v, p = {alternatives}(b, p, e, raw)")
+        self.add("if p != e:", "    raise trailing(b, p, e)", "return v")
         self.source.depth -= 1
 
     def slot(self, function: str, slot: Slot, name: str) -> None:
@@ -202,28 +235,32 @@ class DecoderWriter:
             self.add("    raise Malformed('a DEFAULT value is written', offset=s)")
         self.source.depth -= 1
 
-    def _alternative(self, cls: Any, field: Field, test: str) -> None:
-        slot = field.slot
-        if slot.tag is None and slot.explicit is None:
-            test = self._tests(Slot(kind=slot.kind, tag=None, type=slot.type))
-        self.add(f"if {test}:")
-        self.source.depth += 1
+    def _alternative(self, cls: Any, field: Field, rest: bytes) -> None:
+        """The alternative whose tag goes on with `rest` behind the first octet, which has been seen."""
+        tests = [f"b[p + {place}] == 0x{octet:02X}" for place, octet in enumerate(rest, 1)]
+        if tests:
+            self.add(f"if {' and '.join(tests)}:".replace("b[p + 1]", "y"))
+            self.source.depth += 1
         if cls.__keim_keep__ and cls.__keim_tag__ is None:
             self.add("start = p")
-        self._element(slot, field.name, "e", 0)
+        self._element(field.slot, field.name, "e", 0)
         self._return_alternative(cls, field, position="p")
-        self.source.depth -= 1
+        if tests:
+            self.source.depth -= 1
 
     def _other_tag(self, cls: Any, field: Field, tag: int, when: Any) -> None:
         self.add(f"if {tag_test(tag)}:")
         self.source.depth += 1
+        self.add("t = p")
         self._header(tag, "e")
-        if when is not None:
-            self.add(f"if {self.name('when', when)}(b, s, q):")
-            self.source.depth += 1
-        self._contents(field.slot, field.name, "e", f"p + {len(tag_octets(tag))}", 0)
+        condition = f"{self.name('when', when)}(b, s, p)" if when is not None else "True"
+        self.add(f"if {condition}:")
+        self.source.depth += 1
+        self._contents(field.slot, field.name, "e", tag, 0)
         self._return_alternative(cls, field, position="p")
-        self.source.depth -= 2 if when is not None else 1
+        self.source.depth -= 1
+        self.add("p = t")
+        self.source.depth -= 1
 
     def _return_alternative(self, cls: Any, field: Field, position: str | None) -> None:
         raw = ""
@@ -238,15 +275,20 @@ class DecoderWriter:
         self.add(f"if not ({tag_test(tag)}):", f"    raise missing(b, p, {end}, {name!r}, '{tag_text(tag)}')")
 
     def _header(self, tag: int, end: str) -> None:
+        """The tag and length at `p`: afterwards the contents are b[s:p]."""
         size = len(tag_octets(tag))
         self.add(
             f"n = b[p + {size}]",
             f"s = p + {size + 1}",
             "if n > 127:",
-            "    s, n = long_length(b, s)",
-            "q = s + n",
-            f"if q > {end}:",
-            f"    raise beyond(p, q, {end})",
+            "    if n == 0x82 and b[s]:",
+            "        n = b[s] << 8 | b[s + 1]",
+            "        s += 2",
+            "    else:",
+            "        s, n = long_length(b, s)",
+            "p = s + n",
+            f"if p > {end}:",
+            f"    raise beyond(s, p, {end})",
         )
 
     def _element(self, slot: Slot, target: str, end: str, depth: int) -> None:
@@ -254,7 +296,7 @@ class DecoderWriter:
         if slot.explicit is not None:
             self._header(slot.explicit, end)
             inner_end = f"e{depth + 1}"
-            self.add(f"{inner_end} = q", "p = s")
+            self.add(f"{inner_end} = p", "p = s")
             inner = replace(slot, explicit=None)
             if slot.tag is not None:
                 self._expect(slot.tag, inner_end, "the explicitly tagged element")
@@ -263,15 +305,39 @@ class DecoderWriter:
             return
         if slot.tag is None:
             if slot.kind is Kind.ANY:
-                self.add(f"q = read_tlv(b, p, {end}).end", f"{target} = b[p:q]", "p = q")
+                self.add("t = p", f"p = read_tlv(b, p, {end}).end", f"{target} = b[t:p]")
             else:
                 self.add(f"{target}, p = {self.name('choice', slot.type)}(b, p, {end})")
             return
+        if self._short_octets(slot, target, end):
+            return
+        if _needs_start(slot):
+            self.add("t = p")
         self._header(slot.tag, end)
-        self._contents(slot, target, end, f"p + {len(tag_octets(slot.tag))}", depth)
+        self._contents(slot, target, end, slot.tag, depth)
 
-    def _contents(self, slot: Slot, target: str, end: str, header: str, depth: int) -> None:
-        """Contents b[s:q] into `target`, `p` to q. `header` is where the length octets begin."""
+    def _short_octets(self, slot: Slot, target: str, end: str) -> bool:
+        """Octets of one fixed short length: the commonest field needs no arithmetic with lengths."""
+        if slot.kind is not Kind.OCTETS or slot.size is None or Tolerance.ANY_SIZE in self.tolerances:
+            return False
+        least, most = slot.size
+        if least != most or least > 127 or Tolerance.LONG_LENGTHS in self.tolerances:
+            return False
+        assert slot.tag is not None
+        size = len(tag_octets(slot.tag))
+        self.add(
+            f"if b[p + {size}] != {least}:",
+            f"    raise other_length(b, p + {size + 1}, {least}, {end})",
+            f"s = p + {size + 1}",
+            f"p = s + {least}",
+            f"if p > {end}:",
+            f"    raise beyond(s, p, {end})",
+            f"{target} = b[s:p]",
+        )
+        return True
+
+    def _contents(self, slot: Slot, target: str, end: str, tag: int, depth: int) -> None:
+        """Contents b[s:p] into `target`; `tag` is what stands at `t`."""
         kind = slot.kind
         if kind is Kind.LIST:
             self._list(slot, target, end, depth)
@@ -279,43 +345,41 @@ class DecoderWriter:
         if kind in (Kind.SEQUENCE, Kind.CHOICE):
             raw = ""
             if slot.type.__keim_keep__ and slot.type.__keim_tag__ is not None:
-                own = tag_octets(slot.type.__keim_tag__)
-                same = slot.tag == slot.type.__keim_tag__ and header == f"p + {len(own)}"
-                raw = ", b[p:q]" if same else f", {own!r} + b[{header}:q]"
-            self.add(f"{target} = {self.name('contents', slot.type)}(b, s, q{raw})")
+                own = slot.type.__keim_tag__
+                raw = ", b[t:p]"
+                if tag != own:
+                    raw = f", {tag_octets(own)!r} + b[t + {len(tag_octets(tag))} : p]"
+            self.add(f"{target} = {self.name('contents', slot.type)}(b, s, p{raw})")
         else:
-            self._primitive(slot, target, header)
+            self._primitive(slot, target, tag)
         self._size(slot, target)
-        self.add("p = q")
 
-    def _primitive(self, slot: Slot, target: str, header: str) -> None:
+    def _primitive(self, slot: Slot, target: str, tag: int) -> None:
         kind = slot.kind
         if kind is Kind.OCTETS:
-            self.add(f"{target} = b[s:q]")
+            self.add(f"{target} = b[s:p]")
         elif kind is Kind.TEXT:
-            self.add(f"{target} = b[s:q].decode()")
+            self.add(f"{target} = b[s:p].decode()")
         elif kind in (Kind.INTEGER, Kind.CODE):
-            self.add(f"{target} = b[s] if n == 1 and b[s] < 128 else integer(b, s, q)")
+            self.add(f"{target} = b[s] if n == 1 and b[s] < 128 else integer(b, s, p)")
             if kind is Kind.CODE:
                 self._member(slot, target)
         elif kind is Kind.BOOLEAN:
-            self.add(f"{target} = boolean(b, s, q)")
+            self.add(f"{target} = boolean(b, s, p)")
         elif kind is Kind.NULL:
-            self.add(f"{target} = null(s, q)")
+            self.add(f"{target} = null(s, p)")
         elif kind is Kind.OID:
-            self.add(f"{target} = {self.name('oid', str)}(oid_text(b, s, q))")
+            self.add(f"{target} = {self.name('oid', str)}(oid_text(b, s, p))")
         elif kind is Kind.NAMED_BITS:
-            self.add(f"{target} = named_bits(b, s, q)")
+            self.add(f"{target} = named_bits(b, s, p)")
             self._member(slot, target)
         elif kind is Kind.BIT_STRING:
-            self.add(f"{target} = BitString(*bit_octets(b, s, q))")
+            self.add(f"{target} = BitString(*bit_octets(b, s, p))")
         elif kind is Kind.X509:
-            if slot.tag == 0x30 and header == "p + 1":
-                self.add(f"{target} = b[p:q]")
+            if tag == 0x30:
+                self.add(f"{target} = b[t:p]")
             else:
-                self.add(f"{target} = x509(b, {header}, s, q, {slot.type!r})")
-        elif kind is Kind.ANY:
-            self.add(f"{target} = b[p:q]")
+                self.add(f"{target} = x509(b, t + {len(tag_octets(tag))}, s, p, {slot.type!r})")
 
     def _member(self, slot: Slot, target: str) -> None:
         members = self.name("members", slot.type)
@@ -341,7 +405,7 @@ class DecoderWriter:
         if split:
             self.add("while True:")
             self.source.depth += 1
-        self.add(f"{inner_end} = q", "p = s", f"while p < {inner_end}:")
+        self.add(f"{inner_end} = p", "p = s", f"while p < {inner_end}:")
         self.source.depth += 1
         whole = self.source.field
         if whole is not None and depth == 0:

@@ -121,7 +121,10 @@ class EncoderWriter:
         self._tlv(slot, "v", part, 0)
         self.source.depth -= 1
 
-    def _wrap(self, tag: int, content: str, part: str) -> None:
+    def _wrap(self, tag: int, content: str, part: str, size: tuple[int, int] | None = None) -> None:
+        if size is not None and size[0] == size[1] < 128:
+            self.add(f"{part} = {tag_octets(tag) + bytes((size[0],))!r} + {content}")
+            return
         table = self.name("prefixes", tag)
         header = tag_octets(tag)
         self.add(f"n = len({content})")
@@ -149,6 +152,9 @@ class EncoderWriter:
             self._nested(slot, value, part)
         else:
             self._size(slot, value)
+            if kind is Kind.OCTETS:
+                self._wrap(tag, value, part, slot.size)
+                return
             self.add(f"c = {self._primitive(slot, value)}")
             self._wrap(tag, "c", part)
 
@@ -185,8 +191,6 @@ class EncoderWriter:
 
     def _primitive(self, slot: Slot, value: str) -> str:
         match slot.kind:
-            case Kind.OCTETS:
-                return f"octets({value})"
             case Kind.TEXT:
                 return f"{value}.encode()"
             case Kind.INTEGER | Kind.CODE:
@@ -202,7 +206,8 @@ class EncoderWriter:
     def _size(self, slot: Slot, value: str) -> None:
         if slot.size is not None:
             least, most = slot.size
-            self.add(f"if not {least} <= len({value}) <= {most}:")
+            fits = f"len({value}) == {least}" if least == most else f"{least} <= len({value}) <= {most}"
+            self.add(f"if not {fits}:")
             self.add(f"    raise wrong_size(len({value}), {least}, {most})")
 
     def _list(self, slot: Slot, value: str, part: str, depth: int) -> None:

@@ -7,7 +7,7 @@ and decoding live in `keim.der.compiled`; nothing here knows octets.
 from __future__ import annotations
 
 from collections.abc import Set
-from typing import Any, ClassVar, Self, dataclass_transform
+from typing import TYPE_CHECKING, Any, Self, dataclass_transform
 
 import msgspec
 
@@ -17,6 +17,10 @@ from keim.der.tolerance import STRICT, Tolerance
 @dataclass_transform(kw_only_default=True, frozen_default=True)
 class MessageMeta(msgspec.StructMeta):
     """Makes every message a frozen, keyword-only, slotted Struct and notes its tag."""
+
+    __keim_tag__: int | None
+    __keim_keep__: bool
+    __keim_name__: str
 
     def __new__(
         mcls,
@@ -28,7 +32,9 @@ class MessageMeta(msgspec.StructMeta):
         keep: bool = False,
         wire_name: str | None = None,
     ) -> Any:
-        cls = super().__new__(mcls, name, bases, namespace, frozen=True, kw_only=True, gc=False, eq=False)
+        cls: MessageMeta = super().__new__(
+            mcls, name, bases, namespace, frozen=True, kw_only=True, gc=False, eq=False
+        )
         inherited = next((base.__keim_tag__ for base in bases if isinstance(base, MessageMeta)), None)
         cls.__keim_tag__ = inherited if tag is None else tag
         cls.__keim_keep__ = keep
@@ -36,28 +42,21 @@ class MessageMeta(msgspec.StructMeta):
         return cls
 
 
+@dataclass_transform(kw_only_default=True, frozen_default=True)
 class Message(msgspec.Struct, metaclass=MessageMeta):
     """What Sequence and Choice share."""
-
-    __keim_tag__: ClassVar[int | None] = None
-    __keim_keep__: ClassVar[bool] = False
-    __keim_name__: ClassVar[str] = ""
 
     raw: bytes | None = None
     """The octets as received, of types declared with keep=True; `encode` gives exactly these."""
 
-    @classmethod
-    def decode(cls, data: bytes, tolerances: Set[Tolerance] = STRICT) -> Self:
-        """The value of which `data` is the whole encoding; `Malformed` for anything else."""
-        from keim.der.compiled import decode
+    if TYPE_CHECKING:  # keim.der.compiled puts its two functions here
 
-        return decode(cls, data, tolerances)
+        @classmethod
+        def decode(cls, data: bytes, tolerances: Set[Tolerance] = STRICT) -> Self:
+            """The value of which `data` is the whole encoding; `Malformed` for anything else."""
 
-    def encode(self) -> bytes:
-        """The value's DER; for an untouched value with `raw`, the octets as received."""
-        from keim.der.compiled import encode
-
-        return encode(self)
+        def encode(self) -> bytes:
+            """The value's DER; for an untouched value with `raw`, the octets as received."""
 
     def replace(self, **changes: Any) -> Self:
         """A copy with other fields: our own value now, without octets as received and unknown elements."""
@@ -70,6 +69,9 @@ class Message(msgspec.Struct, metaclass=MessageMeta):
         if type(other) is not type(self):
             return NotImplemented
         return self._key() == other._key()
+
+    def __ne__(self, other: object) -> bool:
+        return not self == other  # the Struct's own would compare identities
 
     def __hash__(self) -> int:
         return hash(self._key())

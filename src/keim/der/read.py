@@ -232,7 +232,15 @@ _X509_SHAPES = {"certificate": (0x30, 0x30, 0x03), "public key": (0x30, 0x03), "
 
 def x509(b: bytes, header: int, s: int, q: int, what: str) -> bytes:
     """The X.509 object whose 30 was replaced; contents b[s:q], length octets from `header`."""
-    if tuple(element.tag for element in walk(b, s, q)) != _X509_SHAPES[what]:
+    p = s
+    for tag in _X509_SHAPES[what]:
+        if p + 1 >= q or b[p] != tag:
+            raise Malformed(f"contents are no {what}", offset=p)
+        n, p = b[p + 1], p + 2
+        if n > 127:
+            p, n = long_length(b, p)
+        p += n
+    if p != q:
         raise Malformed(f"contents are no {what}", offset=s)
     return b"\x30" + b[header:q]
 

@@ -1,0 +1,36 @@
+"""Timing two things side by side so that their ratio holds on a busy machine."""
+
+from __future__ import annotations
+
+import statistics
+from collections.abc import Callable, Mapping
+from time import perf_counter, process_time
+
+
+def microseconds(function: Callable[[], object], number: int) -> float:
+    start = perf_counter()
+    for _ in range(number):
+        function()
+    return (perf_counter() - start) / number * 1e6
+
+
+def calibrated(function: Callable[[], object], seconds: float = 0.02) -> int:
+    """How often to call `function` so that a measurement takes about `seconds`."""
+    number = 1
+    while True:
+        start = process_time()
+        for _ in range(number):
+            function()
+        if process_time() - start > seconds / 4:
+            return max(1, number * 4)
+        number *= 4
+
+
+def side_by_side(functions: Mapping[str, Callable[[], object]], rounds: int = 7) -> dict[str, float]:
+    """Median microseconds of each function; they take turns in every round: A B C, A B C, …"""
+    numbers = {name: calibrated(function) for name, function in functions.items()}
+    times: dict[str, list[float]] = {name: [] for name in functions}
+    for _ in range(rounds):
+        for name, function in functions.items():
+            times[name].append(microseconds(function, numbers[name]))
+    return {name: statistics.median(values) for name, values in times.items()}
