@@ -191,4 +191,4 @@ class BadRecipe(Refused):
 class NoSuchFile(Refused):
     """A path that the profile does not have."""
 
-    code = "saip.no_such_file"
+    code = "saip.file_not_found"
