@@ -10,9 +10,8 @@ from __future__ import annotations
 
 import hashlib
 from base64 import b64encode
-from datetime import UTC, datetime
+from datetime import datetime
 from enum import Enum
-from functools import cached_property
 from typing import Final
 
 from cryptography import x509
@@ -24,7 +23,8 @@ from keim.crypto import curves
 from keim.errors import Malformed, Refused
 from keim.pki import extensions as ext
 from keim.pki.names import Subject, read_subject
-from keim.pki.tlv import Element, boolean, children, only_child, sequence, small_integer
+from keim.pki.reading import as_datetime, read_extensions, read_time, whole_octets
+from keim.pki.tlv import Element, children, only_child, sequence, small_integer
 
 MAX_OCTETS: Final = 65536
 """Real certificates stay below 2 KiB; post-quantum ones below 10."""
@@ -61,28 +61,65 @@ _SPKI_PREFIXES: Final = {curve.domain.spki_prefix + b"\x04": curve for curve in 
 
 
 class Certificate:
-    """Equal when the octets are equal. `not_before` and `not_after` are text, YYYYMMDDHHMMSS in UTC."""
+    """Equal when the octets are equal. `not_before` and `not_after` are text, YYYYMMDDHHMMSS in UTC.
+
+    Slots rather than a dictionary: the checks of a chain read some hundred attributes.
+    """
+
+    __slots__ = (
+        "_alternative_names",
+        "_constraints",
+        "_fingerprint",
+        "_names",
+        "_public_key",
+        "_signed_by",
+        "aki",
+        "curve",
+        "der",
+        "extensions",
+        "inner_algorithm",
+        "issuer",
+        "key_usage",
+        "not_after",
+        "not_before",
+        "outer_algorithm",
+        "policies",
+        "serial",
+        "signature",
+        "ski",
+        "spki",
+        "subject",
+        "tbs",
+        "version",
+    )
 
     def __init__(self, der: bytes) -> None:
         if len(der) > MAX_OCTETS:
             raise Malformed(f"a certificate of {len(der)} octets is too large", offset=0)
         self.der = der = bytes(der)
+        self._alternative_names: ext.AlternativeNames | None = None
+        self._constraints: ext.NameConstraints | None = None
+        self._fingerprint: bytes | None = None
+        self._names: Subject | None = None
+        self._public_key: ec.EllipticCurvePublicKey | None = None
+        self._signed_by: dict[bytes, bool] = {}
         parts = sequence(der, "Certificate")
         if [part[0] for part in parts] != [0x30, 0x30, 0x03]:
             raise Malformed("a Certificate is tbsCertificate, signatureAlgorithm, signature", offset=0)
         tbs, algorithm, signature = parts
         self.tbs = der[tbs[1] : tbs[3]]
         self.outer_algorithm = der[algorithm[1] : algorithm[3]]
-        self.signature = _whole_octets(der, signature)
-        self._read_tbs(tbs)
+        self.signature = whole_octets(der, signature)
+        self._read_tbs(der, tbs)
 
-    def _read_tbs(self, tbs: Element) -> None:
-        der = self.der
+    def _read_tbs(self, der: bytes, tbs: Element) -> None:
         members = children(der, tbs[2], tbs[3])
         self.version = 1
         if members and members[0][0] == 0xA0:
-            version = only_child(der, members[0][2], members[0][3], 0x02, "version")
-            self.version = small_integer(der, version) + 1
+            self.version = 3
+            if der[members[0][2] : members[0][3]] != b"\x02\x01\x02":
+                version = only_child(der, members[0][2], members[0][3], 0x02, "version")
+                self.version = small_integer(der, version) + 1
             del members[0]
         if [member[0] for member in members[:6]] != [0x02, 0x30, 0x30, 0x30, 0x30, 0x30]:
             raise Malformed("tbsCertificate has not the members that it must have", offset=tbs[1])
@@ -100,19 +137,24 @@ class Certificate:
         self.not_after = read_time(der, dates[1])
         self.spki = der[spki[1] : spki[3]]
         self.curve = curve_of(self.spki)
-        self.extensions = _read_extensions(der, members[6:])
-        self.ski = ext.subject_key_identifier(self.extensions)
-        self.aki = ext.authority_key_identifier(self.extensions)
-        self.policies = ext.policies(self.extensions)
-        self.key_usage = ext.key_usage(self.extensions)
+        self.extensions = found = read_extensions(der, members[6:])
+        self.ski = ext.subject_key_identifier(found)
+        self.aki = ext.authority_key_identifier(found)
+        self.policies = ext.policies(found)
+        self.key_usage = ext.key_usage(found)
 
     @property
     def point(self) -> bytes:
         """The public point, 04 || x || y; empty where the curve is none of ours."""
         return self.spki[-65:] if self.curve else b""
 
-    @cached_property
+    @property
     def public_key(self) -> ec.EllipticCurvePublicKey:
+        if self._public_key is None:
+            self._public_key = self._read_public_key()
+        return self._public_key
+
+    def _read_public_key(self) -> ec.EllipticCurvePublicKey:
         if self.curve is None:
             raise Malformed("the key is on no curve of this standard", offset=0, code="pki.unsupported_curve")
         try:
@@ -122,30 +164,42 @@ class Certificate:
                 "the public point is not on its curve", offset=0, code="pki.point_not_on_curve"
             ) from None
 
-    @cached_property
+    @property
     def key_identifier(self) -> bytes:
         """The SKI; where the extension is absent, SHA-1 of the point (RFC 5280 §4.2.1.2, method 1)."""
-        return self.ski if self.ski is not None else hashlib.sha1(self.point, usedforsecurity=False).digest()
+        return hashlib.sha1(self.point, usedforsecurity=False).digest() if self.ski is None else self.ski
 
-    @cached_property
+    @property
     def names(self) -> Subject:
-        return read_subject(self.subject)
+        if self._names is None:
+            self._names = read_subject(self.subject)
+        return self._names
 
-    @cached_property
+    @property
+    def title(self) -> str:
+        """The subject for people; also of a certificate whose subject cannot be read."""
+        try:
+            return self.names.text
+        except Malformed:
+            return f"(unreadable subject {self.subject.hex()[:40]})"
+
+    @property
     def alternative_names(self) -> ext.AlternativeNames:
-        return ext.alternative_names(self.extensions)
+        if self._alternative_names is None:
+            self._alternative_names = ext.alternative_names(self.extensions)
+        return self._alternative_names
 
-    @cached_property
+    @property
     def constraints(self) -> ext.NameConstraints:
-        return ext.name_constraints(self.extensions)
+        if self._constraints is None:
+            self._constraints = ext.name_constraints(self.extensions)
+        return self._constraints
 
-    @cached_property
+    @property
     def fingerprint(self) -> bytes:
-        return hashlib.sha256(self.der).digest()
-
-    @cached_property
-    def _signed_by(self) -> dict[bytes, bool]:
-        return {}
+        if self._fingerprint is None:
+            self._fingerprint = hashlib.sha256(self.der).digest()
+        return self._fingerprint
 
     @property
     def is_self_issued(self) -> bool:
@@ -176,7 +230,7 @@ class Certificate:
     def valid_until(self) -> datetime:
         return as_datetime(self.not_after)
 
-    @cached_property
+    @property
     def x509(self) -> x509.Certificate:
         """For builders and TLS; raises Malformed where the library refuses what we accept."""
         try:
@@ -195,7 +249,7 @@ class Certificate:
         return hash(self.der)
 
     def __repr__(self) -> str:
-        return f"<Certificate {self.names.text}>"
+        return f"<Certificate {self.title}>"
 
 
 def pem(label: str, der: bytes) -> bytes:
@@ -209,71 +263,3 @@ def curve_of(spki: bytes) -> Curve | None:
     if len(spki) == 91:
         return _SPKI_PREFIXES.get(spki[:27])
     return _SPKI_PREFIXES.get(spki[:28]) if len(spki) == 92 else None
-
-
-def read_time(der: bytes, element: Element) -> str:
-    """UTCTime or GeneralizedTime in the forms of RFC 5280 §4.1.2.5, as YYYYMMDDHHMMSS."""
-    tag, start, content, end = element
-    digits = der[content : end - 1]
-    size = {0x17: 12, 0x18: 14}.get(tag)
-    if size is None or len(digits) != size or not digits.isdigit() or der[end - 1] != 0x5A:
-        raise Malformed("a date is neither YYMMDDHHMMSSZ nor YYYYMMDDHHMMSSZ", offset=start)
-    value = digits.decode("ascii")
-    if tag == 0x17:
-        value = ("19" if value >= "50" else "20") + value
-    month, day, hour, minute, second = value[4:6], value[6:8], value[8:10], value[10:12], value[12:]
-    if not (
-        "01" <= month <= "12" and "01" <= day <= "31" and hour < "24" and minute < "60" and second < "60"
-    ):
-        raise Malformed("a date that no calendar has", offset=start)
-    return value
-
-
-def as_datetime(moment: str) -> datetime:
-    try:
-        return datetime(
-            int(moment[:4]),
-            int(moment[4:6]),
-            int(moment[6:8]),
-            int(moment[8:10]),
-            int(moment[10:12]),
-            int(moment[12:]),
-            tzinfo=UTC,
-        )
-    except ValueError:
-        raise Malformed(f"{moment} is a date that no calendar has", offset=0) from None
-
-
-def _whole_octets(der: bytes, element: Element) -> bytes:
-    _, start, content, end = element
-    if content == end or der[content] != 0:
-        raise Malformed("a signature is a BIT STRING of whole octets", offset=start)
-    return der[content + 1 : end]
-
-
-def _read_extensions(der: bytes, members: list[Element]) -> ext.Extensions:
-    rest = [member for member in members if member[0] not in (0x81, 0x82)]
-    if not rest:
-        return {}
-    if len(rest) != 1 or rest[0][0] != 0xA3:
-        raise Malformed("an unknown member follows the public key", offset=rest[0][1])
-    outer = only_child(der, rest[0][2], rest[0][3], 0x30, "extensions")
-    return read_extension_list(der, outer)
-
-
-def read_extension_list(der: bytes, outer: Element) -> ext.Extensions:
-    """OID contents -> (is it critical, its value); the same OID twice is Malformed (RFC 5280 §4.2)."""
-    found: ext.Extensions = {}
-    for tag, start, content, end in children(der, outer[2], outer[3]):
-        parts = children(der, content, end) if tag == 0x30 else []
-        is_critical = False
-        if len(parts) == 3 and parts[1][0] == 0x01:
-            is_critical = boolean(der, parts[1])
-            del parts[1]
-        if len(parts) != 2 or parts[0][0] != 0x06 or parts[1][0] != 0x04:
-            raise Malformed("an extension is an OID, perhaps critical, and an OCTET STRING", offset=start)
-        oid = der[parts[0][2] : parts[0][3]]
-        if oid in found:
-            raise Malformed("the same extension stands twice", offset=start, code="pki.duplicate_extension")
-        found[oid] = (is_critical, der[parts[1][2] : parts[1][3]])
-    return found

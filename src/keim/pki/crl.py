@@ -8,7 +8,6 @@ from __future__ import annotations
 import hashlib
 from collections.abc import Iterable, Mapping
 from datetime import datetime
-from functools import cached_property
 from typing import Final
 
 from cryptography import x509
@@ -19,15 +18,8 @@ from cryptography.hazmat.primitives.serialization import Encoding
 
 from keim.errors import Malformed, Refused
 from keim.pki import extensions as ext
-from keim.pki.certificate import (
-    ECDSA_WITH_SHA256,
-    SIGNATURE_HASH,
-    Certificate,
-    as_datetime,
-    pem,
-    read_extension_list,
-    read_time,
-)
+from keim.pki.certificate import ECDSA_WITH_SHA256, SIGNATURE_HASH, Certificate, pem
+from keim.pki.reading import as_datetime, read_extension_list, read_time, whole_octets
 from keim.pki.tlv import Element, children, only_child, sequence
 from keim.pki.trust import at
 
@@ -48,11 +40,10 @@ class Crl:
         if [part[0] for part in parts] != [0x30, 0x30, 0x03]:
             raise Malformed("a CertificateList is tbsCertList, signatureAlgorithm, signature", offset=0)
         tbs, algorithm, signature = parts
-        if der[signature[2] : signature[2] + 1] != b"\x00":
-            raise Malformed("a signature is a BIT STRING of whole octets", offset=signature[1])
         self.tbs = der[tbs[1] : tbs[3]]
         self.outer_algorithm = der[algorithm[1] : algorithm[3]]
-        self.signature = der[signature[2] + 1 : signature[3]]
+        self.signature = whole_octets(der, signature)
+        self._signed_by: dict[bytes, bool] = {}
         self._read_tbs(tbs)
 
     def _read_tbs(self, tbs: Element) -> None:
@@ -82,7 +73,7 @@ class Crl:
             raise Malformed("an unknown member ends tbsCertList", offset=rest[0][1])
         self.aki = ext.authority_key_identifier(self.extensions)
 
-    @cached_property
+    @property
     def number(self) -> int | None:
         if CRL_NUMBER not in self.extensions:
             return None
@@ -92,13 +83,9 @@ class Crl:
             raise Malformed("cRLNumber is negative, empty or longer than 20 octets", offset=content)
         return int.from_bytes(value[content:end], "big")
 
-    @cached_property
+    @property
     def fingerprint(self) -> bytes:
         return hashlib.sha256(self.der).digest()
-
-    @cached_property
-    def _signed_by(self) -> dict[bytes, bool]:
-        return {}
 
     def is_signed_by(self, issuer: Certificate) -> bool:
         known = self._signed_by.get(issuer.spki)
@@ -199,7 +186,7 @@ def make_crl(
 ) -> Crl:
     """A complete list of the form that SGP.26 uses: AKI, cRLNumber, issuingDistributionPoint."""
     if not issuer.key_usage & ext.CRL_SIGN:
-        raise Refused(f"{issuer.names.text} may not sign CRLs", code="pki.wrong_issuer")
+        raise Refused(f"{issuer.title} may not sign CRLs", code="pki.wrong_issuer")
     builder = (
         x509.CertificateRevocationListBuilder()
         .issuer_name(issuer.x509.subject)

@@ -102,6 +102,10 @@ def policies(extensions: Extensions) -> tuple[bytes, ...]:
     if CERTIFICATE_POLICIES not in extensions:
         return ()
     value = extensions[CERTIFICATE_POLICIES][1]
+    size = len(value)
+    if 8 < size < 64 and value[:6] == bytes((0x30, size - 2, 0x30, size - 4, 0x06, size - 6)):
+        # One policy without qualifiers, as every certificate of this world has.
+        return (value[6:],)
     found = []
     for tag, start, content, end in sequence(value, "certificatePolicies"):
         information = children(value, content, end) if tag == 0x30 else []
@@ -116,6 +120,8 @@ def key_usage(extensions: Extensions) -> int:
     if KEY_USAGE not in extensions:
         return 0
     value = extensions[KEY_USAGE][1]
+    if len(value) == 4 and value[:2] == b"\x03\x02" and value[2] < 8:
+        return value[3]
     _, _, content, end = only_child(value, 0, len(value), 0x03, "keyUsage")
     if end - content < 2 or value[content] > 7:
         return 0
@@ -127,6 +133,8 @@ def basic_constraints(extensions: Extensions) -> tuple[bool, bool, int | None]:
     if BASIC_CONSTRAINTS not in extensions:
         return False, False, None
     critical, value = extensions[BASIC_CONSTRAINTS]
+    if len(value) == 8 and value[:7] == b"\x30\x06\x01\x01\xff\x02\x01" and value[7] < 0x80:
+        return critical, True, value[7]
     members = sequence(value, "basicConstraints")
     is_ca = False
     if members and members[0][0] == 0x01:

@@ -61,7 +61,7 @@ class Authority(msgspec.Struct, frozen=True):
     key: ec.EllipticCurvePrivateKey
 
     def __repr__(self) -> str:
-        return f"<Authority {self.certificate.names.text}>"
+        return f"<Authority {self.certificate.title}>"
 
 
 def issue(
@@ -125,12 +125,12 @@ def _check_issuer(
     is_free = profile.role in EIM_ROLES and not roles
     if not certificate.is_ca or not (is_free or roles & set(profile.issued_by)):
         raise Refused(
-            f"{certificate.names.text} may not issue a {profile.role} certificate", code="pki.wrong_issuer"
+            f"{certificate.title} may not issue a {profile.role} certificate", code="pki.wrong_issuer"
         )
     if certificate.spki != issuer.key.public_key().public_bytes(
         Encoding.DER, PublicFormat.SubjectPublicKeyInfo
     ):
-        raise Refused(f"the key is not that of {certificate.names.text}", code="pki.key_mismatch")
+        raise Refused(f"the key is not that of {certificate.title}", code="pki.key_mismatch")
 
 
 def _check_particulars(profile: CertificateProfile, particulars: Particulars) -> None:

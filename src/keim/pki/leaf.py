@@ -141,13 +141,13 @@ def _check_range(eid: str, organization: str | None, authority: Certificate) -> 
     if not any(_is_same_organization(name, organization) for name in in_range):
         return (
             Verdict.ORGANIZATION_MISMATCH,
-            f"the organization {organization!r} is not that which {authority.names.text} may certify",
+            f"the organization {organization!r} is not that which {authority.title} may certify",
         )
     return None
 
 
 def _outside(eid: str, authority: Certificate) -> Fault:
-    return Verdict.EID_OUT_OF_RANGE, f"{authority.names.text} does not cover EID {eid}"
+    return Verdict.EID_OUT_OF_RANGE, f"{authority.title} does not cover EID {eid}"
 
 
 def _covers(name: Subject, eid: str) -> bool:

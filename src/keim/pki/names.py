@@ -1,6 +1,6 @@
 """Distinguished names: the few attributes that roles look at, and a line for people.
 
-Pure. Imports keim.errors, keim.ids and keim.pki.tlv only.
+Pure. Imports keim.errors and keim.pki.tlv only.
 """
 
 from __future__ import annotations
@@ -10,7 +10,6 @@ from typing import Final
 import msgspec
 
 from keim.errors import Malformed
-from keim.ids import Oid
 from keim.pki.tlv import Element, children, text
 
 COMMON_NAME: Final = bytes.fromhex("550403")
@@ -57,9 +56,11 @@ class Subject(msgspec.Struct, frozen=True):
 
     @property
     def text(self) -> str:
-        return ", ".join(
-            f"{_LABELS.get(oid) or Oid.from_content(oid)}={value}" for oid, value in self.attributes
-        )
+        return ", ".join(f"{_label(oid)}={value}" for oid, value in self.attributes)
+
+
+def _label(oid: bytes) -> str:
+    return _LABELS.get(oid) or f"OID.{oid.hex()}"
 
 
 def read_subject(der: bytes) -> Subject:
@@ -73,6 +74,19 @@ def read_subject(der: bytes) -> Subject:
 def read_rdn_sequence(der: bytes, outer: Element) -> Subject:
     found: list[tuple[bytes, str]] = []
     for tag, start, content, end in children(der, outer[2], outer[3]):
+        # The common form: one attribute of id-at (55 04 xx) with a short value of UTF8 or printable text.
+        if (
+            end - content > 8
+            and tag == 0x31
+            and der[content] == 0x30
+            and der[content + 1] == end - content - 2 < 0x80
+            and der[content + 2 : content + 4] == b"\x06\x03"
+            and der[content + 7] in (0x0C, 0x13)
+            and der[content + 8] == end - content - 9
+        ):
+            value = text(der, (der[content + 7], content + 7, content + 9, end))
+            found.append((der[content + 4 : content + 7], value))
+            continue
         if tag != 0x31:
             raise Malformed("a relative distinguished name is a SET", offset=start)
         for inner_tag, inner_start, inner_content, inner_end in children(der, content, end):

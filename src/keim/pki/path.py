@@ -21,7 +21,7 @@ Path = tuple[tuple[Certificate, ...], tuple[Certificate, ...], str | None]
 
 
 def is_self_signed(certificate: Certificate) -> bool:
-    return certificate.is_self_issued and certificate.aki in (None, certificate.ski)
+    return certificate.issuer == certificate.subject and certificate.aki in (None, certificate.ski)
 
 
 def build_path(
@@ -30,8 +30,13 @@ def build_path(
     if role in EIM_ROLES and leaf in trust:
         # A pinned eIM certificate is its own anchor (trustedCertificateTls, bindings §3.2).
         return (leaf,), (), None
-    dropped = tuple(certificate for certificate in intermediates if is_self_signed(certificate))
-    unused = [certificate for certificate in intermediates if not is_self_signed(certificate)]
+    dropped: tuple[Certificate, ...] = ()
+    unused: list[Certificate] = []
+    for certificate in intermediates:
+        if is_self_signed(certificate):
+            dropped += (certificate,)
+        else:
+            unused.append(certificate)
     path = [leaf]
     while True:
         top = path[-1]
@@ -39,13 +44,16 @@ def build_path(
         if root is not None:
             path.append(root)
             break
-        following = next((c for c in unused if c.ski is not None and c.ski == top.aki), None)
-        if following is None and unused:
-            following = unused[0]
-        if following is None:
+        if not unused:
             return tuple(path), dropped, "no trusted root stands above it"
-        unused = [c for c in unused if c is not following]
-        path.append(following)
+        # A certificate that does not fit is taken too, so that the walk down names the fault.
+        position = 0
+        if top.aki is not None:
+            for index, certificate in enumerate(unused):
+                if certificate.ski == top.aki:
+                    position = index
+                    break
+        path.append(unused.pop(position))
     if role is Role.EUICC and _lacks_eum(path[1:-1]):
         return tuple(path), dropped, "no EUM certificate stands between the eUICC and the root"
     return tuple(path), dropped, None

@@ -181,12 +181,11 @@ def _check_authority(path: Sequence[Certificate], index: int, role: Role) -> Fau
     if path_length is not None and path_length < index - 1:
         return Verdict.PATH_LENGTH, f"it allows {path_length} CAs below it, {index - 1} are there"
     root = path[-1]
-    is_under_ci = not POLICY_CONTENTS[Role.CI].isdisjoint(root.policies)
     if authority is root:
-        if role in EIM_ROLES or is_under_ci:
+        if role in EIM_ROLES or _is_ci(root):
             return None
         return Verdict.WRONG_POLICY, "the root's certificatePolicies does not name the role ci"
-    if role in EIM_ROLES and not is_under_ci:
+    if role in EIM_ROLES and not _is_ci(root):
         return _check_foreign_constraints(authority)
     rank = _rank(authority, role)
     above = _rank(path[index + 1], role) if path[index + 1] is not root else 0
@@ -195,9 +194,18 @@ def _check_authority(path: Sequence[Certificate], index: int, role: Role) -> Fau
     return None if role is Role.EUICC else _check_foreign_constraints(authority)
 
 
+def _is_ci(root: Certificate) -> bool:
+    return not POLICY_CONTENTS[Role.CI].isdisjoint(root.policies)
+
+
 def _rank(authority: Certificate, role: Role) -> int | None:
     ranks = CA_RANKS[role]
-    return max((ranks[policy] for policy in authority.policies if policy in ranks), default=None)
+    found = None
+    for policy in authority.policies:
+        rank = ranks.get(policy)
+        if rank is not None and (found is None or rank > found):
+            found = rank
+    return found
 
 
 def _check_foreign_constraints(authority: Certificate) -> Fault | None:

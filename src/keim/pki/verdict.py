@@ -124,7 +124,7 @@ class Validation(msgspec.Struct, frozen=True):
         culprit = self.culprit
         evidence = f"certificate {self.at} of {len(self.path)} (0 = leaf)" if self.at is not None else None
         if culprit is not None:
-            evidence = f"{evidence}: {culprit.names.text}, serial {culprit.serial:X}"
+            evidence = f"{evidence}: {culprit.title}, serial {culprit.serial:X}"
         return Untrusted(
             f"the {self.role} chain was refused: {self.reason}",
             code=self.verdict.code,

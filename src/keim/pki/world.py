@@ -69,7 +69,7 @@ class Credential(msgspec.Struct, frozen=True, kw_only=True):
         return self.key
 
     def __repr__(self) -> str:
-        return f"<Credential {self.name} {self.curve.value} {self.certificate.names.text}>"
+        return f"<Credential {self.name} {self.curve.value} {self.certificate.title}>"
 
 
 class WorldPlan(msgspec.Struct, frozen=True, kw_only=True):
