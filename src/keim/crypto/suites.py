@@ -13,7 +13,7 @@ import msgspec
 from cryptography.hazmat.primitives.asymmetric import ec
 
 from keim.crypto.agreement import OneTimeKey
-from keim.crypto.curves import BRAINPOOL_P256, P256, Curve, split_spki
+from keim.crypto.curves import BRAINPOOL_P256, P256, Curve, curve_named, split_spki
 from keim.crypto.ecdsa import SIGNATURE_OCTETS, MemorySigner, VerifyingKey, private_key_of
 from keim.errors import Refused
 
@@ -78,3 +78,9 @@ def verifying_key_of_spki(spki: bytes) -> VerifyingKey:
     """The key in a SubjectPublicKeyInfo (DER), such as EimConfigurationData or a certificate carries."""
     curve, point = split_spki(spki)
     return _BY_CURVE[curve.name].verifying_key(point)
+
+
+def signer_of_key(library_key: ec.EllipticCurvePrivateKey) -> MemorySigner:
+    """The `Signer` of a key object, such as a file or a certificate builder gives it."""
+    curve = curve_named(library_key.curve.name)
+    return MemorySigner(_BY_CURVE[curve.name].name, curve, library_key)
