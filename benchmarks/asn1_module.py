@@ -9,6 +9,7 @@ from __future__ import annotations
 
 from typing import Any
 
+from keim.der import Choice
 from keim.der.schema import Kind, Slot, fields_of, slot_of
 
 X509 = """
@@ -119,11 +120,11 @@ class _Writer:
             self.done.add(cls)
             fields = []
             for field in fields_of(cls):
-                optional = "" if field.is_mandatory or cls.__mro__[1].__name__ == "Choice" else " OPTIONAL"
+                optional = "" if field.is_mandatory or issubclass(cls, Choice) else " OPTIONAL"
                 fields.append(
                     f"  {field.wire_name[0].lower()}{field.wire_name[1:]} {self._slot(field.slot)}{optional}"
                 )
-            keyword = "CHOICE" if cls.__mro__[1].__name__ == "Choice" else "SEQUENCE"
+            keyword = "CHOICE" if issubclass(cls, Choice) else "SEQUENCE"
             joined = ",\n".join(fields)
             self.lines.append(f"{name} ::= {keyword} {{\n{joined}\n}}")
         return name

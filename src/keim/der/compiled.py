@@ -14,7 +14,7 @@ from keim.der.encoder import RUNTIME as ENCODER_RUNTIME
 from keim.der.encoder import EncoderWriter
 from keim.der.message import Choice, Message
 from keim.der.read import read_tlv
-from keim.der.schema import slot_of
+from keim.der.schema import Kind, slot_of
 from keim.der.source import Source, path_of
 from keim.der.tolerance import STRICT, Tolerance
 from keim.der.values import BitString
@@ -100,9 +100,13 @@ class _Decoders(_Functions):
         source.install(self.namespace)
 
     def root(self, annotation: Any) -> Any:
+        slot = slot_of(annotation)
+        if slot.kind is Kind.CHOICE and not slot.tag and not slot.explicit and annotation not in self.roots:
+            name = self.name("choice", slot.type)
+            self._write_choice(name, slot.type)
+            self.roots[annotation] = self.namespace[name]
         if annotation not in self.roots:
             name = f"root_{len(self.roots)}"
-            slot = slot_of(annotation)
             source = self.source("root", annotation)
             DecoderWriter(source, self.tolerances, self.name).slot(name, slot, type_name(annotation))
             source.type_name = type_name(annotation)
@@ -216,19 +220,21 @@ def _explain(fault: Malformed | IndexError | UnicodeDecodeError, octets: bytes) 
 def encode(value: Any, annotation: Any = None) -> bytes:
     """The DER of a value; `annotation` is needed where the value's class does not say its tag."""
     if annotation is None:
-        if not isinstance(value, Message):
-            raise Unencodable(f"{type(value).__name__} needs its type to be named")
         annotation = type(value)
     try:
-        octets: bytes = _encoders.root(annotation)(value)
+        function = _encoders.roots[annotation]
+    except KeyError:
+        if annotation is type(value) and not isinstance(value, Message):
+            raise Unencodable(f"{type(value).__name__} needs its type to be named") from None
+        function = _encoders.root(annotation)
+    try:
+        octets: bytes = function(value)
         return octets
     except Unencodable as fault:
-        if not fault.path:
-            fault.path, _ = path_of(fault.__traceback__)
+        fault.path = fault.path or path_of(fault.__traceback__)[0]
         raise
     except (TypeError, ValueError, AttributeError, OverflowError, IndexError) as fault:
-        path, _ = path_of(fault.__traceback__)
-        raise Unencodable(str(fault), path=path) from fault
+        raise Unencodable(str(fault), path=path_of(fault.__traceback__)[0]) from fault
 
 
 def source_of(cls: type[Message], tolerances: Set[Tolerance] = STRICT) -> str:

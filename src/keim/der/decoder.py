@@ -36,6 +36,8 @@ def other_length(b: bytes, s: int, wanted: int, end: int) -> Malformed:
 
 
 def trailing(b: bytes, p: int, e: int) -> Malformed:
+    if p > e:
+        return read.beyond(e, p, e)
     return Malformed(f"{e - p} octets too many, beginning with {read.tag_at(b, p, e)}", offset=p)
 
 
@@ -111,6 +113,8 @@ class DecoderWriter:
         self.add = source.add
         self.tolerances = tolerances
         self.name = name
+        self.is_checked = False
+        """Whether each element is held against the end at once (a CHOICE), or the last one (a SEQUENCE)."""
 
     # --- one function per class ---------------------------------------------------------------------------
 
@@ -123,24 +127,27 @@ class DecoderWriter:
         self.source.depth += 1
         arguments = raw
         for place, field in enumerate(fields):
+            is_tail = place > last
             if place == last + 1:
                 self._return_early(made, arguments)
             self.source.field = field.wire_name
-            self._field(field)
             arguments += f"{field.name}={field.name}, "
+            following = next((later.wire_name for later in fields[place:] if later.is_mandatory), "")
+            self._field(field, (made, arguments) if is_tail else None, following)
         self.source.field = None
         known = self.name("known", frozenset(tag for field in fields for tag in field.slot.first_tags))
-        self._return_early(made, arguments)
+        if last == len(fields) - 1:
+            self._return_early(made, arguments)
         self.add(f"return {made}({arguments}ext=unknown_elements(b, p, e, {known}))")
         self.source.depth -= 1
 
     def _return_early(self, made: str, arguments: str) -> None:
         """Nothing is left: what follows is optional and keeps its defaults."""
-        self.source.field = None
         self.add("if p == e:", f"    return {made}({arguments.rstrip(', ')})")
 
     def choice(self, function: str, cls: Any) -> None:
         """The alternative at `p`: returns the value and the position after it."""
+        self.is_checked = True
         self.add(f"def {function}(b, p, e, raw=None):")
         self.source.depth += 1
         self.add("if p >= e:")
@@ -195,6 +202,7 @@ class DecoderWriter:
 
     def slot(self, function: str, slot: Slot, name: str) -> None:
         """A decoder for an annotation of its own: returns the value and the position after it."""
+        self.is_checked = True
         self.add(f"def {function}(b, p, e):")
         self.source.depth += 1
         if (slot.first_tags and slot.tag is not None) or slot.explicit is not None:
@@ -211,11 +219,16 @@ class DecoderWriter:
         tags = list(slot.first_tags)
         tags += [also.octets for also in slot.also if also.tolerance in self.tolerances]
         if not tags:
-            return "p < e"
+            return "p < e"  # an open type: whatever stands there
         tests = [tag_test(tag) for tag in tags]
         return tests[0] if len(tests) == 1 else "(" + " or ".join(f"({test})" for test in tests) + ")"
 
-    def _field(self, field: Field) -> None:
+    def _field(self, field: Field, tail: tuple[str, str] | None, following: str) -> None:
+        """One field; `tail` is how to return behind a field after which nothing need follow.
+
+        A field in the tail is looked at only while something is left, and one before it stands before a mandatory
+        field (`following`): neither need ask whether something is left.
+        """
         slot = field.slot
         if field.is_mandatory:
             if slot.first_tags and not (slot.tag is None and slot.explicit is None):
@@ -226,13 +239,17 @@ class DecoderWriter:
             return
         default = "None" if field.default is None else self.name("default", field.default)
         self.add(f"{field.name} = {default}")
-        condition = self._tests(slot)
-        self.add(f"if p < e and {condition}:" if condition != "p < e" else "if p < e:")
+        if tail is None:
+            self.source.field = following
+        self.add(f"if {self._tests(slot)}:")
+        self.source.field = field.wire_name
         self.source.depth += 1
         self._element(slot, field.name, "e", 0)
         if field.has_value_default and Tolerance.EXPLICIT_DEFAULTS not in self.tolerances:
             self.add(f"if {field.name} == {default}:")
             self.add("    raise Malformed('a DEFAULT value is written', offset=s)")
+        if tail is not None:
+            self._return_early(*tail)
         self.source.depth -= 1
 
     def _alternative(self, cls: Any, field: Field, rest: bytes) -> None:
@@ -274,8 +291,11 @@ class DecoderWriter:
     def _expect(self, tag: int, end: str, name: str) -> None:
         self.add(f"if not ({tag_test(tag)}):", f"    raise missing(b, p, {end}, {name!r}, '{tag_text(tag)}')")
 
-    def _header(self, tag: int, end: str) -> None:
-        """The tag and length at `p`: afterwards the contents are b[s:p]."""
+    def _header(self, tag: int, end: str, *, is_checked: bool = True) -> None:
+        """The tag and length at `p`: afterwards the contents are b[s:p].
+
+        A field of a SEQUENCE that reaches beyond the end is found at the end of the SEQUENCE.
+        """
         size = len(tag_octets(tag))
         self.add(
             f"n = b[p + {size}]",
@@ -287,9 +307,9 @@ class DecoderWriter:
             "    else:",
             "        s, n = long_length(b, s)",
             "p = s + n",
-            f"if p > {end}:",
-            f"    raise beyond(s, p, {end})",
         )
+        if is_checked:
+            self.add(f"if p > {end}:", f"    raise beyond(s, p, {end})")
 
     def _element(self, slot: Slot, target: str, end: str, depth: int) -> None:
         """The element at `p`, whose tag has been seen: into `target`, and `p` behind it."""
@@ -311,9 +331,11 @@ class DecoderWriter:
             return
         if self._short_octets(slot, target, end):
             return
+        if self._flag(slot, target):
+            return
         if _needs_start(slot):
             self.add("t = p")
-        self._header(slot.tag, end)
+        self._header(slot.tag, end, is_checked=self.is_checked)
         self._contents(slot, target, end, slot.tag, depth)
 
     def _short_octets(self, slot: Slot, target: str, end: str) -> bool:
@@ -330,11 +352,25 @@ class DecoderWriter:
             f"    raise other_length(b, p + {size + 1}, {least}, {end})",
             f"s = p + {size + 1}",
             f"p = s + {least}",
-            f"if p > {end}:",
-            f"    raise beyond(s, p, {end})",
             f"{target} = b[s:p]",
         )
         return True
+
+    def _flag(self, slot: Slot, target: str) -> bool:
+        """NULL and BOOLEAN have one length; what is not right goes the long way to be refused."""
+        if slot.tag is None or Tolerance.LONG_LENGTHS in self.tolerances:
+            return False
+        size = len(tag_octets(slot.tag))
+        if slot.kind is Kind.NULL:
+            self.add(
+                f"s = p + {size + 1}", f"{target} = null(s, s + b[s - 1]) if b[s - 1] else True", "p = s"
+            )
+            return True
+        if slot.kind is Kind.BOOLEAN:
+            self.add(f"s = p + {size + 1}", "p = s + 1")
+            self.add(f"{target} = boolean(b, s, s + b[s - 1])")
+            return True
+        return False
 
     def _contents(self, slot: Slot, target: str, end: str, tag: int, depth: int) -> None:
         """Contents b[s:p] into `target`; `tag` is what stands at `t`."""
@@ -419,6 +455,7 @@ class DecoderWriter:
         self.add(f"{items}.append({item})")
         self.source.depth -= 1
         self.source.field = whole
+        self.add(f"if p != {inner_end}:", f"    raise trailing(b, p, {inner_end})")
         if split:
             assert slot.tag is not None
             self.add(f"if not (p < {end} and {tag_test(slot.tag)}):", "    break")

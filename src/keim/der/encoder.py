@@ -221,9 +221,20 @@ class EncoderWriter:
             self.source.field = f"{whole}[]"
             self.source.items[self.source.field] = items
         self.source.depth += 1
-        self._tlv(slot.element, item, piece, depth + 1)
-        self.add(f"{items}.append({piece})")
+        if slot.element.kind is Kind.OCTETS and slot.element.explicit is None:
+            self._segment(slot.element, item, items)
+        else:
+            self._tlv(slot.element, item, piece, depth + 1)
+            self.add(f"{items}.append({piece})")
         self.source.depth -= 1
         self.source.field = whole
         self.add(f"c = b''.join({items})")
         self._wrap(slot.tag, "c", part)
+
+    def _segment(self, element: Slot, item: str, items: str) -> None:
+        """An octet string in a list, perhaps a long one: written without being copied twice."""
+        assert element.tag is not None
+        self._size(element, item)
+        table, header = self.name("prefixes", element.tag), tag_octets(element.tag)
+        self.add(f"n = len({item})")
+        self.add(f"{items}.append({table}[n] + {item} if n < 128 else long_tlv({header!r}, {item}))")

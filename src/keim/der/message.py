@@ -1,7 +1,7 @@
 """The two classes that messages are made of: `Sequence` and `Choice`.
 
 Values are frozen msgspec Structs with keyword-only constructors (docs/architecture.md tells why). Encoding
-and decoding live in `keim.der.compiled`; nothing here knows octets.
+and decoding live in `keim.der.compiled`, which puts its two functions here; nothing in this file knows octets.
 """
 
 from __future__ import annotations
@@ -15,41 +15,18 @@ from keim.der.tolerance import STRICT, Tolerance
 
 
 @dataclass_transform(kw_only_default=True, frozen_default=True)
-class MessageMeta(msgspec.StructMeta):
-    """Makes every message a frozen, keyword-only, slotted Struct and notes its tag."""
-
-    __keim_tag__: int | None
-    __keim_keep__: bool
-    __keim_name__: str
-
-    def __new__(
-        mcls,
-        name: str,
-        bases: tuple[type, ...],
-        namespace: dict[str, Any],
-        *,
-        tag: int | None = None,
-        keep: bool = False,
-        wire_name: str | None = None,
-    ) -> Any:
-        cls: MessageMeta = super().__new__(
-            mcls, name, bases, namespace, frozen=True, kw_only=True, gc=False, eq=False
-        )
-        inherited = next((base.__keim_tag__ for base in bases if isinstance(base, MessageMeta)), None)
-        cls.__keim_tag__ = inherited if tag is None else tag
-        cls.__keim_keep__ = keep
-        cls.__keim_name__ = wire_name or name
-        return cls
-
-
-@dataclass_transform(kw_only_default=True, frozen_default=True)
-class Message(msgspec.Struct, metaclass=MessageMeta):
-    """What Sequence and Choice share."""
+class Message(msgspec.Struct, frozen=True, kw_only=True, gc=False, eq=False):
+    """What every message can do."""
 
     raw: bytes | None = None
     """The octets as received, of types declared with keep=True; `encode` gives exactly these."""
 
-    if TYPE_CHECKING:  # keim.der.compiled puts its two functions here
+    if TYPE_CHECKING:
+        __keim_tag__: int | None
+        __keim_keep__: bool
+        __keim_name__: str
+
+        def __init_subclass__(cls, tag: int | None = None, keep: bool = False) -> None: ...
 
         @classmethod
         def decode(cls, data: bytes, tolerances: Set[Tolerance] = STRICT) -> Self:
@@ -91,14 +68,14 @@ class Message(msgspec.Struct, metaclass=MessageMeta):
         return f"{type(self).__name__}({inside})"
 
 
-class Sequence(Message, tag=0x30):
+class SequenceValue(Message, frozen=True, kw_only=True, gc=False, eq=False):
     """A SEQUENCE: its fields in the order of the wire."""
 
     ext: bytes = b""
     """Unknown elements at the end, kept as they came."""
 
 
-class Choice(Message):
+class ChoiceValue(Message, frozen=True, kw_only=True, gc=False, eq=False):
     """A CHOICE: one attribute for each alternative, all but one of them None."""
 
     unknown: bytes | None = None
@@ -108,7 +85,7 @@ class Choice(Message):
     def kind(self) -> str:
         """The name of the alternative that is set."""
         for name in self.__struct_fields__:
-            if name != "raw" and getattr(self, name) is not None:
+            if name not in ("raw", "unknown") and getattr(self, name) is not None:
                 return name
         return "unknown"
 
@@ -116,3 +93,45 @@ class Choice(Message):
     def value(self) -> Any:
         """The value of the alternative that is set."""
         return getattr(self, self.kind)
+
+
+if TYPE_CHECKING:
+    Sequence = SequenceValue
+    Choice = ChoiceValue
+else:
+
+    class _Declaration(type):
+        """Makes a Struct class of `class X(Sequence, tag=0xBF51, keep=True)`.
+
+        A metaclass below msgspec's would read better, but CPython 3.11 makes instances of a class whose metaclass
+        is written in Python three times as slowly, and messages are made by the million.
+        """
+
+        def __new__(mcls, name, bases, namespace, *, of=None, tag=None, keep=False):
+            if of is not None:
+                declaration = super().__new__(mcls, name, bases, namespace)
+                declaration.of, declaration.tag = of, tag
+                return declaration
+            (parent,) = bases
+            made = msgspec.StructMeta(
+                name, (parent.of,), namespace, frozen=True, kw_only=True, gc=False, eq=False
+            )
+            made.__keim_tag__ = parent.tag if tag is None else tag
+            made.__keim_keep__ = keep
+            made.__keim_name__ = name
+            return made
+
+        def __init__(cls, *arguments, **words):
+            super().__init__(*arguments)
+
+        def __instancecheck__(cls, instance):
+            return isinstance(instance, cls.of)
+
+        def __subclasscheck__(cls, subclass):
+            return issubclass(subclass, cls.of)
+
+    class Sequence(metaclass=_Declaration, of=SequenceValue, tag=0x30):
+        """Declares a SEQUENCE; its tag is 30 unless another is given."""
+
+    class Choice(metaclass=_Declaration, of=ChoiceValue):
+        """Declares a CHOICE, untagged unless a tag is given."""

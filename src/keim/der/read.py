@@ -120,6 +120,8 @@ def tag_at(b: bytes, p: int, end: int) -> str:
 
 
 def missing(b: bytes, p: int, end: int, name: str, tag: str) -> Malformed:
+    if p > end:
+        return beyond(end, p, end)
     found = tag_at(b, p, end)
     if found == "the end":
         return Malformed(f"{name} ({tag}) is missing", offset=p)
@@ -127,11 +129,13 @@ def missing(b: bytes, p: int, end: int, name: str, tag: str) -> Malformed:
 
 
 def beyond(p: int, q: int, end: int) -> Malformed:
-    return Malformed(f"element reaches {q - end} octets beyond the end of what holds it", offset=p)
+    return Malformed(f"an element reaches {q - end} octets beyond the end of what holds it", offset=p)
 
 
 def unknown_elements(b: bytes, p: int, end: int, known: frozenset[int]) -> bytes:
     """What is left at the end of an extensible SEQUENCE: whole TLVs that are none of its own."""
+    if p > end:
+        raise beyond(end, p, end)
     for element in walk(b, p, end):
         if element.tag in known:
             raise Malformed(

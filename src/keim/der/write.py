@@ -25,7 +25,12 @@ def tlv(tag: int, *contents: bytes) -> bytes:
 
 def long_tlv(tag: bytes, content: bytes) -> bytes:
     """For generated encoders: contents of 128 octets and more."""
-    return tag + length(len(content)) + content
+    n = len(content)
+    if n < 0x100:
+        return b"%b\x81%c%b" % (tag, n, content)
+    if n < 0x10000:
+        return b"%b\x82%c%c%b" % (tag, n >> 8, n & 0xFF, content)
+    return tag + length(n) + content
 
 
 SMALL = tuple(n.to_bytes(1, "big") for n in range(128))
