@@ -1,7 +1,7 @@
 """Taking over a folder of certificates and keys, such as those of SGP.26.
 
-Keys are matched to certificates by their public point, roles are found by OID, chains by key identifiers; what
-no chain accepts and what a whole world would still need is said.
+Keys are matched to certificates by their public point, roles are found by OID, chains by key identifiers;
+what no chain accepts and what a whole world would still need is said.
 
 Imports keim.errors, keim.io.pem and keim.pki only.
 """
@@ -132,13 +132,15 @@ def _best_chain(
     certificate: Certificate, authorities: list[Certificate], trust: TrustStore, role: Role, now: datetime
 ) -> tuple[_Chain, str | None]:
     """Editions share keys and names, so several chains may be possible: the first accepted one is taken."""
-    first_reason: str | None = None
+    lowest, lowest_reason = MAX_CHAINS, ""
     for chain in islice(_chains(certificate, authorities), MAX_CHAINS):
-        reason = _refusal(certificate, chain, trust, role, now)
-        if reason is None:
+        at, reason = _refusal(certificate, chain, trust, role, now)
+        if not reason:
             return chain, None
-        first_reason = first_reason or reason
-    return (), first_reason
+        if at < lowest:
+            # The fault nearest to the certificate itself is the one that other chains do not cure.
+            lowest, lowest_reason = at, reason
+    return (), lowest_reason
 
 
 def _chains(top: Certificate, authorities: list[Certificate], depth: int = 4) -> Iterator[_Chain]:
@@ -152,21 +154,23 @@ def _chains(top: Certificate, authorities: list[Certificate], depth: int = 4) ->
 
 def _refusal(
     certificate: Certificate, chain: _Chain, trust: TrustStore, role: Role, now: datetime
-) -> str | None:
+) -> tuple[int, str]:
+    """(where in the chain, why); no reason for an accepted one."""
     try:
         if role in LEAF_ROLES:
             validation = validate(certificate, chain, trust, role=role, now=now)
-            return None if validation.ok else f"{validation.verdict}: {validation.reason}"
+            return validation.at or 0, "" if validation.ok else f"{validation.verdict}: {validation.reason}"
         if not certificate.valid_from <= now <= certificate.valid_until:
-            return "not valid at this time"
+            return 0, "not valid at this time"
         issuers = (
             [certificate]
             if certificate.is_self_issued
             else [*chain[:1], *trust.named(certificate.aki or b"")]
         )
-        return None if any(certificate.is_signed_by(c) for c in issuers) else "its issuer is not here"
+        is_genuine = any(certificate.is_signed_by(c) for c in issuers)
+        return 0, "" if is_genuine else "no certificate here verifies its signature"
     except KeimError as error:
-        return str(error)
+        return 0, str(error)
 
 
 class _Names:
