@@ -22,6 +22,7 @@ class Noun(NamedTuple):
 NOUNS: tuple[Noun, ...] = (
     Noun("up", "run the whole world on this machine (not there yet)"),
     Noun("test", "run all tests (in a checkout: ./keim test)"),
+    Noun("pki", "make, look at and check certificates: a test world in one command"),
     Noun("explain", "say what an error code means, who must act and what to do next"),
     Noun("doctor", "look at this machine: what keim finds here and what to install for the rest"),
     Noun("bench", "measure speed (in a checkout)"),

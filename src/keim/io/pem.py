@@ -22,6 +22,7 @@ from cryptography.hazmat.primitives.serialization import (
     load_der_private_key,
     load_der_public_key,
 )
+from cryptography.x509 import load_der_x509_csr
 
 from keim.errors import Malformed, Refused, StoreFailed
 from keim.pki import Certificate, Crl
@@ -112,6 +113,23 @@ def read_public_key(path: Path) -> ec.EllipticCurvePublicKey:
         if isinstance(key, ec.EllipticCurvePublicKey):
             return key
     raise Refused(f"{path} holds no EC public key", code="pki.no_key_file")
+
+
+def read_request_key(path: Path) -> ec.EllipticCurvePublicKey:
+    """The public key of a PKCS#10 request, whose own signature proves that its sender has the private one."""
+    for label, der in blocks(read_octets(path)):
+        if label not in ("", "CERTIFICATE REQUEST", "NEW CERTIFICATE REQUEST"):
+            continue
+        try:
+            request = load_der_x509_csr(der)
+            is_genuine = request.is_signature_valid
+            key = request.public_key()
+        except (ValueError, UnsupportedAlgorithm) as error:
+            raise Refused(f"{path}: {error}", code="pki.bad_request_file") from None
+        if not is_genuine or not isinstance(key, ec.EllipticCurvePublicKey):
+            raise Refused(f"{path}: the request's signature or key is wrong", code="pki.bad_request_file")
+        return key
+    raise Refused(f"{path} holds no certificate signing request", code="pki.bad_request_file")
 
 
 def key_pem(key: ec.EllipticCurvePrivateKey) -> bytes:

@@ -15,6 +15,7 @@ from __future__ import annotations
 
 import json
 import os
+import re
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -79,6 +80,7 @@ def _read_manifest(folder: Path) -> Manifest:
 
 def _load_credential(folder: Path, entry: Entry) -> Credential:
     certificate, *chain = read_certificates(_inside(folder, entry.certificate))
+    check_name(entry.name)
     try:
         curve = Curve(entry.curve)
     except ValueError:
@@ -107,15 +109,29 @@ def create_files(path: Path | str, world: World, *, force: bool = False) -> Path
     """Writes a new directory. With `force` a PKI that stands there is moved aside, never deleted."""
     folder = Path(path)
     moved = None
-    if folder.exists() and not folder.is_dir():
-        raise Refused(f"{folder} is a file", code="pki.directory_not_empty")
-    if folder.is_dir() and any(folder.iterdir()):
-        if not (force and (folder / MANIFEST).is_file()):
-            raise Refused(f"{folder} is not empty", code="pki.directory_not_empty")
+    if refuse_if_occupied(folder, force=force):
         moved = _free_name(folder)
         folder.rename(moved)
     save_files(folder, world)
     return moved
+
+
+def refuse_if_occupied(path: Path | str, *, force: bool) -> bool:
+    """True where `force` would move a PKI aside; anything else that is there is refused."""
+    folder = Path(path)
+    if folder.exists() and not folder.is_dir():
+        raise Refused(f"{folder} is a file", code="pki.directory_not_empty")
+    if not folder.is_dir() or not any(folder.iterdir()):
+        return False
+    if not (force and (folder / MANIFEST).is_file()):
+        raise Refused(f"{folder} is not empty", code="pki.directory_not_empty")
+    return True
+
+
+def check_name(name: str) -> None:
+    """Names of credentials become file names."""
+    if not re.fullmatch(r"(euicc/)?[a-z0-9][a-z0-9.-]{0,63}", name):
+        raise Refused(f"{name!r} cannot be a name in a PKI", code="pki.bad_name")
 
 
 def _free_name(folder: Path) -> Path:

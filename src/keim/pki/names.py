@@ -55,6 +55,11 @@ class Subject(msgspec.Struct, frozen=True):
         return self.one(SERIAL_NUMBER)
 
     @property
+    def known(self) -> dict[str, str]:
+        """The attributes that have a short label, by it; of doubled ones the last."""
+        return {_LABELS[oid]: value for oid, value in self.attributes if oid in _LABELS}
+
+    @property
     def text(self) -> str:
         return ", ".join(f"{_label(oid)}={value}" for oid, value in self.attributes)
 
