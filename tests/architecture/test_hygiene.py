@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import ast
 import io
 import re
 import tokenize
@@ -151,19 +152,27 @@ def test_a_silenced_check_has_a_reason_beside_it() -> None:
     assert bare == []
 
 
-BROAD = re.compile(r"^\s*except(\s+\(?(Base)?Exception\b[^:]*)?:(?P<rest>.*)$")
+def broad_excepts(text: str) -> list[int]:
+    """Lines of `except:` and `except Exception` without a reason on the line, above it or below it.
 
-
-def broad_excepts(lines: list[str]) -> list[int]:
-    """Lines of `except:` and `except Exception` without a reason on the line, above it or below it."""
+    One that ends by raising again what it caught hides nothing and needs none.
+    """
+    lines = ["", *text.splitlines(), ""]
     found = []
-    for index, line in enumerate(lines):
-        match = BROAD.match(line)
-        if match is None:
+    for node in ast.walk(ast.parse(text)):
+        if not isinstance(node, ast.ExceptHandler):
             continue
-        near = [match["rest"], lines[index - 1], *lines[index + 1 : index + 2]]
-        if not any("#" in text and has_reason(text.partition("#")[2]) for text in near):
-            found.append(index + 1)
+        caught = (
+            {name.id for name in ast.walk(node.type) if isinstance(name, ast.Name)} if node.type else {""}
+        )
+        if not caught & {"", "Exception", "BaseException"}:
+            continue
+        last = node.body[-1]
+        if isinstance(last, ast.Raise) and last.exc is None:
+            continue
+        near = lines[node.lineno - 1 : node.body[0].lineno + 1]
+        if not any("#" in line and has_reason(line.partition("#")[2]) for line in near):
+            found.append(node.lineno)
     return found
 
 
@@ -171,7 +180,7 @@ def test_a_broad_except_has_a_reason_beside_it() -> None:
     bare = [
         f"{path.relative_to(ROOT)}:{line}"
         for path in PYTHON_FILES
-        for line in broad_excepts(path.read_text("utf-8").splitlines())
+        for line in broad_excepts(path.read_text("utf-8"))
     ]
     assert bare == []
 
@@ -183,8 +192,10 @@ def test_a_broad_except_has_a_reason_beside_it() -> None:
         ("except:\n    pass", True),
         ("except (BaseException, ValueError) as e:\n    pass", True),
         ("except Exception:  # the edge of the process must not die\n    pass", False),
+        ("except BaseException:\n    close()\n    raise", False),
+        ("except Exception as e:\n    raise ValueError from e", True),
         ("except ValueError:\n    pass", False),
     ],
 )
 def test_the_walk_tells_bare_excepts(text: str, is_bare: bool) -> None:
-    assert bool(broad_excepts(["try:", "    x()", *text.splitlines()])) is is_bare
+    assert bool(broad_excepts(f"try:\n    x()\n{text}")) is is_bare

@@ -119,9 +119,8 @@ def reader_findings(pcscd_socket: Path = Path("/run/pcscd/pcscd.comm")) -> list[
 def _listed_readers() -> list[Finding]:
     try:
         names = [str(reader) for reader in import_module("smartcard.System").readers()]
-    except (
-        Exception
-    ) as error:  # the binding raises classes of its own, which exist only where it is installed
+    except Exception as error:
+        # The binding raises classes of its own, which exist only where it is installed.
         return [Finding("card readers", "note", f"cannot be listed: {error}")]
     return [Finding("card reader", "ok", name) for name in names] or [Finding("card readers", "note", "none")]
 
