@@ -81,6 +81,8 @@ class _Decoders(_Functions):
                 return self.later("choice", thing, lambda name: self._write_choice(name, thing))
             case "members":
                 return self.constant(word, thing, thing._value2member_map_)
+            case "unnamed":
+                return self.constant(word, thing, thing.unnamed)
             case "oid":
                 return self.constant(word, thing, _oid)
         return self.constant(word, thing, thing)

@@ -419,7 +419,7 @@ class DecoderWriter:
 
     def _member(self, slot: Slot, target: str) -> None:
         members = self.name("members", slot.type)
-        made = f"{self.name('cls', slot.type)}({target})"
+        made = f"{self.name('unnamed', slot.type)}({target})"
         self.add(f"{target} = {members}[{target}] if {target} in {members} else {made}")
 
     def _size(self, slot: Slot, target: str) -> None:

@@ -189,6 +189,8 @@ def bit_octets(b: bytes, s: int, q: int) -> tuple[bytes, int]:
 
 
 def named_bits(b: bytes, s: int, q: int) -> int:
+    if q - s == 2 and b[s] < 8 and b[s + 1] and b[s + 1] & (2 << b[s]) - 1 == 1 << b[s]:
+        return REVERSED[b[s + 1]]  # one octet, its lowest used bit set: the commonest form
     octets, unused = bit_octets(b, s, q)
     if octets and not octets[-1] >> unused & 1:
         raise Malformed("named BIT STRING with trailing zero bits", offset=s)

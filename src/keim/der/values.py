@@ -25,8 +25,11 @@ class Code(IntEnum):
 
     @classmethod
     def _missing_(cls, value: object) -> Self | None:
-        if not isinstance(value, int):
-            return None
+        return cls.unnamed(value) if isinstance(value, int) else None
+
+    @classmethod
+    def unnamed(cls, value: int) -> Self:
+        """The member for a number that has no name."""
         member = int.__new__(cls, value)
         member._name_ = f"unknown_{value}"
         member._value_ = value
@@ -47,6 +50,11 @@ class NamedBits(IntFlag):
     def _missing_(cls, value: object) -> Self:
         if not isinstance(value, int) or value < 0:
             raise ValueError(f"{value!r} is no set of bits")
+        return cls.unnamed(value)
+
+    @classmethod
+    def unnamed(cls, value: int) -> Self:
+        """The member for a combination of bits."""
         member = int.__new__(cls, value)
         member._name_ = None
         member._value_ = value
