@@ -120,12 +120,13 @@ def serve_command(card: CardChannel, command: Sequence[str], others: Callable[[s
 def _apdu_payload(line: str) -> object | None:
     """The payload of a request of type apdu; None for a line that is no such request."""
     try:
-        message = json.loads(line)
+        message: object = json.loads(line)
     except ValueError:
         return None
     if not isinstance(message, dict) or message.get("type") != "apdu":
         return None
-    return message.get("payload", {})
+    payload: object = message.get("payload", {})
+    return payload
 
 
 def _select(channel: int, aid: bytes) -> bytes:
