@@ -4,6 +4,8 @@
 Pure; imports floor 0 only (ids, errors, seams, der, messages, crypto).
 """
 
+from keim.saip.build import SHAPES, new
+from keim.saip.comparison import Comparison, Difference, Verdict, compare, difference
 from keim.saip.filesystem import (
     ApplicationEntry,
     Authentication,
@@ -22,8 +24,10 @@ from keim.saip.filesystem import (
     Source,
 )
 from keim.saip.installation import Installed, install, instantiate
+from keim.saip.linter import lint
 from keim.saip.package import Element, Package
 from keim.saip.platform import Platform
+from keim.saip.recipe import DomainKeys, Recipe, recipe_from_toml, recipe_of
 from keim.saip.refusals import (
     BadRecipe,
     BrokenPackage,
@@ -34,15 +38,21 @@ from keim.saip.refusals import (
     Severity,
     Status,
 )
+from keim.saip.scan import Scan, ScannedNode, scan_card, scan_of
+from keim.saip.store_metadata import metadata
 from keim.saip.templates import Structure
 
 __all__ = [
+    "SHAPES",
     "ApplicationEntry",
     "Authentication",
     "BadRecipe",
     "BrokenPackage",
     "CdmaCredentials",
+    "Comparison",
+    "Difference",
     "Directory",
+    "DomainKeys",
     "Ef",
     "Element",
     "ElementStatus",
@@ -58,13 +68,26 @@ __all__ = [
     "Pin",
     "Platform",
     "Puk",
+    "Recipe",
     "RemoteFileManagement",
+    "Scan",
+    "ScannedNode",
     "SdKey",
     "SecurityDomainEntry",
     "Severity",
     "Source",
     "Status",
     "Structure",
+    "Verdict",
+    "compare",
+    "difference",
     "install",
     "instantiate",
+    "lint",
+    "metadata",
+    "new",
+    "recipe_from_toml",
+    "recipe_of",
+    "scan_card",
+    "scan_of",
 ]

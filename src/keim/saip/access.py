@@ -1,4 +1,5 @@
-"""Access rules: the default records of clause 9.9 and the contents of an EF.ARR record (ISO 7816-4, TS 102 221).
+"""Access rules: the default records of clause 9.9 and the contents of an EF.ARR record (ISO 7816-4, TS
+102 221).
 
 Must never import anything above floor 0.
 """
@@ -88,7 +89,9 @@ def _encode(rule: str) -> bytes:
     out = b""
     for entry in rule.split(", "):
         mode, condition = entry.split()
-        out += tlv(0x84, bytes.fromhex(mode[3:])) if mode.startswith("INS") else tlv(0x80, bytes.fromhex(mode))
+        out += (
+            tlv(0x84, bytes.fromhex(mode[3:])) if mode.startswith("INS") else tlv(0x80, bytes.fromhex(mode))
+        )
         if condition == "ALW":
             out += tlv(0x90)
         elif condition == "NEV":

@@ -1,7 +1,7 @@
 """How the contents of common files are written: identities, PLMNs, names, addresses, service tables.
 
-Decoders return None for content that is not of that form: a tool shows the octets then. Must never import anything
-above floor 0.
+Decoders return None for content that is not of that form: a tool shows the octets then. Must never
+import anything above floor 0.
 """
 
 from __future__ import annotations
@@ -147,7 +147,9 @@ def msisdn_of(record: bytes) -> str | None:
 
 def services_of(octets: bytes) -> frozenset[int]:
     """The numbers of the services that a service table switches on, counted from 1."""
-    return frozenset(8 * i + bit + 1 for i, octet in enumerate(octets) for bit in range(8) if octet >> bit & 1)
+    return frozenset(
+        8 * i + bit + 1 for i, octet in enumerate(octets) for bit in range(8) if octet >> bit & 1
+    )
 
 
 def service_octets(services: frozenset[int] | set[int], size: int) -> bytes:

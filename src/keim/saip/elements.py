@@ -1,7 +1,7 @@
 """The profile elements' types, tag by tag (module PEDefinitions 3.3.1, of which 2.3.1 is a subset).
 
-No sizes are checked here: a package with a value of the wrong size must still be read, so that lint can name the
-rule (see `keim.saip.rules.sizes`). File-system elements have one shape for all templates, see
+No sizes are checked here: a package with a value of the wrong size must still be read, so that lint can
+name the rule (see `keim.saip.rules.sizes`). File-system elements have one shape for all templates, see
 `keim.saip.file_element`. Must never import anything above floor 0.
 """
 
@@ -13,14 +13,14 @@ from typing import Annotated, Any
 from keim.der import Choice, Code, Explicit, Null, Oid, Sequence, Tag
 
 
-class PeHeader(Sequence, tag=0xA0, wire_name="PEHeader"):
+class PeHeader(Sequence, tag=0xA0):
     """What every element but the first begins with."""
 
     mandated: Annotated[bool, Null(0x80)] = False
     identification: Annotated[int, Tag(0x81)]
 
 
-class Services(Sequence, wire_name="ServicesList"):
+class Services(Sequence):
     """What the eUICC must be able to do, or the installation is refused."""
 
     contactless: Annotated[bool, Null(0x80)] = False
@@ -83,7 +83,7 @@ class ProfileHeader(Sequence, tag=0xA0):
     iot_options: Annotated[IotOptions | None, Tag(0xA9)] = None
 
 
-class ProprietaryInfo(Sequence, wire_name="ProprietaryInfo"):
+class ProprietaryInfo(Sequence):
     special_file_information: Annotated[bytes, Tag(0xC0)] = b"\x00"
     fill_pattern: Annotated[bytes | None, Tag(0xC1)] = None
     repeat_pattern: Annotated[bytes | None, Tag(0xC2)] = None
@@ -124,7 +124,7 @@ class FileManagement(Choice):
     fill_file_content: Annotated[bytes | None, Tag(0x81)] = None
 
 
-class GenericFileManagement(Sequence, tag=0xA1, wire_name="PE-GenericFileManagement"):
+class GenericFileManagement(Sequence, tag=0xA1):
     header: PeHeader
     commands: Annotated[tuple[tuple[FileManagement, ...], ...], Tag(0xA1)]
 
@@ -145,7 +145,7 @@ class PinCodesChoice(Choice):
     file_path: Annotated[bytes | None, Tag(0x81)] = None
 
 
-class PinCodes(Sequence, tag=0xA2, wire_name="PE-PINCodes"):
+class PinCodes(Sequence, tag=0xA2):
     header: PeHeader
     pin_codes: Annotated[PinCodesChoice, Explicit(0xA1)]
 
@@ -159,7 +159,7 @@ class PukConfiguration(Sequence):
         return without_secrets(super().__rich_repr__(), "puk_value")
 
 
-class PukCodes(Sequence, tag=0xA3, wire_name="PE-PUKCodes"):
+class PukCodes(Sequence, tag=0xA3):
     header: PeHeader
     puk_codes: Annotated[tuple[PukConfiguration, ...], Tag(0xA1)]
 
@@ -200,7 +200,7 @@ class AlgorithmConfiguration(Choice):
     algo_parameter: Annotated[AlgorithmParameter | None, Tag(0xA1)] = None
 
 
-class AkaParameter(Sequence, tag=0xA4, wire_name="PE-AKAParameter"):
+class AkaParameter(Sequence, tag=0xA4):
     header: PeHeader
     algo_configuration: Annotated[AlgorithmConfiguration, Explicit(0xA1)]
     sqn_options: Annotated[bytes, Tag(0x82)] = b"\x02"
@@ -209,7 +209,7 @@ class AkaParameter(Sequence, tag=0xA4, wire_name="PE-AKAParameter"):
     sqn_init: Annotated[tuple[bytes, ...], Tag(0xA5)] = DEFAULT_SQN_INIT
 
 
-class CdmaParameter(Sequence, tag=0xA5, wire_name="PE-CDMAParameter"):
+class CdmaParameter(Sequence, tag=0xA5):
     header: PeHeader
     authentication_key: Annotated[bytes, Tag(0x81)]
     ssd: Annotated[bytes | None, Tag(0x82)] = None
@@ -296,7 +296,7 @@ class CatTpParameters(Sequence):
     max_pdu: Annotated[int, Tag(0x81)]
 
 
-class SecurityDomain(Sequence, tag=0xA6, wire_name="PE-SecurityDomain"):
+class SecurityDomain(Sequence, tag=0xA6):
     header: PeHeader
     instance: Annotated[ApplicationInstance, Tag(0xA1)]
     key_list: Annotated[tuple[KeyObject, ...] | None, Tag(0xA2)] = None
@@ -305,13 +305,13 @@ class SecurityDomain(Sequence, tag=0xA6, wire_name="PE-SecurityDomain"):
     cat_tp_parameters: Annotated[CatTpParameters | None, Tag(0xA5)] = None
 
 
-class AdfRfmAccess(Sequence, wire_name="ADFRFMAccess"):
+class AdfRfmAccess(Sequence):
     adf_aid: Annotated[bytes, Tag(0x80)]
     adf_access_domain: Annotated[bytes, Tag(0x81)]
     adf_admin_access_domain: Annotated[bytes, Tag(0x82)]
 
 
-class Rfm(Sequence, tag=0xA7, wire_name="PE-RFM"):
+class Rfm(Sequence, tag=0xA7):
     header: PeHeader
     instance_aid: Annotated[bytes, Tag(0x4F)]
     security_domain_aid: Annotated[bytes | None, Tag(0x4F)] = None
@@ -322,7 +322,7 @@ class Rfm(Sequence, tag=0xA7, wire_name="PE-RFM"):
     adf_rfm_access: AdfRfmAccess | None = None
 
 
-class LoadBlock(Sequence, wire_name="ApplicationLoadPackage"):
+class LoadBlock(Sequence):
     load_package_aid: Annotated[bytes, Tag(0x4F)]
     security_domain_aid: Annotated[bytes | None, Tag(0x4F)] = None
     non_volatile_code_limit: Annotated[bytes | None, Tag(0xC6)] = None
@@ -332,19 +332,19 @@ class LoadBlock(Sequence, wire_name="ApplicationLoadPackage"):
     load_block_object: Annotated[bytes, Tag(0xC4)]
 
 
-class Application(Sequence, tag=0xA8, wire_name="PE-Application"):
+class Application(Sequence, tag=0xA8):
     header: PeHeader
     load_block: Annotated[LoadBlock | None, Tag(0xA1)] = None
     instance_list: Annotated[tuple[ApplicationInstance, ...] | None, Tag(0xA2)] = None
 
 
-class NonStandard(Sequence, tag=0xA9, wire_name="PE-NonStandard"):
+class NonStandard(Sequence, tag=0xA9):
     header: PeHeader
     issuer_id: Annotated[Oid, Tag(0x81)]
     content: Annotated[bytes, Tag(0x82)]
 
 
-class End(Sequence, tag=0xAA, wire_name="PE-End"):
+class End(Sequence, tag=0xAA):
     header: PeHeader
 
 

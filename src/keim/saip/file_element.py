@@ -1,6 +1,8 @@
-"""File-system elements (mf, usim, iot ...): one shape for all of them, the field names come from the templates.
+"""File-system elements (mf, usim, iot ...): one shape for all of them, the field names come from the
+templates.
 
-A field is a File: steps that change the file which the template describes. Must never import anything above floor 0.
+A field is a File: steps that change the file which the template describes. Must never import anything
+above floor 0.
 """
 
 from __future__ import annotations
@@ -80,7 +82,12 @@ class FileSystemElement(msgspec.Struct, frozen=True):
 
 
 def new_element(
-    name: str, identification: int, fields: dict[str, Steps], *, template_id: str | None = None, mandated: bool = True
+    name: str,
+    identification: int,
+    fields: dict[str, Steps],
+    *,
+    template_id: str | None = None,
+    mandated: bool = True,
 ) -> FileSystemElement:
     """An element of our own making from field names and steps."""
     tags = {row.field: row.tag for row in fields_of(name).values()}
@@ -144,7 +151,9 @@ def _items(data: bytes, start: int, content: int, end: int, name: str, tolerance
     return steps
 
 
-def at_offset(type_: object, data: bytes, start: int, end: int, path: str, tolerances: Set[Tolerance]) -> object:
+def at_offset(
+    type_: object, data: bytes, start: int, end: int, path: str, tolerances: Set[Tolerance]
+) -> object:
     """Decodes a part of `data` so that faults count from the start of the whole."""
     try:
         return decode(type_, data[start:end], tolerances)

@@ -1,8 +1,9 @@
-"""What an installed profile consists of: a file tree, applications, keys and PINs, as one immutable value.
+"""What an installed profile consists of: a file tree, applications, keys and PINs, as one immutable
+value.
 
-A card keeps its changes beside this value, never in it. Files that are as their template says are one object shared by
-all profiles, and equal contents are one string of octets, so that a card with two profiles stays small.
-Must never import anything above floor 0.
+A card keeps its changes beside this value, never in it. Files that are as their template says are one
+object shared by all profiles, and equal contents are one string of octets, so that a card with two
+profiles stays small. Must never import anything above floor 0.
 """
 
 from __future__ import annotations
@@ -73,7 +74,9 @@ class Ef(msgspec.Struct, frozen=True, gc=False):
     @property
     def descriptor(self) -> bytes:
         """Octets of 82 in the FCP, without the number of records."""
-        first = {"transparent": 0x41, "linear fixed": 0x42, "cyclic": 0x46, "BER-TLV": 0x79}[self.structure.value]
+        first = {"transparent": 0x41, "linear fixed": 0x42, "cyclic": 0x46, "BER-TLV": 0x79}[
+            self.structure.value
+        ]
         length = self.record_length.to_bytes(2, "big") if self.record_length else b""
         return bytes((first, 0x21)) + length
 
@@ -206,7 +209,9 @@ class SdKey(msgspec.Struct, frozen=True, gc=False):
         return self.components[0][1] if self.components else b""
 
     def __repr__(self) -> str:
-        return f"SdKey(version={self.version:02X}, identifier={self.identifier:02X}, type={self.type:02X}, ***)"
+        return (
+            f"SdKey(version={self.version:02X}, identifier={self.identifier:02X}, type={self.type:02X}, ***)"
+        )
 
 
 class ApplicationEntry(msgspec.Struct, frozen=True, gc=False):
@@ -319,7 +324,9 @@ class FileSystem(msgspec.Struct, frozen=True, gc=False):
         return f"ADF.{names[index]}" + (str(earlier + 1) if earlier else "")
 
     def key_of(self, path: str) -> Key:
-        """The key of a path such as MF/2FE2, ADF.USIM/EF.IMSI or ADF.USIM/5FC0/4F07; `NoSuchFile` without one."""
+        """The key of a path such as MF/2FE2, ADF.USIM/EF.IMSI or ADF.USIM/5FC0/4F07; `NoSuchFile` without
+        one.
+        """
         first, *rest = path.strip("/").split("/")
         for root in self.roots:
             if self._root_name(root.fid).upper() == first.upper():
@@ -330,7 +337,9 @@ class FileSystem(msgspec.Struct, frozen=True, gc=False):
                         raise NoSuchFile(f"the profile has no {path} ({part} is missing)")
                     key = (*key, child.fid)
                 return key
-        raise NoSuchFile(f"the profile has no {first}: it has {', '.join(self._root_name(r.fid) for r in self.roots)}")
+        raise NoSuchFile(
+            f"the profile has no {first}: it has {', '.join(self._root_name(r.fid) for r in self.roots)}"
+        )
 
     def file(self, path: str) -> Ef:
         """The file of a path, links followed; `NoSuchFile` when there is none."""
@@ -426,4 +435,6 @@ def _fields(value: msgspec.Struct) -> Iterator[tuple[str, Any]]:
 
 
 def _shown(value: Any) -> str:
-    return f"{type(value).__name__}({', '.join(f'{name}={field!r}' for name, field in value.__rich_repr__())})"
+    return (
+        f"{type(value).__name__}({', '.join(f'{name}={field!r}' for name, field in value.__rich_repr__())})"
+    )

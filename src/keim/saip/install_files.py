@@ -18,6 +18,8 @@ from keim.saip.filesystem import CURRENT_ADF, MF_FID, Directory, Ef, Key, Node, 
 from keim.saip.refusals import Status
 from keim.saip.templates import Pattern, Structure, TemplateFile
 
+Origin = tuple[int, str | tuple[int, int]]
+"""(element, its field, or number of the command run and of the step that made the file)."""
 ARR_OF_MF = b"\x2f\x06"
 ARR_OF_ADF = b"\x6f\x06"
 IOT_AID_PREFIX = bytes.fromhex("A000000087")
@@ -37,7 +39,9 @@ _DESCRIPTORS = {
 class Fault(Exception):
     """An element breaks a rule; the installation decides what follows."""
 
-    def __init__(self, rule: str, message: str, *, status: Status = Status.BAD_VALUES, path: str = "") -> None:
+    def __init__(
+        self, rule: str, message: str, *, status: Status = Status.BAD_VALUES, path: str = ""
+    ) -> None:
         super().__init__(message)
         self.rule = rule
         self.message = message
@@ -96,6 +100,12 @@ class Tree:
         self.last: dict[str, Building] = {}
         """The latest ADF of each kind (usim, isim, csim)."""
         self.index = 0
+        self.origins: dict[Key, Origin] | None = None
+        """Where each file was made, kept for editors only."""
+
+    def note(self, key: Key, where: str | tuple[int, int]) -> None:
+        if self.origins is not None:
+            self.origins[key] = (self.index, where)
 
     def roots(self) -> list[Building]:
         return ([self.mf] if self.mf else []) + list(self.adfs.values())
@@ -133,7 +143,7 @@ def fids(octets: bytes) -> tuple[int, ...]:
     return tuple(int.from_bytes(octets[i : i + 2], "big") for i in range(0, len(octets), 2))
 
 
-# --- template elements ---------------------------------------------------------------------------------------------
+# --- template elements ---------------------------------------------------------------------------------
 
 _PARENTS = {
     "opt-usim": "usim",
@@ -149,13 +159,21 @@ _PARENTS = {
 }
 
 
-def make_template_files(tree: Tree, element: FileSystemElement, name: str, fail: Callable[[Fault], None]) -> None:
+def make_template_files(
+    tree: Tree, element: FileSystemElement, name: str, fail: Callable[[Fault], None]
+) -> None:
     """All files of a file-system element; `fail` is told of each fault of a single file and may raise it."""
     known = element.template
     if known is None:
-        raise Fault("TPL-UNKNOWN", f"template {element.template_id} is not known", status=Status.TEMPLATE_NOT_SUPPORTED)
+        raise Fault(
+            "TPL-UNKNOWN",
+            f"template {element.template_id} is not known",
+            status=Status.TEMPLATE_NOT_SUPPORTED,
+        )
     if known.element != name:
-        raise Fault("TPL-PE", f"template {element.template_id} belongs to {known.element}", status=Status.BAD_VALUES)
+        raise Fault(
+            "TPL-PE", f"template {element.template_id} belongs to {known.element}", status=Status.BAD_VALUES
+        )
     given = {field.tag: field for field in element.fields}
     for field in element.fields:
         if field.items is None:
@@ -185,7 +203,9 @@ class _TemplateMaker:
         self.tree = tree
         self.element = element
         self.moved: dict[tuple[int, ...], Building] = {}
-        """Directories of the template that the package gave another identifier, by their path in the template."""
+        """Directories of the template that the package gave another identifier, by their path in the
+        template.
+        """
         if element in _PARENTS:
             base: Building | None = tree.last.get(_PARENTS[element])
             if base is None:
@@ -213,6 +233,7 @@ class _TemplateMaker:
             if ef.fid in parent.children:
                 raise Fault("FCP-FID", f"{ef.fid:04X} exists already in {parent.name}")
             parent.children[ef.fid] = ef
+            self.tree.note((*parent.key, ef.fid), row.field)
 
     def _parent(self, row: TemplateFile) -> Building:
         above = row.path[:-1]
@@ -251,7 +272,9 @@ class _TemplateMaker:
             pins = pins if pins is not None else IOT_PIN_REFERENCES
             fid = fid or CURRENT_ADF
         if aid is None or pins is None or fid is None:
-            missing = [n for n, v in (("dfName", aid), ("pinStatusTemplateDO", pins), ("fileID", fid)) if v is None]
+            missing = [
+                n for n, v in (("dfName", aid), ("pinStatusTemplateDO", pins), ("fileID", fid)) if v is None
+            ]
             raise Fault("FCP-FIELDS", f"an ADF needs {', '.join(missing)}", status=Status.INVALID_PARAMETER)
         if fid in self.tree.adfs or fid in self.tree.mf.children:
             raise Fault("FCP-FID", f"{fid:04X} is taken")
@@ -304,13 +327,21 @@ class _TemplateMaker:
             if row.needs_content:
                 raise Fault("FILE-REQUIRED", "the package must give its content")
             if row.structure is Structure.UNKNOWN or size is None or not row.path:
-                raise Fault("FCP-FIELDS", "the package must give its size", status=_UNKNOWN_STATUS.get(self.element, Status.INVALID_PARAMETER))
+                raise Fault(
+                    "FCP-FIELDS",
+                    "the package must give its size",
+                    status=_UNKNOWN_STATUS.get(self.element, Status.INVALID_PARAMETER),
+                )
             return _template_ef(row, arr)
         fcp = next((item.file_descriptor for item in items if item.file_descriptor is not None), None)
         structure, length = descriptor_of(fcp, row.structure, length)
         if structure is Structure.UNKNOWN or (not row.path and (fcp is None or fcp.file_id is None)):
-            raise Fault("FCP-FIELDS", "the contents of this template are not known: the package must give "
-                        "descriptor, identifier and size", status=Status.TEMPLATE_NOT_SUPPORTED)
+            raise Fault(
+                "FCP-FIELDS",
+                "the contents of this template are not known: the package must give "
+                "descriptor, identifier and size",
+                status=Status.TEMPLATE_NOT_SUPPORTED,
+            )
         default = row.default
         is_changed = fcp is not None and length != row.record_length
         if content is not None:
@@ -417,12 +448,14 @@ def descriptor_of(fcp: Fcp | None, structure: Structure, length: int | None) -> 
     if found.has_records:
         length = int.from_bytes(octets[2:4], "big") if len(octets) == 4 else length
         if not length:
-            raise Fault("FCP-FIELDS", "a file with records needs their length", status=Status.INVALID_PARAMETER)
+            raise Fault(
+                "FCP-FIELDS", "a file with records needs their length", status=Status.INVALID_PARAMETER
+            )
         return found, length
     return found, None
 
 
-# --- one elementary file -------------------------------------------------------------------------------------------
+# --- one elementary file -------------------------------------------------------------------------------
 
 Step = int | bytes
 """An offset to skip or octets to write."""
@@ -465,7 +498,9 @@ def make_ef(
         rule3 = rule_octets(fcp, rule, arr)
         info = fcp.proprietary_ef_info
         if info is not None:
-            special = info.special_file_information[0] if info.special_file_information != b"\x00" else special
+            special = (
+                info.special_file_information[0] if info.special_file_information != b"\x00" else special
+            )
             if info.fill_pattern is not None:
                 pattern = Pattern(info.fill_pattern[:-1], info.fill_pattern[-1:])
                 source = Source.PACKAGE
@@ -519,7 +554,9 @@ def _length(steps: list[Step]) -> int:
     return sum(step if isinstance(step, int) else len(step) for step in steps)
 
 
-def _content(pattern: Pattern, size: int, structure: Structure, record_length: int, steps: list[Step]) -> bytes:
+def _content(
+    pattern: Pattern, size: int, structure: Structure, record_length: int, steps: list[Step]
+) -> bytes:
     """Pattern first, then the steps like updates: offsets are relative to where the last step ended."""
     if structure is Structure.BER_TLV:
         if any(isinstance(step, int) for step in steps):
@@ -545,21 +582,25 @@ def _content(pattern: Pattern, size: int, structure: Structure, record_length: i
     return bytes(out)
 
 
-# --- generic file management ---------------------------------------------------------------------------------------
+# --- generic file management ---------------------------------------------------------------------------
 
 
 def manage_files(tree: Tree, element: GenericFileManagement, fail: Callable[[Fault], None]) -> None:
     for number, run in enumerate(element.commands):
         try:
-            _run(tree, run)
+            _run(tree, run, number)
         except Fault as fault:
             fault.path = fault.path or f"command {number}"
             fail(fault)
         except IndexError:
-            fail(Fault("SIZE", "a value is too short", status=Status.INVALID_PARAMETER, path=f"command {number}"))
+            fail(
+                Fault(
+                    "SIZE", "a value is too short", status=Status.INVALID_PARAMETER, path=f"command {number}"
+                )
+            )
 
 
-def _run(tree: Tree, run: tuple[FileManagement, ...]) -> None:
+def _run(tree: Tree, run: tuple[FileManagement, ...], number: int) -> None:
     """One sequence of commands: it starts at the MF and moves with filePath and createFCP."""
     here: Building | None = tree.mf
     position = 0
@@ -573,24 +614,25 @@ def _run(tree: Tree, run: tuple[FileManagement, ...]) -> None:
             tree.context = here
         elif command.create_fcp is not None:
             steps: list[Step] = []
+            made_at = position - 1
             while position < len(run) and (step := _management_step(run[position])) is not None:
                 steps.append(step)
                 position += 1
+            parent = here
             here = _create(tree, here, command.create_fcp, steps)
+            if parent is not None and parent is here and command.create_fcp.file_id is not None:
+                tree.note((*parent.key, int.from_bytes(command.create_fcp.file_id, "big")), (number, made_at))
         elif command.unknown is not None:
             raise Fault("TPL-UNKNOWN", "unknown file management command", status=Status.INVALID_PARAMETER)
         else:
-            position = _update_existing(run, position)
+            message = "content without a file that was made before it"
+            raise Fault("FCP-FIELDS", message, status=Status.INVALID_PARAMETER)
 
 
 def _management_step(command: FileManagement) -> Step | None:
     if command.fill_file_content is not None:
         return command.fill_file_content
     return command.fill_file_offset
-
-
-def _update_existing(run: tuple[FileManagement, ...], position: int) -> int:
-    raise Fault("FCP-FIELDS", "content without a file that was made before it", status=Status.INVALID_PARAMETER)
 
 
 def _create(tree: Tree, here: Building | None, fcp: Fcp, steps: list[Step]) -> Building | None:
@@ -645,7 +687,9 @@ def _create(tree: Tree, here: Building | None, fcp: Fcp, steps: list[Step]) -> B
 def _create_root(tree: Tree, fcp: Fcp, fid: int, name: str) -> Building:
     pins = fcp.pin_status_template
     if pins is None:
-        raise Fault("FCP-FIELDS", "pinStatusTemplateDO is missing", status=Status.INVALID_PARAMETER, path=name)
+        raise Fault(
+            "FCP-FIELDS", "pinStatusTemplateDO is missing", status=Status.INVALID_PARAMETER, path=name
+        )
     is_mf = fid == MF_FID
     if (is_mf and tree.mf is not None) or fid in tree.adfs:
         raise Fault("FCP-FID", f"{name} exists already", path=name)

@@ -131,7 +131,9 @@ def define_security_domain(holdings: Holdings, element: SecurityDomain) -> None:
     instance = element.instance
     keys = []
     for key in element.key_list or ():
-        components = tuple((_octet(part.key_type), part.key_data, part.mac_length) for part in key.key_components)
+        components = tuple(
+            (_octet(part.key_type), part.key_data, part.mac_length) for part in key.key_components
+        )
         keys.append(
             SdKey(
                 version=_octet(key.key_version_number),
@@ -182,7 +184,7 @@ def define_application(holdings: Holdings, element: Application, libraries: froz
         if instance.load_package_aid not in available:
             raise Fault(
                 "APP-REF",
-                f"load package {instance.load_package_aid.hex().upper()} is neither in the package nor on the card",
+                f"{instance.load_package_aid.hex().upper()} is neither in the package nor on the card",
                 status=Status.LIB_NOT_SUPPORTED,
             )
         holdings.applications.append(_application(instance, domain))
@@ -217,7 +219,9 @@ def _application(instance: ApplicationInstance, domain: bytes) -> ApplicationEnt
 
 
 def toolkit_parameters(octets: bytes) -> tuple[int, tuple[bytes, ...]]:
-    """(minimum security level, TARs) of UICC toolkit parameters (TS 102 226): 0 and none where they say nothing."""
+    """(minimum security level, TARs) of UICC toolkit parameters (TS 102 226): 0 and none where they say
+    nothing.
+    """
     try:
         position = 3 + 1 + 2 * octets[3] + 1
         security = octets[position + 1 : position + 1 + octets[position]]

@@ -1,7 +1,9 @@
-"""Installing a package as a card does: element by element, to a file system or to a refusal with its PEStatus.
+"""Installing a package as a card does: element by element, to a file system or to a refusal with its
+PEStatus.
 
-Structure first (order, versions, sizes: `keim.saip.rules`), then each element in turn. A fault of an element that is
-not mandated leaves no trace of it and is told as a warning (§6.5). Must never import anything above floor 0.
+Structure first (order, versions, sizes: `keim.saip.rules`), then each element in turn. A fault of an
+element that is not mandated leaves no trace of it and is told as a warning (§6.5). Must never import
+anything above floor 0.
 """
 
 from __future__ import annotations
@@ -27,8 +29,8 @@ from keim.saip.elements import (
     SecurityDomain,
 )
 from keim.saip.file_element import FileSystemElement
-from keim.saip.filesystem import FileSystem
-from keim.saip.install_files import Fault, Tree, make_template_files, manage_files
+from keim.saip.filesystem import FileSystem, Key
+from keim.saip.install_files import Fault, Origin, Tree, make_template_files, manage_files
 from keim.saip.install_keys import (
     IOT_ADM1,
     IOT_PIN1,
@@ -89,6 +91,18 @@ def installation_findings(package: Package, platform: Platform) -> tuple[list[Fi
         run.element(element)
     run.finish()
     return run.findings, (run.freeze() if run.tree.mf is not None and package.iccid is not None else None)
+
+
+def file_origins(package: Package) -> tuple[dict[Key, Origin], FileSystem]:
+    """Where each file of a package is made, and the file system; `PackageRefused` if there is none."""
+    run = _Run(package, _OWN_CARD, collect=True)
+    run.tree.origins = {}
+    for element in package.elements:
+        run.element(element)
+    run.finish()
+    if run.tree.mf is None and run.findings:
+        run.abort(run.findings[0])
+    return run.tree.origins, run.freeze()
 
 
 class _Run:
@@ -204,7 +218,9 @@ class _Run:
         self.holdings.puks.setdefault(1, IOT_PUK1)
 
     def _check_memory(self, element: Element) -> None:
-        """Charged while loading, so that the element that exceeds the quota is the one that fails (euicc §13)."""
+        """Charged while loading, so that the element that exceeds the quota is the one that fails (euicc
+        §13).
+        """
         if self.platform.free_memory is None or self.tree.mf is None:
             return
         charge = self.freeze().charge
@@ -239,7 +255,9 @@ class _Run:
             # the exact PIN rules of IoT profiles are open (§16): told, not refused
             if self.collect:
                 self._fault(element, fault)
-                self.findings[-1] = msgspec.structs.replace(self.findings[-1], severity=Severity.WARNING, status=None)
+                self.findings[-1] = msgspec.structs.replace(
+                    self.findings[-1], severity=Severity.WARNING, status=None
+                )
             return
         try:
             self._fault(element, fault)

@@ -10,10 +10,28 @@ import msgspec
 from keim.saip.elements import Services
 
 _UICC_CAPABILITY = (
-    *("contactless", "usim", "isim", "csim", "milenage", "cave", "tuak128", "tuak256", "usim_test_algorithm", ""),
+    *(
+        "contactless",
+        "usim",
+        "isim",
+        "csim",
+        "milenage",
+        "cave",
+        "tuak128",
+        "tuak256",
+        "usim_test_algorithm",
+        "",
+    ),
     *("gba_usim", "gba_isim", "mbms", "eap", "javacard", "multos", "multiple_usim", "multiple_isim"),
     *("multiple_csim", "ber_tlv", "df_link", "cat_tp", "get_identity", "profile_a_x25519", "profile_b_p256"),
-    *("suci_calculator_api", "dns_resolution", "scp11ac", "scp11c_authorization_mechanism", "s16mode", "eaka"),
+    *(
+        "suci_calculator_api",
+        "dns_resolution",
+        "scp11ac",
+        "scp11c_authorization_mechanism",
+        "s16mode",
+        "eaka",
+    ),
     "iot_minimal",
 )
 ALL_SERVICES = frozenset(name for name in Services.__struct_fields__ if name not in ("raw", "ext"))

@@ -1,4 +1,5 @@
-"""What can be wrong with a package, named: by rule, element, tag and offset, and by the PEStatus that a card answers.
+"""What can be wrong with a package, named: by rule, element, tag and offset, and by the PEStatus that a
+card answers.
 
 Must never import anything above floor 0.
 """
@@ -78,7 +79,9 @@ class BrokenPackage(Malformed):
 
     code = "saip.broken_package"
 
-    def __init__(self, message: str, *, offset: int, index: int, tag: int | None, rule: str, path: str = "") -> None:
+    def __init__(
+        self, message: str, *, offset: int, index: int, tag: int | None, rule: str, path: str = ""
+    ) -> None:
         super().__init__(message, offset=offset, path=path)
         self.index = index
         self.tag = tag

@@ -1,13 +1,13 @@
 """The file tables of the templates of clause 9, one row per field of a file-system element: data only.
 
-Columns: tag, field, file identifier (a path below the element's directory, or a range of which the first is taken),
-structure (T transparent, L linear fixed, C cyclic, B BER-TLV, MF, DF, ADF, ? unknown), size or records x length
-(S, N: the package must say), record of the access-rule file, short file identifier, default content (`FF*` the last
-octet repeated, `(x)*` x repeated, `a* b` a repeated and b at the end, `=name` a content that is worked out, see templates.py), service bits, flags (`!` content must come from
-the package, `listed` made only when the package names it, `U` often updated, `+..` parameters that the package must give).
-The contents of the CSIM templates are not public to us: their rows carry names only, and the sizes that 3GPP2
-C.S0065 fixes where published test profiles rely on them.
-Imports nothing.
+Columns: tag, field, file identifier (a path below the element's directory, or a range of which the first
+is taken), structure (T transparent, L linear fixed, C cyclic, B BER-TLV, MF, DF, ADF, ? unknown), size
+or records x length (S, N: the package must say), record of the access-rule file, short file identifier,
+default content (`FF*` the last octet repeated, `(x)*` x repeated, `a* b` a repeated and b at the end,
+`=name` a content that is worked out, see templates.py), service bits, flags (`!` content must come from
+the package, `listed` made only when the package names it, `U` often updated, `+..` parameters that the
+package must give). The contents of the CSIM templates are not public to us: their rows carry names only,
+and the sizes that 3GPP2 C.S0065 fixes where published test profiles rely on them. Imports nothing.
 """
 
 MF = """

@@ -106,7 +106,9 @@ class Template(msgspec.Struct, frozen=True):
 # number: (element, table, created by default, since, until, rows that differ: field -> (size, default))
 _TEST_OLD_NSC = {"ef-5gs3gppnsc": ("1x57", "FF*"), "ef-5gsn3gppnsc": ("1x57", "FF*")}
 _OLD_ROUTING = {"ef-routing-indicator": ("4", "F0FFFFFF")}
-_VARIANTS: dict[str, tuple[str, str, bool, tuple[int, int], tuple[int, int] | None, dict[str, tuple[str, str]]]] = {
+_VARIANTS: dict[
+    str, tuple[str, str, bool, tuple[int, int], tuple[int, int] | None, dict[str, tuple[str, str]]]
+] = {
     "1": ("mf", "MF", True, (1, 0), None, {}),
     "2": ("cd", "CD", False, (1, 0), None, {}),
     "3": ("telecom", "TELECOM", False, (1, 0), (2, 3), {}),

@@ -6,6 +6,7 @@ Must never import anything above floor 0.
 from __future__ import annotations
 
 from collections.abc import Iterator
+from itertools import pairwise
 
 from keim.der import read_tlv
 from keim.errors import Malformed
@@ -41,12 +42,19 @@ def version_findings(package: Package) -> Iterator[Finding]:
     for element in package.elements:
         since = _SINCE.get(element.name)
         if since is not None and version < since:
-            message = f"{element.name} exists since {since[0]}.{since[1]}, the package states {version[0]}.{version[1]}"
+            stated = f"the package states {version[0]}.{version[1]}"
+            message = f"{element.name} exists since {since[0]}.{since[1]}, {stated}"
             yield finding("VER-FEATURE", element, message)
     for element, value in package.values(FileSystemElement):
         known = value.template
-        if known is not None and (version < known.since or (known.until is not None and version[0] > known.until[0])):
-            yield finding("TPL-VERSION", element, f"template {value.template_id} is not one of {version[0]}.{version[1]}")
+        if known is not None and (
+            version < known.since or (known.until is not None and version[0] > known.until[0])
+        ):
+            yield finding(
+                "TPL-VERSION",
+                element,
+                f"template {value.template_id} is not one of {version[0]}.{version[1]}",
+            )
 
 
 def switch_findings(package: Package) -> Iterator[Finding]:
@@ -129,7 +137,8 @@ def _identities(package: Package, fs: FileSystem) -> Iterator[Finding]:
     if iccid is not None and iccid.content != fs.iccid.octets:
         element, offset = _at(package, home, "ef-iccid")
         wanted = fs.iccid.octets.hex().upper()
-        yield finding("ICCID-MATCH", element, f"EF.ICCID is {iccid.content.hex().upper()}, the header's ICCID makes {wanted}", offset=offset, path="MF/2FE2")  # fmt: skip
+        message = f"EF.ICCID is {iccid.content.hex().upper()}, the header's ICCID makes {wanted}"
+        yield finding("ICCID-MATCH", element, message, offset=offset, path="MF/2FE2")
     if len(fs.iccid) in (19, 20) and not fs.iccid.has_valid_check_digit:
         yield finding("ICCID-LUHN", package.elements[0], f"{fs.iccid} has a wrong check digit")
     for adf in fs.adfs:
@@ -141,14 +150,18 @@ def _identities(package: Package, fs: FileSystem) -> Iterator[Finding]:
         imsi = imsi_of(imsi_file.content) if imsi_file is not None else None
         if imsi_file is not None and imsi is None:
             shown = imsi_file.content.hex().upper()
-            yield finding("IMSI-FORM", element, f"{shown} is no IMSI", offset=offset, path=fs.path((adf.fid, 0x6F07)))
+            yield finding(
+                "IMSI-FORM", element, f"{shown} is no IMSI", offset=offset, path=fs.path((adf.fid, 0x6F07))
+            )
         if acc is not None and imsi is not None:
             classes = access_classes(acc.content)
             if int(imsi[-1]) not in classes and not any(number >= 11 for number in classes):
                 message = f"EF.ACC has {classes or 'no class'}, the IMSI ends with {imsi[-1]}"
                 yield finding("ACC-DIGIT", element, message, path=fs.path((adf.fid, 0x6F78)))
         if ad is not None and (len(ad.content) < 4 or ad.content[3] & 0x0F not in (2, 3)):
-            yield finding("AD-MNC", element, f"EF.AD is {ad.content.hex().upper()}", path=fs.path((adf.fid, 0x6FAD)))
+            yield finding(
+                "AD-MNC", element, f"EF.AD is {ad.content.hex().upper()}", path=fs.path((adf.fid, 0x6FAD))
+            )
 
 
 def _rules(package: Package, fs: FileSystem) -> Iterator[Finding]:
@@ -192,10 +205,14 @@ def _directories(package: Package, fs: FileSystem) -> Iterator[Finding]:
             listed.append(aid)
     for adf in fs.adfs:
         if adf.aid is not None and adf.aid not in listed:
-            yield finding("DIR-AID", element, f"{fs.path((adf.fid,))} has no record", offset=offset, path="MF/2F00")
+            yield finding(
+                "DIR-AID", element, f"{fs.path((adf.fid,))} has no record", offset=offset, path="MF/2F00"
+            )
     for aid in listed:
         if all(adf.aid != aid for adf in fs.adfs):
-            yield finding("DIR-AID", element, f"{aid.hex().upper()} is no application", offset=offset, path="MF/2F00")
+            yield finding(
+                "DIR-AID", element, f"{aid.hex().upper()} is no application", offset=offset, path="MF/2F00"
+            )
 
 
 def _aid_of(record: bytes) -> bytes | None:
@@ -217,7 +234,11 @@ def _service_table(package: Package, fs: FileSystem, adf: Directory) -> Iterator
     if table is None or table.source is Source.ASSUMED:
         return
     on = services_of(table.content)
-    elements = ("iot", "opt-iot") if fs.is_iot_minimal else ("usim", "opt-usim", "gsm-access", "df-5gs", "df-saip", "df-snpn")
+    elements = (
+        ("iot", "opt-iot")
+        if fs.is_iot_minimal
+        else ("usim", "opt-usim", "gsm-access", "df-5gs", "df-saip", "df-snpn")
+    )
     if adf.name == "adf-isim":
         elements = ("isim", "opt-isim")
     idle: list[str] = []
@@ -239,21 +260,26 @@ def _service_table(package: Package, fs: FileSystem, adf: Directory) -> Iterator
     missing = _missing_files(fs, adf, on)
     if missing:
         element, offset = _at(package, elements[0], "ef-ust" if adf.name == "adf-usim" else "ef-ist")
-        message = f"services without their file: {', '.join(missing[:6])}" + (" ..." if len(missing) > 6 else "")
+        message = f"services without their file: {', '.join(missing[:6])}" + (
+            " ..." if len(missing) > 6 else ""
+        )
         yield finding("UST-FILES", element, message, offset=offset, path=fs.path((adf.fid, table.fid)))
 
 
-# the file that a service cannot do without (3GPP TS 31.102 §4.2.8); services not named here need none or several
+# the file that a service cannot do without (3GPP TS 31.102 §4.2.8); services not named here need none or
+# several
 _NEEDED = {
-    2: 0x6F3B, 10: 0x6F3C, 12: 0x6F42, 17: 0x6F3E, 18: 0x6F3F, 19: 0x6F46, 20: 0x6F60, 21: 0x6F40, 42: 0x6F61, 43: 0x6F62,
-    45: 0x6FC5, 46: 0x6FC6, 51: 0x6FCD, 71: 0x6FD9, 85: 0x6FE3, 96: 0x6FE8,
+    2: 0x6F3B, 10: 0x6F3C, 12: 0x6F42, 17: 0x6F3E, 18: 0x6F3F, 19: 0x6F46, 20: 0x6F60, 21: 0x6F40,
+    42: 0x6F61, 43: 0x6F62, 45: 0x6FC5, 46: 0x6FC6, 51: 0x6FCD, 71: 0x6FD9, 85: 0x6FE3, 96: 0x6FE8,
 }  # fmt: skip
 
 
 def _missing_files(fs: FileSystem, adf: Directory, on: frozenset[int]) -> list[str]:
     if adf.name != "adf-usim":
         return []
-    return [f"{number} ({fid:04X})" for number, fid in _NEEDED.items() if number in on and adf.child(fid) is None]
+    return [
+        f"{number} ({fid:04X})" for number, fid in _NEEDED.items() if number in on and adf.child(fid) is None
+    ]
 
 
 def _energy(package: Package, fs: FileSystem) -> Iterator[Finding]:
@@ -262,13 +288,17 @@ def _energy(package: Package, fs: FileSystem) -> Iterator[Finding]:
         if period is not None and 0 < period.content[0] < 0x0A:
             element, offset = _at(package, "iot", "ef-hpplmn")
             hours = period.content[0] * 6
-            yield finding("IOT-ENERGY", element, f"a search for the home network every {hours} minutes", offset=offset)
+            yield finding(
+                "IOT-ENERGY", element, f"a search for the home network every {hours} minutes", offset=offset
+            )
         operators = _ef(fs, adf, 0x6F61)
         if operators is not None:
             entries = [operators.content[i : i + 3] for i in range(0, len(operators.content), 5)]
             if sum(plmn_of(entry) is not None for entry in entries) > 8:
                 element, offset = _at(package, "opt-iot", "ef-oplmnwact")
-                yield finding("IOT-ENERGY", element, "more than 8 preferred networks to search", offset=offset)
+                yield finding(
+                    "IOT-ENERGY", element, "more than 8 preferred networks to search", offset=offset
+                )
 
 
 def key_findings(package: Package) -> Iterator[Finding]:
@@ -302,7 +332,7 @@ _PUBLISHED = frozenset(
 
 def _is_trivial(key: bytes) -> bool:
     """All octets equal, or each the one before plus a constant step."""
-    steps = {(b - a) & 0xFF for a, b in zip(key, key[1:], strict=False)}
+    steps = {(b - a) & 0xFF for a, b in pairwise(key)}
     return len(steps) <= 1 or key in _PUBLISHED
 
 
@@ -310,4 +340,6 @@ def budget_findings(package: Package, budget: int) -> Iterator[Finding]:
     if package.is_iot_minimal and package.size > budget:
         yield finding("SIZE-BUDGET", package.elements[0], f"{package.size} octets, the budget is {budget}")
     if not any(True for _ in package.values(SecurityDomain)):
-        yield finding("SD-NONE", package.elements[0], "the profile has no security domain: no change over the air")
+        yield finding(
+            "SD-NONE", package.elements[0], "the profile has no security domain: no change over the air"
+        )

@@ -1,4 +1,5 @@
-"""The rule SIZE: lengths and ranges of the ASN.1 module, checked after decoding so that the rule can be named.
+"""The rule SIZE: lengths and ranges of the ASN.1 module, checked after decoding so that the rule can be
+named.
 
 Imports floor 0's own files only.
 """
@@ -24,7 +25,12 @@ _AID: Range = (5, 16)
 # lengths in octets (bytes), characters (str), entries (tuple); ranges of numbers (int)
 _SIZES: dict[type, dict[str, Range]] = {
     e.PeHeader: {"identification": _U15},
-    e.ProfileHeader: {"major_version": _U8, "minor_version": _U8, "profile_type": (1, 100), "iccid": (10, 10)},
+    e.ProfileHeader: {
+        "major_version": _U8,
+        "minor_version": _U8,
+        "profile_type": (1, 100),
+        "iccid": (10, 10),
+    },
     e.IotOptions: {"pix": (7, 11)},
     e.MandatoryAid: {"aid": _AID, "version": (2, 2)},
     e.ProprietaryInfo: {
@@ -62,7 +68,12 @@ _SIZES: dict[type, dict[str, Range]] = {
         "auth_counter_max": (3, 3),
         "number_of_keccak": _U8,
     },
-    e.AkaParameter: {"sqn_options": (1, 1), "sqn_delta": (6, 6), "sqn_age_limit": (6, 6), "sqn_init": (32, 32)},
+    e.AkaParameter: {
+        "sqn_options": (1, 1),
+        "sqn_delta": (6, 6),
+        "sqn_age_limit": (6, 6),
+        "sqn_init": (32, 32),
+    },
     e.CdmaParameter: {
         "authentication_key": (8, 8),
         "ssd": (16, 16),
@@ -84,14 +95,14 @@ _SIZES: dict[type, dict[str, Range]] = {
         "extradite_security_domain_aid": _AID,
         "life_cycle_state": (1, 1),
     },
-    e.SystemSpecificParameters: {
-        name: (2, 4)
-        for name in (
+    e.SystemSpecificParameters: dict.fromkeys(
+        (
             *("volatile_memory_quota", "non_volatile_memory_quota", "volatile_reserved_memory"),
             *("non_volatile_reserved_memory", "cumulative_granted_volatile_memory"),
             "cumulative_granted_non_volatile_memory",
-        )
-    },
+        ),
+        (2, 4),
+    ),
     e.OpenPersoData: {"restrict_parameter": (1, 1)},
     e.CatTpParameters: {"max_sdu": _U16, "max_pdu": _U16},
     e.Rfm: {"instance_aid": _AID, "security_domain_aid": _AID, "minimum_security_level": (1, 1)},

@@ -31,7 +31,9 @@ from keim.saip.templates import KNOWN_OIDS
 _ADFS = {"usim": "usim", "isim": "isim", "csim": "csim", "iot": "usim"}
 _AFTER_MF = ("cd", "telecom", "usim", "isim", "csim")
 _PARENT = {
-    **dict.fromkeys(("opt-usim", "phonebook", "gsm-access", "df-5gs", "df-saip", "df-snpn", "df-5gprose"), "usim"),
+    **dict.fromkeys(
+        ("opt-usim", "phonebook", "gsm-access", "df-5gs", "df-saip", "df-snpn", "df-5gprose"), "usim"
+    ),
     "opt-isim": "isim",
     "opt-csim": "csim",
 }
@@ -76,7 +78,9 @@ def _order(package: Package) -> Iterator[Finding]:
             continue
         if number in seen:
             first = seen[number]
-            yield finding("ID-UNIQUE", element, f"identification {number} is that of element {first.index} too")
+            yield finding(
+                "ID-UNIQUE", element, f"identification {number} is that of element {first.index} too"
+            )
         seen.setdefault(number, element)
 
 
@@ -104,7 +108,9 @@ def _demands(package: Package, platform: Platform) -> Iterator[Finding]:
             yield finding("TPL-UNKNOWN", first, f"template {oid} is demanded and not known")
     for entry in header.mandatory_aids or ():
         if entry.aid not in platform.libraries:
-            yield finding("LIB-MISSING", first, f"library {entry.aid.hex().upper()} is demanded and not there")
+            yield finding(
+                "LIB-MISSING", first, f"library {entry.aid.hex().upper()} is demanded and not there"
+            )
 
 
 def _iot(package: Package, platform: Platform) -> Iterator[Finding]:
@@ -121,7 +127,10 @@ def _iot(package: Package, platform: Platform) -> Iterator[Finding]:
         return
     if not platform.has_iot_minimal:
         yield finding(
-            "IOT-OPTIONS", first, "the eUICC takes no IoT minimal profiles", status=Status.FEATURE_NOT_SUPPORTED
+            "IOT-OPTIONS",
+            first,
+            "the eUICC takes no IoT minimal profiles",
+            status=Status.FEATURE_NOT_SUPPORTED,
         )
     for element in package.named("mf"):
         yield finding("IOT-NOMF", element, "PE-MF in an IoT minimal profile")
@@ -228,7 +237,9 @@ def _authentication(package: Package) -> Iterator[Finding]:
 
 def _makes_adf(value: GenericFileManagement) -> bool:
     return any(
-        step.create_fcp is not None and step.create_fcp.df_name is not None for run in value.commands for step in run
+        step.create_fcp is not None and step.create_fcp.df_name is not None
+        for run in value.commands
+        for step in run
     )
 
 
@@ -291,7 +302,9 @@ def _pin_entries(element: Element, value: PinCodes, context: str, puks: set[int]
             yield finding("PIN-CONTEXT", element, f"key reference {reference:02X} is not {kind}")
         unblocking = pin.unblocking_pin_reference
         if unblocking is not None and unblocking not in puks:
-            yield finding("PIN-PUKREF", element, f"PUK {unblocking:02X} of PIN {reference:02X} is not defined")
+            yield finding(
+                "PIN-PUKREF", element, f"PUK {unblocking:02X} of PIN {reference:02X} is not defined"
+            )
 
 
 def _domains(package: Package) -> Iterator[Finding]:
@@ -300,7 +313,9 @@ def _domains(package: Package) -> Iterator[Finding]:
     for element in package.elements:
         value = element.value
         if first is not None and isinstance(value, _BEFORE_DOMAINS):
-            yield finding("SD-PLACE", first, f"{element.name} (element {element.index}) follows a security domain")
+            yield finding(
+                "SD-PLACE", first, f"{element.name} (element {element.index}) follows a security domain"
+            )
             break
         if isinstance(value, SecurityDomain):
             first = first or element
@@ -326,7 +341,9 @@ def _domains(package: Package) -> Iterator[Finding]:
             )
         for tar in used:
             if tar in tars and tars[tar] != element.index:
-                yield finding("TAR-UNIQUE", element, f"TAR {tar.hex().upper()} is that of element {tars[tar]} too")
+                yield finding(
+                    "TAR-UNIQUE", element, f"TAR {tar.hex().upper()} is that of element {tars[tar]} too"
+                )
             tars.setdefault(tar, element.index)
 
 

@@ -120,7 +120,9 @@ def sarif(results: dict[str, tuple[Finding, ...]], version: str) -> dict[str, An
         "version": "2.1.0",
         "runs": [
             {
-                "tool": {"driver": {"name": "keim profile lint", "version": version, "rules": _sarif_rules()}},
+                "tool": {
+                    "driver": {"name": "keim profile lint", "version": version, "rules": _sarif_rules()}
+                },
                 "results": [
                     _sarif_result(uri, f, ids.index(f.rule)) for uri, found in results.items() for f in found
                 ],
@@ -146,7 +148,9 @@ def _sarif_result(uri: str, f: Finding, number: int) -> dict[str, Any]:
     if f.offset is not None:
         location["physicalLocation"]["region"] = {"byteOffset": f.offset, "byteLength": 1}
     if f.element:
-        location["logicalLocations"] = [{"name": f"{f.element}[{f.index}]", "fullyQualifiedName": f.path or f.element}]
+        location["logicalLocations"] = [
+            {"name": f"{f.element}[{f.index}]", "fullyQualifiedName": f.path or f.element}
+        ]
     return {
         "ruleId": f.rule,
         "ruleIndex": number,
