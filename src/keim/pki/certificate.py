@@ -22,7 +22,7 @@ from cryptography.hazmat.primitives.asymmetric import ec
 from keim.crypto import curves
 from keim.errors import Malformed, Refused
 from keim.pki import extensions as ext
-from keim.pki.names import Subject, read_subject
+from keim.pki.names import Subject, read_subject, title_of
 from keim.pki.reading import as_datetime, read_extensions, read_time, whole_octets
 from keim.pki.tlv import Element, children, only_child, sequence, small_integer
 
@@ -178,10 +178,7 @@ class Certificate:
     @property
     def title(self) -> str:
         """The subject for people; also of a certificate whose subject cannot be read."""
-        try:
-            return self.names.text
-        except Malformed:
-            return f"(unreadable subject {self.subject.hex()[:40]})"
+        return title_of(self.subject)
 
     @property
     def alternative_names(self) -> ext.AlternativeNames:

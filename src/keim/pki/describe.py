@@ -8,12 +8,12 @@ from __future__ import annotations
 from datetime import UTC, datetime
 from typing import Final
 
-from keim.errors import KeimError
+from keim.errors import KeimError, Malformed
 from keim.ids import Eid, Oid
 from keim.pki import extensions as ext
 from keim.pki.certificate import ECDSA_WITH_SHA256, Certificate
 from keim.pki.crl import Crl
-from keim.pki.names import read_subject
+from keim.pki.names import title_of
 from keim.pki.roles import ROLE_OF_POLICY, Role
 
 _USAGES: Final = (
@@ -49,12 +49,12 @@ def describe(certificate: Certificate, *, now: datetime | None = None) -> dict[s
     constraints = certificate.constraints
     critical, is_ca, path_length = ext.basic_constraints(certificate.extensions)
     usages = ext.extended_key_usage(certificate.extensions)
-    eid = certificate.names.serial_number if role is Role.EUICC else None
+    eid = _eid(certificate) if role is Role.EUICC else None
     document: dict[str, object | None] = {
         "kind": "certificate",
         "role": role.value if role else None,
         "subject": certificate.title,
-        "issuer": read_subject(certificate.issuer).text,
+        "issuer": title_of(certificate.issuer),
         "eid": eid,
         "eid_check_digits": _check_digits(eid),
         "eins": list(_eins(certificate)),
@@ -87,6 +87,13 @@ def describe(certificate: Certificate, *, now: datetime | None = None) -> dict[s
         "sha256": certificate.fingerprint.hex(),
     }
     return {name: value for name, value in document.items() if value not in (None, [], "")}
+
+
+def _eid(certificate: Certificate) -> str | None:
+    try:
+        return certificate.names.serial_number
+    except Malformed:
+        return None
 
 
 def describe_crl(crl: Crl, *, now: datetime | None = None) -> dict[str, object]:

@@ -76,6 +76,14 @@ def read_subject(der: bytes) -> Subject:
     return read_rdn_sequence(der, outer[0])
 
 
+def title_of(der: bytes) -> str:
+    """A Name for people; also one that cannot be read."""
+    try:
+        return read_subject(der).text
+    except Malformed as error:
+        return f"(unreadable name: {error}) {der.hex()}"
+
+
 def read_rdn_sequence(der: bytes, outer: Element) -> Subject:
     found: list[tuple[bytes, str]] = []
     for tag, start, content, end in children(der, outer[2], outer[3]):

@@ -62,7 +62,9 @@ def _issuer(world: World, role: Role, args: argparse.Namespace) -> Credential:
         for found in world.of_role(candidate, curve):
             if args.eid is None or role is not Role.EUICC or _covers(found, args.eid):
                 return found
-    raise Refused(f"no authority here may issue a {role} certificate", code="pki.credential_not_found")
+    raise Refused(
+        f"no authority here may issue certificates for the role {role}", code="pki.credential_not_found"
+    )
 
 
 def _covers(authority: Credential, eid: str) -> bool:
