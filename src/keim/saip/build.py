@@ -284,7 +284,9 @@ def _full_mf(recipe: Recipe) -> FileSystemElement:
 
 
 def _global_pins(recipe: Recipe) -> PinCodes:
-    """PIN1 is enabled when the recipe gives one; without a value of its own ADM1 is blocked from the start."""
+    """PIN1 is enabled when the recipe gives one; without a value of its own ADM1 is blocked from the
+    start.
+    """
     pin = PinConfiguration(
         key_reference=1,
         pin_value=recipe.pin or b"0000\xff\xff\xff\xff",
@@ -425,8 +427,23 @@ def _remote_files(number: int) -> Rfm:
     )
 
 
-def _fcp(**members: bytes | None) -> FileItem:
-    return FileItem(file_descriptor=Fcp(**members))
+def _fcp(
+    *,
+    file_descriptor: bytes | None = None,
+    file_id: bytes | None = None,
+    df_name: bytes | None = None,
+    ef_file_size: bytes | None = None,
+    pin_status_template: bytes | None = None,
+) -> FileItem:
+    return FileItem(
+        file_descriptor=Fcp(
+            file_descriptor=file_descriptor,
+            file_id=file_id,
+            df_name=df_name,
+            ef_file_size=ef_file_size,
+            pin_status_template=pin_status_template,
+        )
+    )
 
 
 def _content(octets: bytes) -> Steps:

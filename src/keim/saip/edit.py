@@ -77,7 +77,9 @@ def with_imsi(package: Package, imsi: str) -> Package:
 
 
 def _with_derived_identities(package: Package, before: str, after: str) -> Package:
-    """Replaces the digits where IMPI and IMPU were derived from the IMSI (same length, so no size changes)."""
+    """Replaces the digits where IMPI and IMPU were derived from the IMSI (same length, so no size
+    changes).
+    """
     old, new = before.encode(), after.encode()
     for element, value in package.values(FileSystemElement):
         if element.name != "isim":

@@ -8,11 +8,11 @@ above floor 0.
 from __future__ import annotations
 
 from collections.abc import Set
-from typing import Annotated
+from typing import Annotated, Any
 
 import msgspec
 
-from keim.der import Oid, Tag, Tolerance, decode, encode, read_tlv, tlv, walk
+from keim.der import Oid, Tag, Tlv, Tolerance, decode, encode, read_tlv, tlv, walk
 from keim.errors import Malformed
 from keim.saip.elements import NAMES, TAGS, Fcp, FileItem, PeHeader
 from keim.saip.templates import Template, TemplateFile, fields_of, latest_oid, template
@@ -127,21 +127,22 @@ def decode_file_element(data: bytes, start: int, tolerances: Set[Tolerance]) -> 
                 pass
             fields.append(FileField(at.tag, None, data[at.start : at.end]))
         else:
-            items = _items(data, at.start, at.content, at.end, row.field, tolerances)
+            items = _items(data, at, row.field, tolerances)
             fields.append(FileField(at.tag, items, data[at.start : at.end]))
         position = at.end
     return FileSystemElement(
         outer.tag,
-        at_offset(PeHeader, data, header.start, header.end, "header", tolerances),
-        at_offset(_TEMPLATE_ID, data, name.start, name.end, "templateID", tolerances),
+        at_offset(PeHeader, data, header, "header", tolerances),
+        at_offset(_TEMPLATE_ID, data, name, "templateID", tolerances),
         tuple(fields),
     )
 
 
-def _items(data: bytes, start: int, content: int, end: int, name: str, tolerances: Set[Tolerance]) -> Steps:
-    if content == end:
+def _items(data: bytes, at: Tlv, name: str, tolerances: Set[Tolerance]) -> Steps:
+    if at.content == at.end:
         return ()
-    retagged = b"\x30" + data[start + (2 if data[start] & 0x1F == 0x1F else 1) : end]
+    end = at.end
+    retagged = b"\x30" + data[at.start + (2 if data[at.start] & 0x1F == 0x1F else 1) : end]
     try:
         steps: Steps = decode(Steps, retagged, tolerances)
     except Malformed as fault:
@@ -151,12 +152,10 @@ def _items(data: bytes, start: int, content: int, end: int, name: str, tolerance
     return steps
 
 
-def at_offset(
-    type_: object, data: bytes, start: int, end: int, path: str, tolerances: Set[Tolerance]
-) -> object:
+def at_offset(type_: Any, data: bytes, at: Tlv, path: str, tolerances: Set[Tolerance]) -> Any:
     """Decodes a part of `data` so that faults count from the start of the whole."""
     try:
-        return decode(type_, data[start:end], tolerances)
+        return decode(type_, data[at.start : at.end], tolerances)
     except Malformed as fault:
         inner = ".".join(part for part in (path, fault.path) if part)
-        raise Malformed(fault.message, offset=fault.offset + start, path=inner) from fault
+        raise Malformed(fault.message, offset=fault.offset + at.start, path=inner) from fault

@@ -26,7 +26,9 @@ CURRENT_ADF = 0x7FFF
 
 
 class Source(Enum):
-    """Where a file's content comes from; an ASSUMED one is our own choice and not comparable with a card's."""
+    """Where a file's content comes from; an ASSUMED one is our own choice and not comparable with a
+    card's.
+    """
 
     PACKAGE = "package"
     HEADER = "header"

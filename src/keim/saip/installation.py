@@ -30,8 +30,8 @@ from keim.saip.elements import (
 )
 from keim.saip.file_element import FileSystemElement
 from keim.saip.filesystem import FileSystem, Key
-from keim.saip.install_files import Fault, Origin, Tree, make_template_files, manage_files
-from keim.saip.install_keys import (
+from keim.saip.installing.file_management import manage_files
+from keim.saip.installing.keys import (
     IOT_ADM1,
     IOT_PIN1,
     IOT_PUK1,
@@ -44,6 +44,8 @@ from keim.saip.install_keys import (
     define_rfm,
     define_security_domain,
 )
+from keim.saip.installing.template_files import make_template_files
+from keim.saip.installing.tree import Fault, Origin, Tree
 from keim.saip.package import Element, Package
 from keim.saip.platform import Platform
 from keim.saip.refusals import BY_STATUS, ElementStatus, Finding, PackageRefused, Severity, Status

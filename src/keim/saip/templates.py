@@ -48,7 +48,9 @@ _LETTERS = {
 
 
 class Pattern(msgspec.Struct, frozen=True):
-    """A default content: `start`, then `filler` (its last octet or all of it again and again), then `tail`."""
+    """A default content: `start`, then `filler` (its last octet or all of it again and again), then
+    `tail`.
+    """
 
     start: bytes = b""
     repeated: bytes = b""

@@ -229,7 +229,9 @@ _ALSO_WITHOUT = frozenset({"ef-arr", "ef-arr-usim"})
 
 
 def _service_table(package: Package, fs: FileSystem, adf: Directory) -> Iterator[Finding]:
-    """Files of optional services against the bits; one finding lists what is missing, one what is too much."""
+    """Files of optional services against the bits; one finding lists what is missing, one what is
+    too much.
+    """
     table = _ef(fs, adf, _TABLE_OF.get(adf.name, 0))
     if table is None or table.source is Source.ASSUMED:
         return

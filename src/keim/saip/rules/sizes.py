@@ -22,6 +22,14 @@ _U16: Range = (0, 65535)
 _U31: Range = (0, 2147483647)
 _AID: Range = (5, 16)
 
+_MEMORY = (
+    "volatile_memory_quota",
+    "non_volatile_memory_quota",
+    "volatile_reserved_memory",
+    "non_volatile_reserved_memory",
+    "cumulative_granted_volatile_memory",
+    "cumulative_granted_non_volatile_memory",
+)
 # lengths in octets (bytes), characters (str), entries (tuple); ranges of numbers (int)
 _SIZES: dict[type, dict[str, Range]] = {
     e.PeHeader: {"identification": _U15},
@@ -95,14 +103,7 @@ _SIZES: dict[type, dict[str, Range]] = {
         "extradite_security_domain_aid": _AID,
         "life_cycle_state": (1, 1),
     },
-    e.SystemSpecificParameters: dict.fromkeys(
-        (
-            *("volatile_memory_quota", "non_volatile_memory_quota", "volatile_reserved_memory"),
-            *("non_volatile_reserved_memory", "cumulative_granted_volatile_memory"),
-            "cumulative_granted_non_volatile_memory",
-        ),
-        (2, 4),
-    ),
+    e.SystemSpecificParameters: dict.fromkeys(_MEMORY, (2, 4)),
     e.OpenPersoData: {"restrict_parameter": (1, 1)},
     e.CatTpParameters: {"max_sdu": _U16, "max_pdu": _U16},
     e.Rfm: {"instance_aid": _AID, "security_domain_aid": _AID, "minimum_security_level": (1, 1)},

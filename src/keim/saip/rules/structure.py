@@ -20,7 +20,7 @@ from keim.saip.elements import (
 )
 from keim.saip.elements import Application as ApplicationElement
 from keim.saip.file_element import FileSystemElement
-from keim.saip.install_keys import toolkit_parameters
+from keim.saip.installing.keys import toolkit_parameters
 from keim.saip.package import Element, Package
 from keim.saip.platform import Platform
 from keim.saip.refusals import Finding, Status

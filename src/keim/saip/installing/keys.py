@@ -30,7 +30,7 @@ from keim.saip.filesystem import (
     SdKey,
     SecurityDomainEntry,
 )
-from keim.saip.install_files import Fault, Tree
+from keim.saip.installing.tree import Fault, Tree
 from keim.saip.refusals import Status
 
 IOT_PIN1 = Pin(reference=1, value=b"0000\xff\xff\xff\xff", puk=1, attributes=6)
@@ -191,7 +191,9 @@ def define_application(holdings: Holdings, element: Application, libraries: froz
 
 
 def _personalised(holdings: Holdings, aid: bytes | None, rule: str) -> bytes:
-    """The AID of the security domain that is meant: the given one, else the MNO-SD; it must be in state 0F."""
+    """The AID of the security domain that is meant: the given one, else the MNO-SD; it must be in
+    state 0F.
+    """
     domain = next((d for d in holdings.domains if aid is None or d.aid == aid), None)
     if domain is None:
         raise Fault(rule, "its security domain does not exist", status=Status.INVALID_PARAMETER)
