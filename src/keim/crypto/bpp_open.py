@@ -134,6 +134,8 @@ class BppReceiver:
         return True
 
     def _read_channel_request(self, events: list[BppEvent]) -> bool:
+        if self._state.left_in_package == 0:
+            self._refuse("the package is empty")
         header = self._header()
         if header is None:
             return False
