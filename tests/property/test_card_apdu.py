@@ -1,4 +1,4 @@
-"""Any octets as APDUs: a status word each time, never an exception, never 6F00, and a state that holds together."""
+"""Any octets as APDUs: a status word each time, no exception, no 6F00, and a state that holds together."""
 
 from __future__ import annotations
 
