@@ -5,6 +5,7 @@ from __future__ import annotations
 from functools import lru_cache
 
 from keim.errors import Malformed
+from keim.euicc.context import Access
 from keim.euicc.filesystem import DEACTIVATED, MASTER_FILE, Files
 from keim.euicc.pins import is_satisfied
 from keim.euicc.status import REFERENCE_DATA_INVALIDATED, SECURITY_NOT_SATISFIED, StatusError
@@ -30,8 +31,22 @@ def _is_allowed(files: Files, key: Key, mode: int, instruction: int | None) -> b
     entries = _entries(rule_of(files, key))
     named = [entry for entry in entries if instruction is not None and instruction in entry.instructions]
     chosen = named or [entry for entry in entries if entry.mode & mode]
+    access = files.context.remote_access(key)
+    if access is not None:
+        return any(_is_granted(access, entry.condition) for entry in chosen)
     directory = key[:-1] if len(key) > 1 else key
     return any(_holds(files, directory, entry.condition) for entry in chosen)
+
+
+def _is_granted(access: Access, condition: Condition) -> bool:
+    """Over the air: full access satisfies everything but NEVER."""
+    if condition.is_always or (access.is_full and not condition.is_never):
+        return True
+    if condition.reference is not None:
+        return condition.reference in access.references
+    if condition.any_of:
+        return any(_is_granted(access, part) for part in condition.any_of)
+    return bool(condition.all_of) and all(_is_granted(access, part) for part in condition.all_of)
 
 
 def _holds(files: Files, directory: Key, condition: Condition) -> bool:

@@ -5,7 +5,7 @@ Commands of the UICC side and functions of the ISD-R get a `CardContext`; nothin
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, NamedTuple
 
 import msgspec
 
@@ -17,7 +17,17 @@ if TYPE_CHECKING:
     from keim.euicc.card import Card
     from keim.euicc.faults import Faults
     from keim.euicc.identity import Identity, Options
-    from keim.saip import FileSystem
+    from keim.euicc.remote_context import RemoteContext
+    from keim.saip import FileSystem, Key, RemoteFileManagement
+
+
+class Access(NamedTuple):
+    """The rights of a command that came over the air."""
+
+    is_full: bool
+    """Everything but what is never allowed."""
+    references: frozenset[int]
+    """Key references that count as verified."""
 
 
 class CardContext:
@@ -76,11 +86,21 @@ class CardContext:
     def random(self, count: int) -> bytes:
         return self._card.entropy.bytes(count)
 
+    def remote_access(self, key: Key) -> Access | None:
+        """Rights by which a file is touched instead of PINs; None for commands of the terminal."""
+        return None
+
     # what a command may do
 
     def commit(self, transaction: str, state: CardState) -> None:
         """All of `state` becomes persistent, or, when power is lost on the way, nothing of it."""
         self._card.commit(transaction, state)
+
+    def over_the_air(self, application: RemoteFileManagement) -> RemoteContext:
+        """A context for commands in a secured packet to this application."""
+        from keim.euicc.remote_context import RemoteContext  # its base class is defined here
+
+        return RemoteContext(self._card, application)
 
     @property
     def channel(self) -> Channel:

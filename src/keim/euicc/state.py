@@ -121,6 +121,14 @@ class Toolkit(msgspec.Struct, frozen=True):
 FROM_CARD = -1
 
 
+class SmsParts(msgspec.Struct, frozen=True):
+    """A secured packet that comes in several short messages: what has arrived, by part number."""
+
+    reference: int
+    total: int
+    parts: Mapping[int, bytes]
+
+
 class Volatile(msgspec.Struct, frozen=True):
     """What a reset drops."""
 
@@ -130,6 +138,7 @@ class Volatile(msgspec.Struct, frozen=True):
     toolkit: Toolkit = Toolkit()
     rsp: RspSession | None = None
     terminal_capability: bytes | None = None
+    sms: SmsParts | None = None
 
 
 POWERED_OFF = Volatile()
