@@ -150,19 +150,21 @@ class Certificate:
 
     @property
     def public_key(self) -> ec.EllipticCurvePublicKey:
-        if self._public_key is None:
-            self._public_key = self._read_public_key()
-        return self._public_key
+        return self._public_key or self.read_public_key()
 
-    def _read_public_key(self) -> ec.EllipticCurvePublicKey:
+    def read_public_key(self) -> ec.EllipticCurvePublicKey:
+        """The same; Malformed with a code of its own where the point is not on the curve."""
+        if self._public_key is not None:
+            return self._public_key
         if self.curve is None:
             raise Malformed("the key is on no curve of this standard", offset=0, code="pki.unsupported_curve")
         try:
-            return ec.EllipticCurvePublicKey.from_encoded_point(self.curve.parameters, self.point)
+            self._public_key = ec.EllipticCurvePublicKey.from_encoded_point(self.curve.parameters, self.point)
         except ValueError:
             raise Malformed(
                 "the public point is not on its curve", offset=0, code="pki.point_not_on_curve"
             ) from None
+        return self._public_key
 
     @property
     def key_identifier(self) -> bytes:

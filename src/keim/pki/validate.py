@@ -147,6 +147,7 @@ def _check_link(
         return Verdict.UNSUPPORTED_CURVE, "its key is neither on P-256 nor on brainpoolP256r1"
     if certificate.curve is not root.curve:
         return Verdict.MIXED_CURVE, f"its key is on {certificate.curve.value}, the root's is not"
+    certificate.read_public_key()
     is_bare_anchor = certificate is root and expected.role in EIM_ROLES and not certificate.is_self_issued
     if not is_bare_anchor:
         if certificate.issuer != issuer.subject:
