@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import ast
+import re
+import shutil
 import subprocess
 from functools import cache
 from pathlib import Path
@@ -11,17 +13,28 @@ from tests.shared import ROOT
 
 SOURCE = ROOT / "src" / "keim"
 
+MADE = re.compile(
+    r"\.git|\.venv.*|\.keim|__pycache__|.*\.egg-info|\.[a-z_]+_cache|\.hypothesis|\.coverage.*|build|dist"
+)
+"""What tools make and .gitignore leaves out."""
+
 
 @cache
 def repository_files() -> tuple[Path, ...]:
-    """Every file that git knows or would add, so that a fault is found before it is committed."""
-    listed = subprocess.run(
-        ["git", "-C", str(ROOT), "ls-files", "-z", "--cached", "--others", "--exclude-standard"],
-        capture_output=True,
-        check=True,
+    """Every file that git knows or would add, so that a fault is found before it is committed.
+
+    In an unpacked archive, or where git is not there, every file outside of what tools make.
+    """
+    git = shutil.which("git")
+    if git and (ROOT / ".git").exists():
+        command = [git, "-C", str(ROOT), "ls-files", "-z", "--cached", "--others", "--exclude-standard"]
+        names = subprocess.run(command, capture_output=True, check=True).stdout.decode().split("\0")
+        return tuple(path for name in sorted(set(names)) if name and (path := ROOT / name).is_file())
+    return tuple(
+        path
+        for path in sorted(ROOT.rglob("*"))
+        if path.is_file() and not any(MADE.fullmatch(part) for part in path.relative_to(ROOT).parts)
     )
-    names = listed.stdout.decode().split("\0")
-    return tuple(path for name in sorted(set(names)) if name and (path := ROOT / name).is_file())
 
 
 @cache

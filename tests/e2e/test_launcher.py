@@ -252,7 +252,10 @@ def test_an_interrupted_installation_is_repeated(checkout: Checkout, tmp_path: P
     assert not list(checkout.folder.glob(".venv.lock*"))
 
 
-def test_two_starts_at_once_install_once(checkout: Checkout) -> None:
+@pytest.mark.parametrize("owner", ["", "dead"])
+def test_starts_at_once_install_once_even_behind_a_dead_lock(checkout: Checkout, owner: str) -> None:
+    if owner:
+        leave_a_dead_lock(checkout)
     running = [
         subprocess.Popen(
             [str(checkout.folder / "keim"), "x"],
@@ -263,7 +266,7 @@ def test_two_starts_at_once_install_once(checkout: Checkout) -> None:
             text=True,
             cwd=checkout.folder,
         )
-        for _ in range(4)
+        for _ in range(6)
     ]
     for process in running:
         out, err = process.communicate(timeout=60)
@@ -271,13 +274,23 @@ def test_two_starts_at_once_install_once(checkout: Checkout) -> None:
     assert len(checkout.calls("run.txt")) == 1
 
 
-def test_a_lock_whose_owner_died_is_broken(checkout: Checkout) -> None:
+def leave_a_dead_lock(checkout: Checkout) -> None:
     dead = subprocess.run(["sh", "-c", "echo $$"], capture_output=True, text=True, check=True).stdout
     lock = checkout.folder / ".venv.lock"
     lock.mkdir()
     (lock / "pid").write_text(dead)
+
+
+def test_a_lock_whose_owner_died_is_broken(checkout: Checkout) -> None:
+    leave_a_dead_lock(checkout)
     assert checkout.run("x").returncode == 0
-    assert not lock.exists()
+    assert not list(checkout.folder.glob(".venv.lock*"))
+
+
+def test_a_folder_that_cannot_be_written_is_named(checkout: Checkout) -> None:
+    done = checkout.run("x", KEIM_VENV="/proc/nowhere/venv")
+    assert done.returncode != 0
+    assert "/proc/nowhere" in done.stderr
 
 
 def test_without_a_python_that_is_new_enough_it_says_what_to_do(checkout: Checkout) -> None:
