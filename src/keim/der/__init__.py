@@ -4,7 +4,7 @@ Pure; imports keim.errors and keim.ids only. Start with `notation.py` (how a mes
 `schema.py`, `decoder.py` and `encoder.py` (how it becomes a function).
 """
 
-from keim.der.compiled import decode, encode, read_value, source_of
+from keim.der.compiled import decode, encode, read_value, source_of, type_name
 from keim.der.message import Choice, Message, Sequence
 from keim.der.notation import Also, Bare, Explicit, Name, Null, Size, Split, Tag
 from keim.der.plain import from_plain, to_plain
@@ -49,5 +49,6 @@ __all__ = [
     "tag_text",
     "tlv",
     "to_plain",
+    "type_name",
     "walk",
 ]

@@ -213,6 +213,10 @@ def _explain(fault: Malformed | IndexError | UnicodeDecodeError, octets: bytes) 
     if isinstance(fault, UnicodeDecodeError):
         offset = variables.get("s", cursor) + fault.start
         raise Malformed(f"no UTF-8: {fault.reason}", offset=offset, path=path) from None
+    end = variables.get("e", len(octets))
+    if cursor > end:
+        text = f"an element reaches {cursor - end} octets beyond the end"
+        raise Malformed(text, offset=end, path=path.rpartition(".")[0]) from None
     if cursor >= len(octets):
         name = path.rpartition(".")[2]
         raise Malformed(f"{name} is missing", offset=len(octets), path=path) from None
@@ -221,14 +225,13 @@ def _explain(fault: Malformed | IndexError | UnicodeDecodeError, octets: bytes) 
 
 def encode(value: Any, annotation: Any = None) -> bytes:
     """The DER of a value; `annotation` is needed where the value's class does not say its tag."""
-    if annotation is None:
-        annotation = type(value)
+    kind = type(value) if annotation is None else annotation
     try:
-        function = _encoders.roots[annotation]
+        function = _encoders.roots[kind]
     except KeyError:
-        if annotation is type(value) and not isinstance(value, Message):
+        if annotation is None and not isinstance(value, Message):
             raise Unencodable(f"{type(value).__name__} needs its type to be named") from None
-        function = _encoders.root(annotation)
+        function = _encoders.root(kind)
     try:
         octets: bytes = function(value)
         return octets

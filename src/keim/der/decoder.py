@@ -1,7 +1,7 @@
 """Writes the source of decoders: one function per type, an integer cursor over `bytes`, literal tag tests.
 
 In the generated text `b` is the whole input, `p` the cursor, `e` the end of what is being read; an element's
-contents start at `s` and are `n` octets long, and `t` is where its tag stands. Imports the floor's own files only.
+contents start at `s` and are `n` octets long, and `t` is where its tag stands. Imports the floor's own files.
 """
 
 from __future__ import annotations
@@ -226,8 +226,8 @@ class DecoderWriter:
     def _field(self, field: Field, tail: tuple[str, str] | None, following: str) -> None:
         """One field; `tail` is how to return behind a field after which nothing need follow.
 
-        A field in the tail is looked at only while something is left, and one before it stands before a mandatory
-        field (`following`): neither need ask whether something is left.
+        A field in the tail is looked at only while something is left, and one before it stands before a
+        mandatory field (`following`): neither need ask whether something is left.
         """
         slot = field.slot
         if field.is_mandatory:

@@ -1,7 +1,7 @@
 """The two classes that messages are made of: `Sequence` and `Choice`.
 
 Values are frozen msgspec Structs with keyword-only constructors (docs/architecture.md tells why). Encoding
-and decoding live in `keim.der.compiled`, which puts its two functions here; nothing in this file knows octets.
+and decoding live in `keim.der.compiled`, which puts its two functions here; this file knows no octets.
 """
 
 from __future__ import annotations
@@ -103,8 +103,8 @@ else:
     class _Declaration(type):
         """Makes a Struct class of `class X(Sequence, tag=0xBF51, keep=True)`.
 
-        A metaclass below msgspec's would read better, but CPython 3.11 makes instances of a class whose metaclass
-        is written in Python three times as slowly, and messages are made by the million.
+        A metaclass below msgspec's would read better, but CPython 3.11 makes instances of a class whose
+        metaclass is written in Python three times as slowly, and messages are made by the million.
         """
 
         def __new__(mcls, name, bases, namespace, *, of=None, tag=None, keep=False):

@@ -1,8 +1,8 @@
 """Values to and from plain dictionaries, for JSON, scenario files and test vectors.
 
 Octets are {"hex": ..}, bit strings {"bits": "0101"} with bit 0 first, OIDs {"oid": ..}, integers beyond 2^53
-{"int": ..}, X.509 objects and open types {"der": ..}, a CHOICE {alternative: value}; absent fields are absent.
-Imports the floor's own files only.
+{"int": ..}, X.509 objects and open types {"der": ..}, a CHOICE {alternative: value}; absent fields are
+absent. Imports the floor's own files only.
 """
 
 from __future__ import annotations

@@ -1,7 +1,7 @@
 """Generated source text that knows which field each of its lines serves.
 
 A fault inside a generated function is located by walking its traceback through `SOURCES`: no cost while all
-is well, and the text can be printed (`keim decode --source TYPE`) and stepped through. Imports nothing of keim.
+is well, and the text can be printed (`keim decode --source TYPE`) and stepped through. Imports no keim.
 """
 
 from __future__ import annotations
