@@ -152,7 +152,7 @@ class _Run:
             index=element.index,
             element=element.name,
             tag=element.tag,
-            offset=element.offset,
+            offset=_offset(element, fault.path),
             path=fault.path,
             status=fault.status,
         )
@@ -283,6 +283,17 @@ class _Run:
             cdma=tuple(holdings.cdma),
             is_iot_minimal=self.package.is_iot_minimal,
         )
+
+
+def _offset(element: Element, path: str) -> int:
+    """Of the field that is meant where the element gives it, else of the element."""
+    value = element.value
+    if isinstance(value, FileSystemElement):
+        for field in value.fields:
+            row = value.row(field)
+            if row is not None and row.field == path:
+                return element.offset + element.raw.index(field.raw)
+    return element.offset
 
 
 class _LeaveOut(Exception):
