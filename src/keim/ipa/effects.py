@@ -14,32 +14,32 @@ from datetime import datetime
 from typing import TYPE_CHECKING, Generic, TypeAlias, TypeVar, cast
 
 from keim.errors import Unreachable
+from keim.messages import es9p
+from keim.messages.authentication import CancelSessionOk
+from keim.messages.es11 import AuthenticateClientOkEs11
+from keim.messages.execution_status import Failure
 
 if TYPE_CHECKING:
     from keim.ipa.events import Event
     from keim.ipa.memory import Memory
     from keim.ipa.trust import EimPeer
-    from keim.messages import es9p
-    from keim.messages.authentication import CancelSessionOk
-    from keim.messages.es11 import AuthenticateClientOkEs11
-    from keim.messages.execution_status import Failure
 
-    ServerRequest: TypeAlias = (
-        es9p.InitiateAuthenticationRequest
-        | es9p.AuthenticateClientRequest
-        | es9p.GetBoundProfilePackageRequest
-        | es9p.HandleNotification
-        | es9p.CancelSessionRequestEs9
-    )
-    ServerReply: TypeAlias = (
-        es9p.InitiateAuthenticationOkEs9
-        | es9p.AuthenticateClientOk
-        | AuthenticateClientOkEs11
-        | es9p.GetBoundProfilePackageOk
-        | CancelSessionOk
-        | Failure
-        | None
-    )
+ServerRequest: TypeAlias = (
+    es9p.InitiateAuthenticationRequest
+    | es9p.AuthenticateClientRequest
+    | es9p.GetBoundProfilePackageRequest
+    | es9p.HandleNotification
+    | es9p.CancelSessionRequestEs9
+)
+ServerReply: TypeAlias = (
+    es9p.InitiateAuthenticationOkEs9
+    | es9p.AuthenticateClientOk
+    | AuthenticateClientOkEs11
+    | es9p.GetBoundProfilePackageOk
+    | CancelSessionOk
+    | Failure
+    | None
+)
 
 A = TypeVar("A")
 A_co = TypeVar("A_co", covariant=True)
@@ -86,7 +86,7 @@ class CallEim(Effect[bytes]):
 
 
 @dataclass(frozen=True, slots=True)
-class CallServer(Effect["ServerReply"]):
+class CallServer(Effect[ServerReply]):
     """One ES9+ or ES11 request to an SM-DP+ or SM-DS; a refusal is the value `Failure`, not an error."""
 
     address: str
