@@ -5,6 +5,8 @@ One `Identity` never changes during the card's life; cards of one batch share th
 
 from __future__ import annotations
 
+from datetime import datetime
+
 import msgspec
 
 from keim.ids import Eid
@@ -45,6 +47,19 @@ class Options(msgspec.Struct, frozen=True):
     store_data_limit: int = 64 * 1024
     has_load_crl: bool = False
     has_ipae: bool = False
+    has_emergency: bool = True
+    has_fallback: bool = True
+    eims_at_most: int = 8
+    accepts_chosen_tokens: bool = False
+    """A positive associationToken in a request is taken instead of refused (procedures.md section 24, 5)."""
+    accepts_der_signatures: bool = False
+    """For eIMs that put a DER SEQUENCE under 5F37; a real card never does (crypto.md section 2.1)."""
+    ppr1_needs_sole_operational: bool = True
+    """A profile with PPR1 is installed only where no other operational profile is (section 12)."""
+    check_dates: datetime | None = None
+    """A real eUICC has no clock; given a time, certificates are judged by it (crypto.md section 1.8)."""
+    has_reproducible_signatures: bool = False
+    """Nonces by RFC 6979: together with a seeded entropy every answer can be reproduced."""
     answers_directly: bool = False
     """T=1 style: response data up to 256 octets come at once instead of after 61xx."""
     atr: bytes = DEFAULT_ATR

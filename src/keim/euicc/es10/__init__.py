@@ -1,89 +1,139 @@
-"""The ISD-R: functions of ES10a, ES10b, ES10c behind STORE DATA (filled in by the files of this package).
+"""The ISD-R: functions of ES10a, ES10b, ES10c behind STORE DATA.
 
-The UICC side calls exactly the functions below. An `Es10Function` receives one complete data object, root tag
-included, and returns the complete response object; functional results, errors included, are in it. It raises
-`StatusError` only for command-level failures (euicc.md section 1.5); `Malformed` from the codec becomes 6A80.
-Effects go through `context.commit(transaction, state)`, `context.volatile` and
-`context.switch_after_response()`.
+The UICC side calls exactly the functions below. A function of the table receives one complete data object,
+root tag included, and returns the complete response object; functional results, errors included, are in it.
+It raises `StatusError` only for command-level failures (euicc.md section 1.5); `Malformed` from the codec
+becomes the function's own error or 6A80. Effects go through `context.commit(transaction, state)`,
+`context.volatile` and `context.switch_after_response()`.
 """
 
 from __future__ import annotations
 
-from collections.abc import Mapping
-from typing import TYPE_CHECKING, Protocol
+from typing import TYPE_CHECKING
 
-from keim.euicc.status import NOT_ENOUGH_MEMORY, REFERENCE_NOT_FOUND, WRONG_DATA, StatusError
+from keim.der import read_tlv
+from keim.errors import Malformed
+from keim.euicc.es10 import boot, fci, ipae, switch
+from keim.euicc.es10.table import FUNCTIONS, OF_THE_IPA_IN_CHARGE, row_of
+from keim.euicc.install import stream
+from keim.euicc.packages.load import refuse_oversized
+from keim.euicc.status import CONDITIONS_NOT_SATISFIED, REFERENCE_NOT_FOUND, WRONG_DATA, StatusError
 
 if TYPE_CHECKING:
     from keim.euicc.context import CardContext
 
-
-class Es10Function(Protocol):
-    def __call__(self, context: CardContext, request: bytes, /) -> bytes: ...
-
-
-FUNCTIONS: Mapping[int, Es10Function] = {}
-"""Root tag as on the wire (0xBF51) -> function."""
+BOUND_PROFILE_PACKAGE = 0xBF36
+EUICC_PACKAGE = b"\xbf\x51"
+CANCEL_SESSION = 0xBF41
 
 
-def answer(context: CardContext, request: bytes) -> bytes:
-    """The last block of a chain came: `request` is the whole chain."""
-    if len(request) < 2:
-        raise StatusError(WRONG_DATA)
-    tag = int.from_bytes(request[:2], "big") if request[0] & 0x1F == 0x1F else request[0]
-    function = FUNCTIONS.get(tag)
-    if function is None:
+def answer(context: CardContext, request: bytes, *, is_inside: bool = False) -> bytes:
+    """The last block of a chain came: `request` is the whole chain.
+
+    `is_inside`: an applet of the card asks.
+    """
+    tag = _root_tag(request)
+    if tag == BOUND_PROFILE_PACKAGE:
+        raise StatusError(CONDITIONS_NOT_SATISFIED)  # without a prepared session nobody can open it
+    if not is_inside and tag in OF_THE_IPA_IN_CHARGE and ipae.is_active(context):
+        raise StatusError(CONDITIONS_NOT_SATISFIED)
+    if stream.is_loading(context):
+        if tag == CANCEL_SESSION:
+            stream.drop_staging(context)
+        else:
+            stream.abort(context)
+    row = row_of(context, tag)
+    if row is None:
         raise StatusError(REFERENCE_NOT_FOUND)
-    return function(context, request)
+    try:
+        return row.function(context, request)
+    except Malformed:
+        if row.unreadable is None:
+            raise
+        return row.unreadable
+
+
+def _root_tag(request: bytes) -> int:
+    """Of a request that is exactly one TLV; a package is looked at further even when it is none."""
+    try:
+        element = read_tlv(request, any_length_form=True)
+    except Malformed:
+        if request.startswith(EUICC_PACKAGE):
+            return 0xBF51
+        raise
+    if element.end != len(request):
+        raise StatusError(WRONG_DATA)
+    return element.tag
 
 
 def answer_oversized(context: CardContext, head: bytes) -> bytes:
     """The chain was longer than the buffer; `head` is what fitted (euicc.md section 7 step 1)."""
-    raise StatusError(NOT_ENOUGH_MEMORY)
+    if not context.options.is_consumer:
+        return refuse_oversized(context, head)
+    raise StatusError(REFERENCE_NOT_FOUND)
 
 
 def is_stream(context: CardContext, first_block: bytes) -> bool:
     """Whether a chain that begins with this block is part of a bound profile package (section 6)."""
-    return False
+    if stream.is_loading(context):
+        return not _looks_like_a_command(first_block)
+    return stream.opens_stream(context, first_block)
+
+
+def _looks_like_a_command(block: bytes) -> bool:
+    """A piece of a package may begin with any octets; a command has a known tag and a fitting length."""
+    if len(block) < 3 or int.from_bytes(block[:2], "big") not in FUNCTIONS:
+        return False
+    size, start = block[2], 3
+    if size > 0x80:
+        start += size & 0x7F
+        size = int.from_bytes(block[3:start], "big")
+    whole = start + size
+    return whole == len(block) or (whole > len(block) >= 100)
 
 
 def feed_stream(context: CardContext, block: bytes) -> bytes:
     """One block of a bound profile package. A response, when there is one, is sent after the chain's last
     block.
     """
-    raise StatusError(WRONG_DATA)
+    return stream.feed(context, block)
 
 
 def has_open_switch(context: CardContext) -> bool:
     """Whether marks of a switch are committed that has not been done yet (T1a without T1b)."""
-    return False
+    return context.state.isdr.marks is not None
 
 
 def complete_switch(context: CardContext) -> None:
     """Does the marked switch as one transaction (T1b)."""
+    if has_open_switch(context):
+        context.commit("switch", switch.switched(context, context.state))
 
 
 def recover(context: CardContext) -> None:
     """At every reset, before anything else: open journals, staging and marks (section 14, "Boot")."""
+    boot.recover(context)
 
 
 def select_response(context: CardContext) -> bytes:
     """The ISD-R's answer to SELECT: 6F with the AID, A5, E0 and, for an IoT eUICC, E1."""
-    return b""
+    return fci.select_response(context)
 
 
 def is_ipae_active(context: CardContext) -> bool:
     """ipaMode of EUICCInfo2: whether IpaeActivation took effect at the last reset."""
-    return False
+    return ipae.is_active(context)
 
 
 def disable_broken_profile(context: CardContext) -> None:
     """At a reset, when the enabled profile's files cannot be made from its package: never ENABLED without
     files.
     """
+    boot.disable_broken_profile(context)
 
 
 def note_terminal_capability(context: CardContext, capability: bytes) -> None:
     """TERMINAL CAPABILITY arrived: one that declares an IPAd (template A9) ends the activation of the
     IPAe.
     """
+    ipae.note_terminal_capability(context, capability)
