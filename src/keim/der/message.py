@@ -7,7 +7,7 @@ and decoding live in `keim.der.compiled`, which puts its two functions here; thi
 from __future__ import annotations
 
 from collections.abc import Set
-from typing import TYPE_CHECKING, Any, Self, dataclass_transform
+from typing import TYPE_CHECKING, Any, ClassVar, Self, dataclass_transform
 
 import msgspec
 
@@ -22,9 +22,9 @@ class Message(msgspec.Struct, frozen=True, kw_only=True, gc=False, eq=False):
     """The octets as received, of types declared with keep=True; `encode` gives exactly these."""
 
     if TYPE_CHECKING:
-        __keim_tag__: int | None
-        __keim_keep__: bool
-        __keim_name__: str
+        __keim_tag__: ClassVar[int | None]
+        __keim_keep__: ClassVar[bool]
+        __keim_name__: ClassVar[str]
 
         def __init_subclass__(cls, tag: int | None = None, keep: bool = False) -> None: ...
 
