@@ -46,6 +46,7 @@ def source_trees() -> dict[Path, ast.Module]:
     }
 
 
+@cache
 def string_constants(tree: ast.AST) -> list[tuple[int, str]]:
     """(line, text) of every string, docstrings left out."""
     docstrings = {

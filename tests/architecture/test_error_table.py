@@ -5,6 +5,7 @@ from __future__ import annotations
 import ast
 import re
 from collections.abc import Iterator
+from functools import cache
 
 import pytest
 from tests.architecture.source import source_trees, string_constants
@@ -16,10 +17,7 @@ CODE = re.compile(r"[a-z][a-z0-9]*(\.[a-z0-9_]+)+")
 FILE_ENDINGS = (".toml", ".py", ".json", ".der", ".md", ".pem", ".txt", ".csv", ".db", ".sock", ".comm")
 
 
-def is_code_keyword(node: ast.AST) -> bool:
-    return isinstance(node, ast.keyword) and node.arg == "code"
-
-
+@cache
 def error_classes() -> set[str]:
     """Names of the exceptions of keim, those of single packages too, found by their bases."""
     names = {name for name, value in vars(errors).items() if isinstance(value, type)}
@@ -36,7 +34,12 @@ def error_classes() -> set[str]:
         names |= more
 
 
-def raised_codes() -> Iterator[tuple[str, str]]:
+@cache
+def raised_codes() -> tuple[tuple[str, str], ...]:
+    return tuple(_raised_codes())
+
+
+def _raised_codes() -> Iterator[tuple[str, str]]:
     """(place, code) of each `code="x.y"` argument and each `code = "x.y"` of an exception class."""
     classes = error_classes()
     for path, tree in source_trees().items():
