@@ -25,6 +25,7 @@ NOUNS: tuple[Noun, ...] = (
     Noun("pki", "make, look at and check certificates: a test world in one command"),
     Noun("decode", "show what a message, an APDU or an APDU log says, field by field"),
     Noun("profile", "make, look at, check, change and compare profile packages"),
+    Noun("euicc", "software eUICCs: make a card, serve it to readers and clients, send it APDUs"),
     Noun("explain", "say what an error code means, who must act and what to do next"),
     Noun("doctor", "look at this machine: what keim finds here and what to install for the rest"),
     Noun("bench", "measure speed (in a checkout)"),

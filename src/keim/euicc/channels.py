@@ -8,8 +8,16 @@ from keim.euicc.state import Channel, Volatile
 
 ISD_R = bytes.fromhex("A0000005591010FFFFFFFF8900000100")
 ECASD = bytes.fromhex("A0000005591010FFFFFFFF8900000200")
+ISD_P_PREFIX = bytes.fromhex("A0000005591010FFFFFFFF8900")
 MASTER_FILE = (0x3F00,)
 MOST_CHANNELS = 20
+
+
+def isd_p(instance: int) -> bytes:
+    """The AID of an ISD-P: ...89 00 00 10 00 for instance 0010, then ...89 00 00 11 00 (euicc.md section
+    2).
+    """
+    return ISD_P_PREFIX + instance.to_bytes(2, "big") + b"\x00"
 
 
 def first_channel(has_file_system: bool) -> Channel:

@@ -83,7 +83,7 @@ class CardFile:
             try:
                 descriptor = os.open(path, os.O_RDWR | os.O_CLOEXEC)
             except FileNotFoundError:
-                raise Refused(f"There is no card file {path}.", code="euicc.card_file_missing") from None
+                raise Refused(f"There is no card file {path}.", code="euicc.card_file_not_found") from None
             except OSError as fault:
                 raise _failed(path, fault) from fault
             try:

@@ -247,7 +247,7 @@ def test_missing_and_existing_files_are_named(tmp_path: Path) -> None:
     path = tmp_path / "one.card"
     with pytest.raises(Refused) as missing:
         CardFile.open(path)
-    assert missing.value.code == "euicc.card_file_missing"
+    assert missing.value.code == "euicc.card_file_not_found"
     CardFile.create(path, identity()).close()
     with pytest.raises(Refused) as existing:
         CardFile.create(path, identity())

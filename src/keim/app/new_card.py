@@ -1,0 +1,121 @@
+"""How a software card comes into being: certificates and key from a PKI, and profiles loaded at the
+factory.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from datetime import datetime
+
+import msgspec
+
+from keim.crypto.suites import suite_of_curve
+from keim.errors import Refused
+from keim.euicc.channels import isd_p
+from keim.euicc.identity import Identity, Options, SigningCredential, TrustedCi
+from keim.euicc.isdr_state import ProfileRecord
+from keim.euicc.state import CardState, Profile
+from keim.ids import Eid, Iccid
+from keim.pki import Curve, Role
+from keim.pki.issue import Particulars
+from keim.pki.world import Credential, World, add, example_eids
+from keim.saip import Package, instantiate
+from keim.saip.store_metadata import metadata
+
+ISDP_OCTETS = 512
+"""Charged for each profile besides its metadata and what its package makes (euicc.md section 13)."""
+
+
+def next_eid(world: World) -> Eid:
+    """The first EID of the PKI's EUM that has no certificate yet."""
+    taken = {credential.eid for credential in world.euiccs()}
+    ein = next((eid[:8] for eid in taken if eid is not None), "89880000")
+    return next(eid for eid in example_eids(len(taken) + 1, ein) if eid not in taken)
+
+
+def with_euicc(world: World, eid: Eid, *, now: datetime) -> World:
+    """The PKI with a certificate for this eUICC on each of its curves; one that exists stays."""
+    for curve in world.curves:
+        if world.find(f"euicc/{eid}", curve) is None:
+            above = _issuer(world, curve)
+            known = above.certificate.names.known
+            subject = {name: known[name] for name in ("C", "O") if name in known} | {"CN": "keim Test eUICC"}
+            made = add(f"euicc/{eid}", Role.EUICC, above, Particulars(subject=subject, eid=eid), now=now)
+            world = world.with_credential(made)
+    return world
+
+
+def _issuer(world: World, curve: Curve) -> Credential:
+    for role in (Role.EUM_SUB_CA, Role.EUM):
+        found = world.of_role(role, curve)
+        if found:
+            return found[0]
+    raise Refused(f"this PKI has no EUM on {curve.value}", code="pki.credential_not_found")
+
+
+def identity_from(
+    world: World,
+    eid: Eid,
+    *,
+    options: Options,
+    default_smdp_address: str = "",
+    root_smds_address: str = "",
+) -> Identity:
+    """The card's unchangeable part: one credential for each curve on which it has a certificate."""
+    credentials = tuple(
+        _credential(world, credential) for credential in world.euiccs() if credential.eid == eid
+    )
+    return Identity(
+        eid=eid,
+        credentials=credentials,
+        trusted=tuple(TrustedCi(root.key_identifier, root.der) for root in world.roots),
+        default_smdp_address=default_smdp_address,
+        root_smds_address=root_smds_address,
+        options=options,
+    )
+
+
+def _credential(world: World, euicc: Credential) -> SigningCredential:
+    roots = world.of_role(Role.CI, euicc.curve)
+    eum = euicc.chain[0] if euicc.chain else _issuer(world, euicc.curve).certificate
+    return SigningCredential(
+        ci_pk_id=roots[0].certificate.key_identifier,
+        suite=suite_of_curve(euicc.curve.domain).name,
+        private_key=euicc.private_key.private_numbers().private_value.to_bytes(32, "big"),
+        certificate=euicc.certificate.der,
+        eum_certificate=eum.der,
+    )
+
+
+def with_preloaded(state: CardState, octets: bytes, *, is_enabled: bool) -> CardState:
+    """The state with one more profile, as the factory loads it: no session, no notifications."""
+    package = Package.decode(octets)
+    file_system = instantiate(package)
+    described = metadata(package)
+    if any(profile.iccid == described.iccid for profile in state.profiles):
+        iccid = Iccid.from_octets(described.iccid)
+        raise Refused(f"The profile {iccid} is given twice.", code="euicc.profile_twice")
+    raw = described.encode()
+    header = package.header
+    record = ProfileRecord(
+        metadata=raw,
+        is_preloaded=True,
+        connectivity_parameters=None if header is None else header.connectivity_parameters,
+    )
+    profile = Profile(
+        aid=isd_p(state.isdr.next_instance),
+        iccid=described.iccid,
+        is_enabled=is_enabled,
+        record=record,
+        package=octets,
+        charge=ISDP_OCTETS + len(raw) + file_system.charge,
+    )
+    isdr = msgspec.structs.replace(state.isdr, next_instance=state.isdr.next_instance + 1)
+    return msgspec.structs.replace(state, isdr=isdr, profiles=(*state.profiles, profile))
+
+
+def preloaded(packages: Iterable[bytes], *, is_first_enabled: bool) -> CardState:
+    state = CardState()
+    for octets in packages:
+        state = with_preloaded(state, octets, is_enabled=is_first_enabled and not state.profiles)
+    return state
