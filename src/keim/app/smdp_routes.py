@@ -1,0 +1,74 @@
+"""Which path of an SM-DP+ leads to which function: the device's listener, and the operators' listener."""
+
+from __future__ import annotations
+
+from collections.abc import Awaitable, Callable
+from typing import Any, Final
+
+from keim.errors import KeimError, Malformed, StoreFailed
+from keim.messages.execution_status import FUNCTION_FAILED, Failure, Function
+from keim.wire import es9p_asn1, es9p_json
+from keim.wire.es9p import PATH_ASN1, PATH_JSON, Es9Request, function_of
+from keim.wire.function_json import BadBody, check_headers, refusal
+from keim.wire.http import ADMIN_PROTOCOL, ASN1, HttpRequest, HttpResponse, is_admin_protocol, plain
+
+Answer = Callable[[Any], Awaitable[Any]]
+
+_FUNCTIONS: Final = {PATH_JSON + function: function for function in Function}
+
+
+class Es9Routes:
+    """ES9+ (or, for an SM-DS, ES11) in both bindings on one host."""
+
+    def __init__(self, answer: Answer, *, is_es11: bool = False) -> None:
+        self._answer = answer
+        self._is_es11 = is_es11
+        self._functions = (
+            {
+                path: function
+                for path, function in _FUNCTIONS.items()
+                if function in (Function.INITIATE_AUTHENTICATION, Function.AUTHENTICATE_CLIENT)
+            }
+            if is_es11
+            else _FUNCTIONS
+        )
+
+    async def __call__(self, request: HttpRequest) -> HttpResponse | None:
+        """None: the path is none of these."""
+        function = self._functions.get(request.path)
+        if function is None and request.path != PATH_ASN1:
+            return None
+        if request.method != "POST":
+            return plain(405, "POST is the only method here", allow="POST")
+        return await (self._asn1(request) if function is None else self._json(function, request))
+
+    async def _json(self, function: Function, request: HttpRequest) -> HttpResponse:
+        if (refused := check_headers(request)) is not None:
+            return refused
+        try:
+            read = es9p_json.read_request(function, request.body)
+        except BadBody as bad:
+            return refusal(bad.failure, bad.status)
+        return es9p_json.write_reply(await self._reply(read))
+
+    async def _asn1(self, request: HttpRequest) -> HttpResponse:
+        if request.media_type != ASN1:
+            return plain(415, f"Content-Type must be {ASN1}")
+        if not is_admin_protocol(request.headers.get(ADMIN_PROTOCOL)):
+            return plain(400, "X-Admin-Protocol must name gsma/rsp/v2.x.y")
+        try:
+            read = es9p_asn1.read_request(request.body)
+        except Malformed as error:
+            return plain(400, f"the body is no request: {error}")
+        function = function_of(read)
+        if PATH_JSON + function not in self._functions:
+            return plain(400, f"{function} is no function of this server")
+        return es9p_asn1.write_reply(function, await self._reply(read), is_es11=self._is_es11)
+
+    async def _reply(self, request: Es9Request) -> Any:
+        try:
+            return await self._answer(request)
+        except StoreFailed:
+            raise  # becomes 503 at the edge: the client shall try again
+        except KeimError as error:
+            return Failure(FUNCTION_FAILED, str(error))

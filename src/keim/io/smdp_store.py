@@ -1,0 +1,337 @@
+"""The rows of an SM-DP+ in a database: statements in the shared dialect, on whichever engine.
+
+A row is kept as JSON beside the few columns that are searched by, so that people can read it and later
+versions can add members.
+"""
+
+from __future__ import annotations
+
+from collections.abc import AsyncIterator, Sequence
+from datetime import datetime
+from typing import Any, Final, TypeVar
+
+import msgspec
+
+from keim.io.store.engine import Engine, Statement, milliseconds
+from keim.smdp.events import UNSTORED, Event
+from keim.smdp.facts import Decision, Facts, Wanted
+from keim.smdp.rows import (
+    Call,
+    Contents,
+    Errand,
+    Notification,
+    Profile,
+    Row,
+    Session,
+    StoredBody,
+)
+
+T = TypeVar("T")
+
+MIGRATIONS: Final = (
+    """
+    CREATE TABLE smdp_profiles (
+        iccid TEXT PRIMARY KEY, state TEXT NOT NULL, profile_type TEXT NOT NULL, owner TEXT NOT NULL,
+        matching_id TEXT, eid TEXT, ordered_at INTEGER, version INTEGER NOT NULL, row TEXT NOT NULL);
+    CREATE UNIQUE INDEX smdp_matching_ids ON smdp_profiles (matching_id) WHERE matching_id <> '';
+    CREATE INDEX smdp_default_orders ON smdp_profiles (eid) WHERE matching_id = '';
+    CREATE INDEX smdp_stock ON smdp_profiles (profile_type, state);
+    CREATE TABLE smdp_contents (iccid TEXT PRIMARY KEY, row TEXT NOT NULL);
+    CREATE TABLE smdp_bodies (iccid TEXT PRIMARY KEY, octets {octets} NOT NULL);
+    CREATE TABLE smdp_sessions (
+        transaction_id {octets} PRIMARY KEY, keep_until INTEGER NOT NULL, version INTEGER NOT NULL,
+        row TEXT NOT NULL);
+    CREATE INDEX smdp_session_ends ON smdp_sessions (keep_until);
+    CREATE TABLE smdp_notifications (
+        eid TEXT NOT NULL, seq_number INTEGER NOT NULL, iccid TEXT, received_at INTEGER NOT NULL,
+        row TEXT NOT NULL, PRIMARY KEY (eid, seq_number));
+    CREATE TABLE smdp_calls (
+        caller TEXT NOT NULL, identifier TEXT NOT NULL, at INTEGER NOT NULL, row TEXT NOT NULL,
+        PRIMARY KEY (caller, identifier));
+    CREATE TABLE smdp_events (id {serial}, at INTEGER NOT NULL, iccid TEXT, row TEXT NOT NULL);
+    CREATE INDEX smdp_events_of ON smdp_events (iccid);
+    CREATE TABLE smdp_errands (
+        id {serial}, due_at INTEGER NOT NULL, attempts INTEGER NOT NULL, row TEXT NOT NULL);
+    CREATE INDEX smdp_errands_due ON smdp_errands (due_at)
+    """,
+)
+
+_CANDIDATES: Final = 16
+"""Available profiles of a type that are looked at for one order."""
+
+_INSERT_PROFILE: Final = (
+    "INSERT INTO smdp_profiles"
+    " (state, profile_type, owner, matching_id, eid, ordered_at, row, version, iccid)"
+    " VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?) ON CONFLICT (iccid) DO NOTHING"
+)
+_UPDATE_PROFILE: Final = (
+    "UPDATE smdp_profiles SET state = ?, profile_type = ?, owner = ?, matching_id = ?, eid = ?,"
+    " ordered_at = ?, row = ?, version = ? WHERE iccid = ? AND version = ?"
+)
+_INSERT_SESSION: Final = (
+    "INSERT INTO smdp_sessions (keep_until, row, version, transaction_id) VALUES (?, ?, ?, ?)"
+    " ON CONFLICT (transaction_id) DO NOTHING"
+)
+_UPDATE_SESSION: Final = (
+    "UPDATE smdp_sessions SET keep_until = ?, row = ?, version = ? WHERE transaction_id = ? AND version = ?"
+)
+
+_json = msgspec.json.Encoder()
+
+
+def _text(row: Any) -> str:
+    return _json.encode(row).decode()
+
+
+class DueErrand(msgspec.Struct, frozen=True):
+    id: int
+    attempts: int
+    errand: Errand
+
+
+class SmdpStore:
+    """What the SM-DP+'s composition asks of its database."""
+
+    def __init__(self, engine: Engine) -> None:
+        self.engine = engine
+        self._profiles = msgspec.json.Decoder(Profile)
+        self._sessions = msgspec.json.Decoder(Session)
+
+    async def prepare(self) -> None:
+        await self.engine.migrate("smdp", MIGRATIONS)
+
+    async def load(self, wanted: Wanted) -> Facts:
+        session = profile = matching = notification = call = None
+        default_orders: tuple[Profile, ...] = ()
+        available: tuple[Profile, ...] = ()
+        is_type_known = False
+        iccid = wanted.iccid
+        if wanted.transaction_id is not None:
+            session = await self.session(wanted.transaction_id)
+            if session is not None and iccid is None:
+                iccid = session.iccid
+        if iccid is not None:
+            profile = await self.profile(iccid)
+        if wanted.matching_id:
+            matching = next(iter(await self._profiles_where("matching_id = ?", wanted.matching_id)), None)
+        if wanted.default_eid is not None:
+            default_orders = await self._profiles_where(
+                "matching_id = '' AND eid = ? AND state IN ('released', 'downloaded')"
+                " ORDER BY ordered_at, iccid",
+                wanted.default_eid,
+            )
+        if wanted.profile_type is not None:
+            available = await self._profiles_where(
+                f"profile_type = ? AND state = 'available' ORDER BY iccid LIMIT {_CANDIDATES}",
+                wanted.profile_type,
+            )
+            is_type_known = bool(available) or await self._is_type_known(wanted.profile_type)
+        if wanted.notification is not None:
+            notification = await self._notification(wanted.notification, session)
+        if wanted.call is not None:
+            call = await self._one(
+                Call, "SELECT row FROM smdp_calls WHERE caller = ? AND identifier = ?", *wanted.call
+            )
+        subject = matching or next(iter(default_orders), None) or profile
+        contents, body = await self._contents(subject, wanted)
+        return Facts(
+            session=session,
+            profile=profile,
+            matching=matching,
+            default_orders=default_orders,
+            available=available,
+            is_type_known=is_type_known,
+            notification=notification,
+            call=call,
+            contents=contents,
+            body=body,
+        )
+
+    async def session(self, transaction_id: bytes) -> Session | None:
+        rows = await self.engine.fetch(
+            "SELECT row FROM smdp_sessions WHERE transaction_id = ?", transaction_id
+        )
+        return self._sessions.decode(rows[0][0]) if rows else None
+
+    async def profile(self, iccid: str) -> Profile | None:
+        return next(iter(await self._profiles_where("iccid = ?", iccid)), None)
+
+    async def _profiles_where(self, condition: str, *parameters: Any) -> tuple[Profile, ...]:
+        rows = await self.engine.fetch(f"SELECT row FROM smdp_profiles WHERE {condition}", *parameters)
+        return tuple(self._profiles.decode(row[0]) for row in rows)
+
+    async def _one(self, type_: type[T], sql: str, *parameters: Any) -> T | None:
+        rows = await self.engine.fetch(sql, *parameters)
+        return msgspec.json.decode(rows[0][0], type=type_) if rows else None
+
+    async def _is_type_known(self, profile_type: str) -> bool:
+        return bool(
+            await self.engine.fetch(
+                "SELECT 1 FROM smdp_profiles WHERE profile_type = ? LIMIT 1", profile_type
+            )
+        )
+
+    async def _notification(
+        self, key: tuple[str | None, int], session: Session | None
+    ) -> Notification | None:
+        eid = key[0] or (session.eid if session is not None else None)
+        if eid is None or not 0 <= key[1] < 1 << 63:
+            return None
+        return await self._one(
+            Notification,
+            "SELECT row FROM smdp_notifications WHERE eid = ? AND seq_number = ?",
+            eid,
+            key[1],
+        )
+
+    async def _contents(
+        self, profile: Profile | None, wanted: Wanted
+    ) -> tuple[Contents | None, bytes | None]:
+        if profile is None or not wanted.with_contents:
+            return None, None
+        contents = await self._one(Contents, "SELECT row FROM smdp_contents WHERE iccid = ?", profile.iccid)
+        if not wanted.with_body:
+            return contents, None
+        rows = await self.engine.fetch("SELECT octets FROM smdp_bodies WHERE iccid = ?", profile.iccid)
+        return contents, bytes(rows[0][0]) if rows else None
+
+    async def commit(self, decision: Decision) -> None:
+        """All of it in one transaction; `Conflict` when a row has moved on since it was loaded."""
+        statements = [statement for row in decision.rows for statement in statements_of(row)]
+        statements += [
+            Statement(
+                "INSERT INTO smdp_events (at, iccid, row) VALUES (?, ?, ?)",
+                (milliseconds(event.at), event.iccid, _text(event)),
+            )
+            for event in decision.events
+            if not isinstance(event, UNSTORED)
+        ]
+        statements += [
+            Statement(
+                "INSERT INTO smdp_errands (due_at, attempts, row) VALUES (?, ?, ?)",
+                (milliseconds(errand.at), 0, _text(errand)),
+            )
+            for errand in decision.errands
+        ]
+        await self.engine.commit(statements)
+
+    async def purge(self, now: datetime) -> None:
+        """Sessions whose time is over."""
+        await self.engine.commit(
+            [Statement("DELETE FROM smdp_sessions WHERE keep_until < ?", (milliseconds(now),))]
+        )
+
+    async def due_errands(self, now: datetime, limit: int = 100) -> list[DueErrand]:
+        rows = await self.engine.fetch(
+            f"SELECT id, attempts, row FROM smdp_errands WHERE due_at <= ? ORDER BY id LIMIT {limit:d}",
+            milliseconds(now),
+        )
+        return [
+            DueErrand(id_, attempts, msgspec.json.decode(row, type=Errand)) for id_, attempts, row in rows
+        ]
+
+    async def errand_done(self, due: DueErrand) -> None:
+        await self.engine.commit([Statement("DELETE FROM smdp_errands WHERE id = ?", (due.id,))])
+
+    async def errand_failed(self, due: DueErrand, next_try: datetime) -> None:
+        await self.engine.commit(
+            [
+                Statement(
+                    "UPDATE smdp_errands SET attempts = ?, due_at = ? WHERE id = ?",
+                    (due.attempts + 1, milliseconds(next_try), due.id),
+                )
+            ]
+        )
+
+    async def profiles(
+        self, *, state: str | None = None, profile_type: str | None = None, after: str = "", limit: int = 1000
+    ) -> tuple[Profile, ...]:
+        """A page in the order of ICCIDs; `after` is the last one of the page before."""
+        condition, parameters = "iccid > ?", [after]
+        for column, value in (("state", state), ("profile_type", profile_type)):
+            if value is not None:
+                condition += f" AND {column} = ?"
+                parameters.append(value)
+        return await self._profiles_where(f"{condition} ORDER BY iccid LIMIT {limit:d}", *parameters)
+
+    async def counts(self) -> dict[str, int]:
+        """Profiles by state."""
+        rows = await self.engine.fetch("SELECT state, COUNT(*) FROM smdp_profiles GROUP BY state")
+        return {state: int(number) for state, number in rows}
+
+    async def events(self, iccid: str | None = None, after: int = 0) -> AsyncIterator[tuple[int, Event]]:
+        condition, parameters = "id > ?", [after]
+        if iccid is not None:
+            condition, parameters = "id > ? AND iccid = ?", [after, iccid]  # type: ignore[list-item]  # both
+        rows = await self.engine.fetch(
+            f"SELECT id, row FROM smdp_events WHERE {condition} ORDER BY id LIMIT 1000", *parameters
+        )
+        for id_, row in rows:
+            yield id_, msgspec.json.decode(row, type=Event)
+
+
+def statements_of(row: Row | StoredBody) -> Sequence[Statement]:
+    """How a new or changed row is written."""
+    match row:
+        case Profile():
+            return (_of_profile(row),)
+        case Session():
+            return (_of_session(row),)
+        case Contents():
+            return (
+                Statement(
+                    "INSERT INTO smdp_contents (iccid, row) VALUES (?, ?)"
+                    " ON CONFLICT (iccid) DO UPDATE SET row = excluded.row",
+                    (row.iccid, _text(row)),
+                ),
+            )
+        case StoredBody():
+            return (
+                Statement(
+                    "INSERT INTO smdp_bodies (iccid, octets) VALUES (?, ?)"
+                    " ON CONFLICT (iccid) DO UPDATE SET octets = excluded.octets",
+                    (row.iccid, row.octets),
+                ),
+            )
+        case Notification():
+            return (
+                Statement(
+                    "INSERT INTO smdp_notifications (eid, seq_number, iccid, received_at, row)"
+                    " VALUES (?, ?, ?, ?, ?)",
+                    (row.eid, row.seq_number, row.iccid, milliseconds(row.received_at), _text(row)),
+                    1,
+                ),
+            )
+        case Call():
+            return (
+                Statement(
+                    "INSERT INTO smdp_calls (caller, identifier, at, row) VALUES (?, ?, ?, ?)",
+                    (row.caller, row.identifier, milliseconds(row.at), _text(row)),
+                    1,
+                ),
+            )
+
+
+def _of_profile(row: Profile) -> Statement:
+    ordered_at = None if row.ordered_at is None else milliseconds(row.ordered_at)
+    values = (
+        row.state.value,
+        row.profile_type,
+        row.owner,
+        row.matching_id,
+        row.eid,
+        ordered_at,
+        _text(row),
+        row.version,
+        row.iccid,
+    )
+    if row.version == 1:
+        return Statement(_INSERT_PROFILE, values, 1)
+    return Statement(_UPDATE_PROFILE, (*values, row.version - 1), 1)
+
+
+def _of_session(row: Session) -> Statement:
+    values = (milliseconds(row.keep_until), _text(row), row.version, row.transaction_id)
+    if row.version == 1:
+        return Statement(_INSERT_SESSION, values, 1)
+    return Statement(_UPDATE_SESSION, (*values, row.version - 1), 1)

@@ -1,0 +1,51 @@
+"""The seam between a server's statements and the database that runs them.
+
+Statements are written once, with `?` for parameters, in the SQL that SQLite and PostgreSQL share; `{octets}`
+and `{serial}` in table definitions become each engine's own types. Times are integers (milliseconds since
+1970), so that both engines compare them alike.
+Imports keim.errors only.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from datetime import UTC, datetime
+from typing import Any, Final, NamedTuple, Protocol
+
+BATCH: Final = 512
+"""Changes in one transaction at most."""
+QUEUE: Final = 8192
+"""Changes that may wait; beyond it a server says that it is overloaded instead of growing."""
+
+
+class Statement(NamedTuple):
+    sql: str
+    parameters: tuple[Any, ...] = ()
+    expects: int | None = None
+    """Rows that it must change; another number means that somebody was faster: `Conflict`."""
+
+
+class Conflict(Exception):
+    """A row was not as it had been when the change was decided: load, decide and commit again."""
+
+
+class Engine(Protocol):
+    """`commit` is one transaction: all of the statements, durable on return, or none of them."""
+
+    async def fetch(self, sql: str, *parameters: Any) -> list[tuple[Any, ...]]: ...
+
+    async def commit(self, statements: Sequence[Statement]) -> None: ...
+
+    async def migrate(self, component: str, migrations: Sequence[str]) -> None:
+        """Runs what of `migrations` this database has not seen yet; each is a script, never changed later."""
+        ...
+
+    async def close(self) -> None: ...
+
+
+def milliseconds(moment: datetime) -> int:
+    return int(moment.timestamp() * 1000)
+
+
+def moment(milliseconds_: int) -> datetime:
+    return datetime.fromtimestamp(milliseconds_ / 1000, UTC)

@@ -1,0 +1,196 @@
+"""SQLite: a file beside the server, durable (WAL, synchronous=FULL), with group commit.
+
+All changes of one turn of the event loop share one transaction: simplest and fastest (docs/explanation,
+"speed"). It blocks the loop for one fsync; where a disk makes that slow, `in_thread` moves the writing to a
+thread of its own. One process per file: a second writer only waits.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import sqlite3
+from collections import deque
+from collections.abc import Sequence
+from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
+from typing import Any, Final
+
+from keim.errors import StoreFailed
+from keim.io.store.engine import BATCH, QUEUE, Conflict, Statement
+
+_SETTINGS: Final = (
+    "PRAGMA journal_mode=WAL",
+    "PRAGMA synchronous=FULL",
+    "PRAGMA foreign_keys=ON",
+    "PRAGMA busy_timeout=5000",
+    "PRAGMA cache_size=-65536",
+    "PRAGMA wal_autocheckpoint=4000",
+)
+_TYPES: Final = {"{octets}": "BLOB", "{serial}": "INTEGER PRIMARY KEY AUTOINCREMENT"}
+
+_Item = tuple[Sequence[Statement], "asyncio.Future[None]"]
+
+
+class SqliteEngine:
+    """`path` None keeps everything in memory: for tests and trials."""
+
+    def __init__(self, path: Path | None = None, *, in_thread: bool = False) -> None:
+        self._path = path
+        self._writer = self._connect()
+        is_threaded = in_thread and path is not None
+        self._reader = self._connect() if is_threaded else self._writer
+        self._thread = ThreadPoolExecutor(1, "keim-store") if is_threaded else None
+        self._queue: deque[_Item] = deque()
+        self._is_flushing = False
+        self._flusher: asyncio.Task[None] | None = None
+
+    def _connect(self) -> sqlite3.Connection:
+        try:
+            connection = sqlite3.connect(
+                str(self._path) if self._path else ":memory:",
+                isolation_level=None,
+                check_same_thread=False,
+                cached_statements=256,
+            )
+            for setting in _SETTINGS:
+                connection.execute(setting)
+        except sqlite3.Error as error:
+            raise StoreFailed(f"{self._path}: {error}", code="store.cannot_open") from None
+        return connection
+
+    async def fetch(self, sql: str, *parameters: Any) -> list[tuple[Any, ...]]:
+        try:
+            return self._reader.execute(sql, parameters).fetchall()
+        except sqlite3.Error as error:
+            raise StoreFailed(str(error), code="store.statement_failed", step=sql[:80]) from None
+
+    async def commit(self, statements: Sequence[Statement]) -> None:
+        if not statements:
+            return
+        if len(self._queue) >= QUEUE:
+            raise StoreFailed("too many changes are waiting", code="store.overloaded")
+        loop = asyncio.get_running_loop()
+        done: asyncio.Future[None] = loop.create_future()
+        self._queue.append((statements, done))
+        if not self._is_flushing:
+            self._is_flushing = True
+            if self._thread is None:
+                loop.call_soon(self._flush_inline)
+            else:
+                self._flusher = loop.create_task(self._flush_in_thread(self._thread))
+        await done
+
+    def _take(self) -> list[_Item]:
+        return [self._queue.popleft() for _ in range(min(BATCH, len(self._queue)))]
+
+    def _flush_inline(self) -> None:
+        while batch := self._take():
+            _settle(batch, self._write(batch))
+        self._is_flushing = False
+
+    async def _flush_in_thread(self, thread: ThreadPoolExecutor) -> None:
+        loop = asyncio.get_running_loop()
+        while batch := self._take():
+            _settle(batch, await loop.run_in_executor(thread, self._write, batch))
+        # In the same step that found the queue empty: a change queued from here on starts a new flush.
+        self._is_flushing = False
+
+    def _write(self, batch: list[_Item]) -> list[Exception | None]:
+        """One transaction; a change that fails is undone alone. The outcome of each, in order."""
+        connection = self._writer
+        outcomes: list[Exception | None] = []
+        try:
+            connection.execute("BEGIN IMMEDIATE")
+            for statements, _ in batch:
+                outcomes.append(self._write_one(connection, statements, is_alone=len(batch) == 1))
+            if len(batch) == 1 and outcomes[0] is not None:
+                connection.execute("ROLLBACK")
+            else:
+                connection.execute("COMMIT")
+        except sqlite3.Error as error:
+            if connection.in_transaction:
+                connection.execute("ROLLBACK")
+            return [StoreFailed(str(error), code="store.commit_failed")] * len(batch)
+        return outcomes
+
+    @staticmethod
+    def _write_one(
+        connection: sqlite3.Connection, statements: Sequence[Statement], *, is_alone: bool
+    ) -> Exception | None:
+        execute = connection.execute
+        if not is_alone:
+            execute("SAVEPOINT change")
+        outcome: Exception | None = None
+        try:
+            for sql, parameters, expects in statements:
+                changed = execute(sql, parameters).rowcount
+                if expects is not None and changed != expects:
+                    outcome = Conflict(sql)
+                    break
+        except sqlite3.IntegrityError as error:
+            outcome = Conflict(str(error))
+        except sqlite3.Error as error:
+            outcome = StoreFailed(str(error), code="store.statement_failed")
+        if not is_alone:
+            if outcome is not None:
+                execute("ROLLBACK TO change")
+            execute("RELEASE change")
+        return outcome
+
+    async def migrate(self, component: str, migrations: Sequence[str]) -> None:
+        try:
+            self._migrate(component, migrations)
+        except sqlite3.Error as error:
+            raise StoreFailed(str(error), code="store.migration_failed", step=component) from None
+
+    def _migrate(self, component: str, migrations: Sequence[str]) -> None:
+        connection = self._writer
+        connection.execute(
+            "CREATE TABLE IF NOT EXISTS migrations (component TEXT PRIMARY KEY, done INTEGER NOT NULL)"
+        )
+        connection.execute("BEGIN IMMEDIATE")
+        try:
+            row = connection.execute(
+                "SELECT done FROM migrations WHERE component = ?", (component,)
+            ).fetchone()
+            done = row[0] if row else 0
+            if done > len(migrations):
+                raise StoreFailed(
+                    f"{component}: the database is of a later version", code="store.newer_database"
+                )
+            for script in migrations[done:]:
+                for statement in statements_of(script, _TYPES):
+                    connection.execute(statement)
+            connection.execute(
+                "INSERT INTO migrations VALUES (?, ?)"
+            " ON CONFLICT (component) DO UPDATE SET done = excluded.done",
+                (component, len(migrations)),
+            )
+            connection.execute("COMMIT")
+        except BaseException:
+            connection.execute("ROLLBACK")
+            raise
+
+    async def close(self) -> None:
+        while self._queue or self._is_flushing:
+            await asyncio.sleep(0)
+        if self._thread is not None:
+            self._thread.shutdown()
+            self._reader.close()
+        self._writer.close()
+
+
+def statements_of(script: str, types: dict[str, str]) -> list[str]:
+    for name, own in types.items():
+        script = script.replace(name, own)
+    return [statement.strip() for statement in script.split(";") if statement.strip()]
+
+
+def _settle(batch: list[_Item], outcomes: list[Exception | None]) -> None:
+    for (_, done), outcome in zip(batch, outcomes, strict=True):
+        if done.done():
+            continue  # whoever waited has gone; the change stands all the same
+        if outcome is None:
+            done.set_result(None)
+        else:
+            done.set_exception(outcome)

@@ -1,0 +1,38 @@
+"""What the functions of a download session ask of a session before they do their own work.
+
+Pure; imports floor 0 only.
+"""
+
+from __future__ import annotations
+
+from datetime import datetime
+from typing import Any
+
+import msgspec
+
+from keim.authentication.euicc import verifying_key
+from keim.crypto.ecdsa import VerifyingKey
+from keim.messages.execution_status import TRANSACTION_UNKNOWN, Failure
+from keim.pki import Certificate
+from keim.smdp.rows import Session, SessionStage
+
+UNKNOWN = Failure(TRANSACTION_UNKNOWN, "there is no such session, or it has ended")
+
+
+def is_alive(session: Session | None, now: datetime) -> bool:
+    return session is not None and session.stage is not SessionStage.ENDED and now < session.expires_at
+
+
+def next_stage(session: Session, stage: SessionStage, **changes: Any) -> Session:
+    return msgspec.structs.replace(session, version=session.version + 1, stage=stage, **changes)
+
+
+def ended(session: Session) -> Session:
+    """Nothing is asked of it any more, but a late result is still verified with its certificate."""
+    return next_stage(session, SessionStage.ENDED)
+
+
+def euicc_key(session: Session) -> VerifyingKey:
+    """Of the certificate that was accepted when the eUICC authenticated itself."""
+    assert session.euicc_certificate is not None  # set with every stage after INITIATED
+    return verifying_key(Certificate(session.euicc_certificate))
