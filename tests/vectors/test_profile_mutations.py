@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import Any
 
 import pytest
+from tests.vectors.profile_data import MINIMAL_NAMES, package_octets
 
 from keim.der import AnyTlv, encode, tlv, walk
 from keim.saip import (
@@ -30,7 +31,6 @@ from keim.saip.elements import (
 )
 from keim.saip.file_element import FileSystemElement
 from keim.saip.platform import OWN_SERVICES
-from tests.vectors.profile_data import MINIMAL_NAMES, package_octets
 
 IOT = [name for name in MINIMAL_NAMES if name.startswith("iot")]
 

@@ -7,14 +7,14 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from tests.shared import needs_shared
+from tests.vectors.profile_data import MINIMAL_NAMES, expectations, package_octets, public_packages
 
 from keim.saip import Directory, Ef, Package, Source, Structure, instantiate, lint
 from keim.saip.access import parse_rule
 from keim.saip.elements import Fcp
 from keim.saip.file_element import FileField, FileSystemElement
 from keim.saip.package import WRITER
-from tests.shared import needs_shared
-from tests.vectors.profile_data import MINIMAL_NAMES, expectations, package_octets, public_packages
 
 PUBLIC = public_packages()
 EVERY_PACKAGE = [pytest.param(package_octets(name), id=name) for name in MINIMAL_NAMES] + [

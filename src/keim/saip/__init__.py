@@ -26,7 +26,7 @@ from keim.saip.filesystem import (
 from keim.saip.installation import Installed, install, instantiate
 from keim.saip.linter import lint
 from keim.saip.package import Element, Package
-from keim.saip.platform import Platform
+from keim.saip.platform import ANY_CARD, Platform
 from keim.saip.recipe import DomainKeys, Recipe, recipe_from_toml, recipe_of
 from keim.saip.refusals import (
     BadRecipe,
@@ -43,6 +43,7 @@ from keim.saip.store_metadata import metadata
 from keim.saip.templates import Structure
 
 __all__ = [
+    "ANY_CARD",
     "SHAPES",
     "ApplicationEntry",
     "Authentication",

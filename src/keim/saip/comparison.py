@@ -13,6 +13,7 @@ import msgspec
 from keim.saip.filesystem import Directory, Ef, FileSystem, Source
 from keim.saip.installation import instantiate
 from keim.saip.package import Package
+from keim.saip.platform import ANY_CARD
 from keim.saip.scan import Scan, ScannedNode, scan_of
 
 
@@ -57,7 +58,7 @@ _VOLATILE_NAMES = frozenset(
 
 def compare(scan: Scan | FileSystem, package: Package | FileSystem) -> Comparison:
     """Each file, application and security domain of the package against what a card has."""
-    expected = instantiate(package) if isinstance(package, Package) else package
+    expected = instantiate(package, ANY_CARD) if isinstance(package, Package) else package
     actual = scan if isinstance(scan, Scan) else scan_of(scan)
     items = list(_files(actual, expected))
     items += _applications(actual, expected)
@@ -150,7 +151,7 @@ def _key_text(keys: frozenset[tuple[int, int, int]]) -> str:
 
 def difference(before: Package, after: Package) -> Comparison:
     """What installing `after` instead of `before` changes, file by file; secrets only as changed or not."""
-    old, new = instantiate(before), instantiate(after)
+    old, new = instantiate(before, ANY_CARD), instantiate(after, ANY_CARD)
     items = [_diffed(item) for item in compare(scan_of(new), old).items if item.verdict is not Verdict.EQUAL]
     items = [item for item in items if item is not None]
     items += _assumed(old, new)

@@ -10,7 +10,7 @@ from typing import Any
 from keim.errors import Malformed
 from keim.saip.installation import installation_findings
 from keim.saip.package import WRITER, Package
-from keim.saip.platform import ALL_SERVICES, Platform
+from keim.saip.platform import ANY_CARD, Platform
 from keim.saip.refusals import BrokenPackage, Finding, Severity
 from keim.saip.rules.catalogue import RULES
 from keim.saip.rules.contents import (
@@ -24,8 +24,6 @@ from keim.saip.rules.contents import (
 from keim.saip.rules.finding import finding
 from keim.saip.rules.structure import structural_findings
 
-ANY_CARD = Platform(services=ALL_SERVICES)
-"""Lint does not know the card: a service that some card has is no fault of the package."""
 DEFAULT_BUDGET = 600
 _RANK = {Severity.ERROR: 0, Severity.WARNING: 1, Severity.INFO: 2}
 _FATAL = frozenset({"ORD-HEADER", "ORD-END", "DER"})

@@ -57,3 +57,7 @@ class Platform(msgspec.Struct, frozen=True):
         """UICCCapability of EUICCInfo2, bit 0 of the standard as `1 << 0`."""
         offered = self.services | ({"iot_minimal"} if self.has_iot_minimal else set())
         return sum(1 << bit for bit, name in enumerate(_UICC_CAPABILITY) if name in offered)
+
+
+ANY_CARD = Platform(services=ALL_SERVICES)
+"""For tools that do not know the card: a service that some card has is no fault of the package."""
