@@ -1,4 +1,4 @@
-"""JSON members that hold octets, and the pieces of TLVs they become. Pure; imports keim.der and keim.errors."""
+"""JSON members that hold octets, and the pieces of TLVs they become. Pure; keim.der and keim.errors only."""
 
 from __future__ import annotations
 

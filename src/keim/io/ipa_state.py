@@ -1,0 +1,57 @@
+"""The IPA's memory as a file: replaced as a whole, synced before anything relies on it, mode 0600.
+
+A power cut leaves the old or the new content, never a mixture: the new one is written beside it, synced, and
+takes its name. Imports keim.errors and keim.ipa.memory only.
+"""
+
+from __future__ import annotations
+
+import os
+from pathlib import Path
+
+from keim.errors import StoreFailed
+from keim.ipa.memory import EMPTY, Memory
+
+
+class StateFile:
+    """One IPA's memory; `None` as path keeps it in the process only."""
+
+    def __init__(self, path: Path | None) -> None:
+        self.path = path
+
+    def load(self) -> Memory:
+        if self.path is None:
+            return EMPTY
+        try:
+            return Memory.decode(self.path.read_bytes())
+        except FileNotFoundError:
+            return EMPTY
+        except OSError as fault:
+            raise StoreFailed(f"{self.path}: {fault.strerror}", code="ipa.state_unreadable") from fault
+
+    def save(self, memory: Memory) -> None:
+        if self.path is None:
+            return
+        beside = self.path.with_name(f".{self.path.name}.new")
+        try:
+            self.path.parent.mkdir(parents=True, exist_ok=True)
+            descriptor = os.open(beside, os.O_WRONLY | os.O_CREAT | os.O_TRUNC, 0o600)
+            with open(descriptor, "wb") as file:
+                file.write(memory.encode())
+                file.flush()
+                os.fsync(file.fileno())
+            os.replace(beside, self.path)
+            _sync_folder(self.path.parent)
+        except OSError as fault:
+            raise StoreFailed(f"{self.path}: {fault.strerror}", code="ipa.state_not_written") from fault
+
+
+def _sync_folder(folder: Path) -> None:
+    """The new name itself must survive."""
+    if not hasattr(os, "O_DIRECTORY"):
+        return  # Windows: the rename is durable with the file system's journal
+    descriptor = os.open(folder, os.O_RDONLY | os.O_DIRECTORY)
+    try:
+        os.fsync(descriptor)
+    finally:
+        os.close(descriptor)
