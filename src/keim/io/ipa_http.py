@@ -157,9 +157,11 @@ class HttpPeers:
         """One function of ES9+ or ES11."""
         connection = self._server(address)
         function = server_function_of(request)
-        binding = es9p_asn1 if self._server_binding == "asn1" else es9p_json
-        response = connection.exchange(binding.write_request(request, SERVER_HEADERS), timeout_s)
-        return binding.read_reply(function, response, party=address)
+        if self._server_binding == "asn1":
+            sent = es9p_asn1.write_request(request, SERVER_HEADERS)
+            return es9p_asn1.read_reply(function, connection.exchange(sent, timeout_s), party=address)
+        sent = es9p_json.write_request(request, SERVER_HEADERS)
+        return es9p_json.read_reply(function, connection.exchange(sent, timeout_s), party=address)
 
     def close(self) -> None:
         """No connection and no resolved name survives (procedures §20)."""
@@ -217,6 +219,7 @@ class RedirectedConnection(Connection):
                 plain.close()
                 raise
             connection = http.client.HTTPSConnection(self._host, self._port, timeout=timeout_s)
+            connection.auto_open = 0  # a broken connection is opened here, never to the name itself
             connection.sock = wrapped
             self._http = connection
         return self._http
