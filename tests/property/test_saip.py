@@ -1,4 +1,4 @@
-"""Profile packages under hostile and random input: named refusals only, byte identity, consistent verdicts."""
+"""Profile packages under hostile and random input: named refusals, byte identity, consistent verdicts."""
 
 from __future__ import annotations
 
@@ -10,6 +10,7 @@ from keim.der import read_tlv, tlv, walk
 from keim.saip import (
     ANY_CARD,
     BrokenPackage,
+    FileSystem,
     Package,
     PackageRefused,
     Severity,
@@ -39,25 +40,36 @@ IMSI = st.text("0123456789", min_size=6, max_size=15)
 
 def judge(octets: bytes) -> None:
     """Whatever the octets are: no exception but the named ones, and lint agrees with the installer."""
-    try:
-        package = Package.decode(octets)
-    except BrokenPackage as broken:
+    package, broken = read(octets)
+    findings = lint(octets)
+    if package is None:
+        assert broken is not None
         assert 0 <= broken.offset <= len(octets)
-        findings = lint(octets)
         assert [f.rule for f in findings] == [broken.rule]
         return
     assert package.encode() == octets
-    findings = lint(octets)
-    try:
-        fs = instantiate(package, ANY_CARD)
-    except PackageRefused as refused:
+    fs, refused = made(package)
+    package_document(package, fs)
+    if refused is not None:
         assert refused.rule in {f.rule for f in findings if f.severity is Severity.ERROR}
         assert refused.statuses[-1].status == refused.status
-        package_document(package, None)
-    else:
+    if fs is not None:
         assert compare(fs, package).is_equal
         assert len(list(fs.walk())) == len({key for key, _ in fs.walk()})
-        package_document(package, fs)
+
+
+def read(octets: bytes) -> tuple[Package | None, BrokenPackage | None]:
+    try:
+        return Package.decode(octets), None
+    except BrokenPackage as broken:
+        return None, broken
+
+
+def made(package: Package) -> tuple[FileSystem | None, PackageRefused | None]:
+    try:
+        return instantiate(package, ANY_CARD), None
+    except PackageRefused as refused:
+        return None, refused
 
 
 @given(st.binary(max_size=300))

@@ -12,6 +12,7 @@ from typing import TypeVar
 import msgspec
 
 from keim.der import Sequence, Tolerance, decode, read_tlv, walk
+from keim.der.read import read_tag
 from keim.errors import Malformed
 from keim.ids import Iccid
 from keim.saip.elements import END_TAG, HEADER_TAG, NAMES, PLAIN_TYPES, PeHeader, ProfileHeader
@@ -82,8 +83,8 @@ class Package(msgspec.Struct, frozen=True):
         while position < len(data):
             index, tag = len(elements), None
             try:
+                tag = _tag_at(data, position)
                 at = read_tlv(data, position, any_length_form=loose)
-                tag = at.tag
                 value = _decode_value(data, position, at.end, tag, tolerances)
             except Malformed as fault:
                 ended = bool(elements) and elements[-1].tag == END_TAG
@@ -205,6 +206,14 @@ def _decode_value(data: bytes, start: int, end: int, tag: int, tolerances: Set[T
         for _ in walk(data, read_tlv(data, start, end).content, end):
             pass
     return None
+
+
+def _tag_at(data: bytes, position: int) -> int:
+    """The tag of an element, also of one whose length is broken."""
+    try:
+        return read_tag(data, position)[0]
+    except IndexError:
+        return data[position]
 
 
 def _header_of_unknown(raw: bytes) -> PeHeader | None:

@@ -2,9 +2,8 @@
 
 from __future__ import annotations
 
-from typing import Any
-
 import pytest
+from tests.unit.saip.making import DOMAIN, VALUES, fcp, fill, profile, skip, with_commands, with_steps
 
 from keim.saip import (
     Ef,
@@ -16,50 +15,20 @@ from keim.saip import (
     Structure,
     install,
     instantiate,
-    new,
     recipe_of,
 )
-from keim.saip.elements import Fcp, FileItem, FileManagement, GenericFileManagement, PeHeader, ProprietaryInfo
+from keim.saip.elements import Fcp, FileItem, FileManagement, ProprietaryInfo
 from keim.saip.file_element import FileSystemElement
 
-VALUES = {
-    "iccid": "890010100000000012",
-    "imsi": "001010000000012",
-    "algorithm": "milenage",
-    "ki": "8F1E2D3C4B5A69788796A5B4C3D2E1F0",
-    "opc": "0F1E2D3C4B5A69788796A5B4C3D2E1F0",
-    "name": "Acme Meters",
-}
-DOMAIN = {"kic": "A1" + "5C" * 15, "kid": "B2" + "5D" * 15, "dek": "C3" + "5E" * 15}
 
-
-def profile(shape: str = "iot-minimal", **values: Any) -> Package:
-    return new(recipe_of(VALUES | values), shape)
-
-
-def with_steps(package: Package, element: str, field: str, *steps: FileItem) -> Package:
-    found = package.file_element(element)
-    assert found is not None
-    return package.replace(found[0].index, found[1].with_field(field, steps))
-
-
-def with_commands(package: Package, *steps: FileManagement, mandated: bool = True) -> Package:
-    """Generic file management before the authentication parameters."""
-    header = PeHeader(mandated=mandated, identification=200)
-    index = package.named("akaParameter")[0].index
-    return package.insert(index, GenericFileManagement(header=header, commands=(steps,)))
-
-
-def fcp(**members: Any) -> FileItem:
-    return FileItem(file_descriptor=Fcp(**members))
-
-
-def fill(text: str) -> FileItem:
-    return FileItem(fill_file_content=bytes.fromhex(text))
-
-
-def skip(count: int) -> FileItem:
-    return FileItem(fill_file_offset=count)
+def create(descriptor: str, fid: str, rule: int, **members: bytes) -> FileManagement:
+    made = Fcp(
+        file_descriptor=bytes.fromhex(descriptor),
+        file_id=bytes.fromhex(fid),
+        security_attributes_referenced=bytes((rule,)),
+        **members,
+    )
+    return FileManagement(create_fcp=made)
 
 
 def file(package: Package, path: str) -> Ef:
@@ -151,12 +120,12 @@ def test_short_identifiers_are_the_template_s_unless_the_package_says_otherwise(
 def test_generic_file_management_moves_creates_fills_and_links() -> None:
     made = with_commands(
         profile(apn="iot.example"),
-        FileManagement(create_fcp=Fcp(file_descriptor=b"\x78\x21", file_id=b"\x7f\x66", security_attributes_referenced=b"\x0e")),
-        FileManagement(create_fcp=Fcp(file_descriptor=b"\x42\x21\x00\x02", file_id=b"\x4f\x40", security_attributes_referenced=b"\x0a", ef_file_size=b"\x04")),
+        create("7821", "7F66", 14),
+        create("42210002", "4F40", 10, ef_file_size=b"\x04"),
         FileManagement(fill_file_offset=1),
         FileManagement(fill_file_content=b"\x01\x02"),
         FileManagement(file_path=b""),
-        FileManagement(create_fcp=Fcp(file_descriptor=b"\x42\x21\x00\x02", file_id=b"\x2f\xfb", security_attributes_referenced=b"\x0a", link_path=b"\x7f\x66\x4f\x40")),
+        create("42210002", "2FFB", 10, link_path=b"\x7f\x66\x4f\x40"),
     )  # fmt: skip
     fs = instantiate(made)
     assert fs.file("MF/7F66/4F40").content.hex() == "ff0102ff"
@@ -170,7 +139,7 @@ def test_generic_file_management_moves_creates_fills_and_links() -> None:
 
 def test_a_failed_element_that_is_not_mandated_leaves_no_trace() -> None:
     steps = (
-        FileManagement(create_fcp=Fcp(file_descriptor=b"\x78\x21", file_id=b"\x7f\x66", security_attributes_referenced=b"\x0e")),
+        create("7821", "7F66", 14),
         FileManagement(file_path=b"\x7f\x67"),
     )  # fmt: skip
     with pytest.raises(PackageRefused) as caught:

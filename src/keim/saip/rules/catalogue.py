@@ -40,3 +40,26 @@ def _rules() -> dict[str, Rule]:
 
 
 RULES: dict[str, Rule] = _rules()
+
+
+def reference_page() -> str:
+    """The page docs/reference/profile-lint.md, made from the table."""
+    lines = [
+        "# Rules of `keim profile lint`",
+        "",
+        "Severity is what lint shows. A rule with a status is one that an installing eUICC checks: it",
+        "answers that PEStatus and, if the element is mandated, ends the installation.",
+        "",
+        "| rule | sentence | severity | status of the eUICC | origin | fix |",
+        "|---|---|---|---|---|---|",
+    ]
+    for rule in RULES.values():
+        status = f"{rule.status.name.lower()} ({rule.status.value})" if rule.status is not None else ""
+        cells = (f"`{rule.id}`", rule.sentence, rule.severity.value, status, rule.clause, rule.fix)
+        lines.append(f"| {' | '.join(cells)} |")
+    lines += [
+        "",
+        "This page is made from `src/keim/saip/rules/catalogue.toml`; a test keeps the two together.",
+        "",
+    ]
+    return "\n".join(lines)
