@@ -9,8 +9,6 @@ from __future__ import annotations
 
 from typing import Final, NoReturn
 
-import msgspec
-
 from keim.crypto.bpp import (
     CONFIGURE_ISDP_GROUP,
     INITIALISE_SECURE_CHANNEL_TAG,
@@ -65,59 +63,92 @@ _NEXT: Final = {
 class BppReceiver:
     """Reads one package. Take `progress` after any piece, and make a new receiver of it to go on."""
 
-    __slots__ = ("_bsp", "_session", "_state")
+    __slots__ = (
+        "_bsp",
+        "_command",
+        "_due",
+        "_has_new_keys",
+        "_in_group",
+        "_is_finished",
+        "_is_opened",
+        "_left_in_group",
+        "_left_in_package",
+        "_pending",
+        "_position",
+        "_refusal",
+        "_session",
+    )
 
     def __init__(self, session: BppSession, progress: BppProgress | None = None) -> None:
+        start = progress or BppProgress()
         self._session = session
-        self._state = progress or BppProgress()
-        self._bsp = None if self._state.bsp is None else Bsp(self._state.bsp)
+        self._due = start.due
+        self._is_opened = start.is_opened
+        self._in_group = start.in_group
+        self._has_new_keys = start.has_new_keys
+        self._is_finished = start.is_finished
+        self._left_in_package = start.left_in_package
+        self._left_in_group = start.left_in_group
+        self._bsp = None if start.bsp is None else Bsp(start.bsp)
+        self._pending = start.pending
+        self._command = start.command
+        self._refusal = start.refusal
+        self._position = 0
 
     @property
     def progress(self) -> BppProgress:
-        return self._with(bsp=None if self._bsp is None else self._bsp.state)
+        return BppProgress(
+            due=self._due,
+            is_opened=self._is_opened,
+            in_group=self._in_group,
+            has_new_keys=self._has_new_keys,
+            is_finished=self._is_finished,
+            left_in_package=self._left_in_package,
+            left_in_group=self._left_in_group,
+            bsp=None if self._bsp is None else self._bsp.state,
+            pending=self._pending,
+            command=self._command,
+            refusal=self._refusal,
+        )
 
     def feed(self, octets: bytes) -> tuple[BppEvent, ...]:
         """The events of the next octets; `BppRefused` is the last one ever."""
-        state = self._state
-        if state.refusal is not None:
-            return (state.refusal,)
+        if self._refusal is not None:
+            return (self._refusal,)
         events: list[BppEvent] = []
-        self._state = self._with(pending=state.pending + octets)
+        self._pending += octets
+        self._position = 0
         try:
             while self._step(events):
                 pass
+            self._pending = self._pending[self._position :]
         except BppFault as fault:
-            refusal = BppRefused(command=fault.command, reason=fault.reason, why=fault.message)
-            self._state = self._with(refusal=refusal, pending=b"", command=b"")
-            events.append(refusal)
+            self._refusal = BppRefused(command=fault.command, reason=fault.reason, why=fault.message)
+            self._bsp, self._pending, self._command = None, b"", b""
+            events.append(self._refusal)
         return tuple(events)
 
-    def _with(self, **changes: object) -> BppProgress:
-        return msgspec.structs.replace(self._state, **changes)
-
     def _refuse(self, why: str, reason: ErrorReason = ErrorReason.SCP03T_STRUCTURE_ERROR) -> NoReturn:
-        raise BppFault(why, command=self._state.due, reason=reason)
+        raise BppFault(why, command=self._due, reason=reason)
 
     def _step(self, events: list[BppEvent]) -> bool:
         """One TLV or header, if it has come in whole; False when there is nothing more to do."""
-        state = self._state
-        if state.is_finished:
-            if state.pending:
+        if self._is_finished:
+            if self._position < len(self._pending):
                 self._refuse("octets follow the end of the package")
             return False
-        if not state.is_opened:
+        if not self._is_opened:
             return self._read_package_header()
-        if state.due is BppCommandId.INITIALISE_SECURE_CHANNEL:
+        if self._due is BppCommandId.INITIALISE_SECURE_CHANNEL:
             return self._read_channel_request(events)
-        if not state.in_group:
+        if not self._in_group:
             return self._read_group_header()
         return self._read_segment(events)
 
     def _header(self) -> tuple[int, int, int] | None:
         """Tag, start of contents and end of the next TLV, or None while its header is incomplete."""
-        pending = self._state.pending
         try:
-            return header_of(pending)
+            return header_of(self._pending, self._position)
         except Malformed as fault:
             self._refuse(f"no TLV: {fault.message}")
 
@@ -128,92 +159,83 @@ class BppReceiver:
         tag, content, end = header
         if tag != PACKAGE_TAG:
             self._refuse("the package does not start with BF36")
-        self._state = self._with(
-            is_opened=True, left_in_package=end - content, pending=self._state.pending[content:]
-        )
+        self._is_opened, self._left_in_package, self._position = True, end - content, content
         return True
 
     def _read_channel_request(self, events: list[BppEvent]) -> bool:
-        if self._state.left_in_package == 0:
+        if self._left_in_package == 0:
             self._refuse("the package is empty")
         header = self._header()
         if header is None:
             return False
         tag, _, end = header
+        size = end - self._position
         if tag != INITIALISE_SECURE_CHANNEL_TAG:
             self._refuse("InitialiseSecureChannel (BF23) does not come first")
-        if end > min(_LARGEST_CHANNEL_REQUEST, self._state.left_in_package):
+        if size > min(_LARGEST_CHANNEL_REQUEST, self._left_in_package):
             self._refuse("InitialiseSecureChannel is longer than what it stands in")
-        pending = self._state.pending
-        if len(pending) < end:
+        if len(self._pending) < end:
             return False
-        keys, event = open_secure_channel(self._session, pending[:end])
+        keys, event = open_secure_channel(self._session, self._pending[self._position : end])
         self._bsp = Bsp.from_keys(keys)
         events.append(event)
-        self._state = self._with(
-            due=BppCommandId.CONFIGURE_ISDP,
-            pending=pending[end:],
-            left_in_package=self._state.left_in_package - end,
-        )
+        self._due = BppCommandId.CONFIGURE_ISDP
+        self._left_in_package -= size
+        self._position = end
         return True
 
     def _read_group_header(self) -> bool:
-        state = self._state
-        if state.left_in_package == 0:
+        if self._left_in_package == 0:
             self._refuse("the package ends before its profile elements")
         header = self._header()
         if header is None:
             return False
         tag, content, end = header
-        due = state.due
+        due = self._due
         # ReplaceSessionKeys is optional, and stands where the profile elements are due.
         if (
             due is BppCommandId.LOAD_PROFILE_ELEMENTS
             and tag == REPLACE_SESSION_KEYS_GROUP
-            and not state.has_new_keys
+            and not self._has_new_keys
         ):
             due = BppCommandId.REPLACE_SESSION_KEYS
         if tag != _GROUPS[due][0]:
             self._refuse(f"the group {_GROUPS[due][0]:02X} is due, not {tag:02X}")
-        self._state = self._with(due=due)
-        if end > state.left_in_package or end == content:
+        self._due = due
+        if end - self._position > self._left_in_package or end == content:
             self._refuse("a group is empty or longer than the package")
-        self._state = self._with(
-            in_group=True,
-            command=b"",
-            left_in_group=end - content,
-            left_in_package=state.left_in_package - end,
-            pending=state.pending[content:],
-        )
+        self._in_group, self._command = True, b""
+        self._left_in_group = end - content
+        self._left_in_package -= end - self._position
+        self._position = content
         return True
 
     def _read_segment(self, events: list[BppEvent]) -> bool:
-        state = self._state
         header = self._header()
         if header is None:
             return False
         tag, _, end = header
-        if tag != _GROUPS[state.due][1]:
-            self._refuse(f"a TLV {_GROUPS[state.due][1]:02X} is due, not {tag:02X}")
-        if end > state.left_in_group or end > TOLERATED_SEGMENT_OCTETS:
+        size = end - self._position
+        if tag != _GROUPS[self._due][1]:
+            self._refuse(f"a TLV {_GROUPS[self._due][1]:02X} is due, not {tag:02X}")
+        if size > self._left_in_group or size > TOLERATED_SEGMENT_OCTETS:
             self._refuse("a protected TLV is longer than its group or than 1036 octets")
-        if len(state.pending) < end:
+        if len(self._pending) < end:
             return False
-        plaintext = self._unprotect(state.pending[:end])
-        is_last = end == state.left_in_group
-        self._state = self._with(left_in_group=state.left_in_group - end, pending=state.pending[end:])
-        if state.due is BppCommandId.LOAD_PROFILE_ELEMENTS:
+        plaintext = self._unprotect(self._pending[self._position : end])
+        self._left_in_group -= size
+        self._position = end
+        if self._due is BppCommandId.LOAD_PROFILE_ELEMENTS:
             events.append(ProfileElements(plaintext))
-            if is_last:
+            if self._left_in_group == 0:
                 self._finish(events)
             return True
-        command = state.command + plaintext
-        if len(command) > _LARGEST_COMMAND:
+        self._command += plaintext
+        if len(self._command) > _LARGEST_COMMAND:
             self._refuse("a command is longer than 16 KiB")
-        self._state = self._with(command=command)
-        if is_last:
-            events.append(self._obey(command))
-            self._state = self._with(in_group=False, command=b"", due=_NEXT[state.due])
+        if self._left_in_group == 0:
+            events.append(self._obey(self._command))
+            self._in_group, self._command, self._due = False, b"", _NEXT[self._due]
         return True
 
     def _unprotect(self, protected: bytes) -> bytes:
@@ -227,7 +249,7 @@ class BppReceiver:
 
     def _obey(self, command: bytes) -> BppEvent:
         """The event of a complete command; bytes beyond it, or another command, are a fault."""
-        due = self._state.due
+        due = self._due
         if due is BppCommandId.CONFIGURE_ISDP:
             if not _is_one(command, 0xBF24):
                 self._refuse("the first command is not one ConfigureISDP (BF24)")
@@ -239,7 +261,7 @@ class BppReceiver:
                 )
             return MetadataStored(command)
         self._bsp = Bsp.from_keys(self._replacement_keys(command))
-        self._state = self._with(has_new_keys=True)
+        self._has_new_keys = True
         return SessionKeysReplaced()
 
     def _replacement_keys(self, command: bytes) -> SessionKeys:
@@ -257,9 +279,9 @@ class BppReceiver:
         return SessionKeys(initial_mac_chaining_value=chaining_value, s_enc=encryption, s_mac=mac)
 
     def _finish(self, events: list[BppEvent]) -> None:
-        if self._state.left_in_package:
+        if self._left_in_package:
             self._refuse("something follows the profile elements")
-        self._state = self._with(is_finished=True, in_group=False)
+        self._is_finished, self._in_group, self._bsp = True, False, None
         events.append(PackageFinished())
 
 

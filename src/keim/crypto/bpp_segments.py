@@ -15,28 +15,32 @@ GROUPS_SENT_WHOLE = (0xA0, 0xA2)
 GROUPS_SENT_APART = (0xA1, 0xA3)
 
 
-def header_of(octets: bytes) -> tuple[int, int, int] | None:
-    """Tag, start of contents and end of the TLV that begins here; None while its header is incomplete.
+def header_of(octets: bytes, start: int = 0) -> tuple[int, int, int] | None:
+    """Tag, start of contents and end of the TLV at `start`; None while its header is incomplete.
 
     Lengths in more octets than needed are read (up to four), indefinite ones are `Malformed`.
     """
-    if not octets:
+    available = len(octets)
+    content = start + 1
+    if start >= available:
         return None
-    content = 1
-    if octets[0] & 0x1F == 0x1F:
-        content = 2
-        if len(octets) > 1 and octets[1] & 0x80:
-            raise Malformed("no tag of a bound profile package has three octets", offset=1)
-    if len(octets) <= content:
+    tag = octets[start]
+    if tag & 0x1F == 0x1F:
+        if content >= available:
+            return None
+        if octets[content] & 0x80:
+            raise Malformed("no tag of a bound profile package has three octets", offset=content)
+        tag = tag << 8 | octets[content]
+        content += 1
+    if content >= available:
         return None
-    tag = int.from_bytes(octets[:content], "big")
     size = octets[content]
     content += 1
     if size > 0x7F:
         count = size & 0x7F
         if not 1 <= count <= 4:
             raise Malformed(f"length octet {size:02X}", offset=content - 1)
-        if len(octets) < content + count:
+        if available < content + count:
             return None
         size = int.from_bytes(octets[content : content + count], "big")
         content += count

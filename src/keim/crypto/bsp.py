@@ -10,7 +10,7 @@ import hmac
 from typing import Final
 
 import msgspec
-from cryptography.hazmat.primitives.ciphers import Cipher, algorithms, modes
+from cryptography.hazmat.primitives.ciphers import Cipher, CipherContext, algorithms, modes
 from cryptography.hazmat.primitives.cmac import CMAC
 
 from keim.crypto.faults import BspFault
@@ -54,13 +54,14 @@ def first_state(keys: SessionKeys) -> BspState:
 class Bsp:
     """Protects or opens TLVs one after the other. `state` may be taken at any time and resumed elsewhere.
 
-    The cipher contexts are made once. OpenSSL cannot restart CBC with another IV cheaply, so one CBC context
-    with IV 0 runs on through all segments, and the first block of each is adjusted by XOR: CBC would add the
-    last ciphertext block where BSP wants the ICV, and adding both makes the former vanish. The tests compare
-    with separate contexts, and with vectors of other implementations.
+    Each cipher context is made once, when it is needed. OpenSSL cannot restart CBC with another IV cheaply,
+    so one CBC context with IV 0 runs on through all segments, and the first block of each is adjusted by XOR:
+    CBC would add the last ciphertext block where BSP wants the ICV, and adding both makes the former vanish.
+    The tests compare with separate contexts, and with vectors of other implementations.
     """
 
     __slots__ = (
+        "_cbc",
         "_chain",
         "_counter",
         "_decryptor",
@@ -78,8 +79,9 @@ class Bsp:
         self._counter = state.counter
         aes = algorithms.AES(state.s_enc)
         self._ecb = Cipher(aes, modes.ECB()).encryptor()
-        self._encryptor = Cipher(aes, modes.CBC(_ZERO_BLOCK)).encryptor()
-        self._decryptor = Cipher(aes, modes.CBC(_ZERO_BLOCK)).decryptor()
+        self._cbc = Cipher(aes, modes.CBC(_ZERO_BLOCK))
+        self._encryptor: CipherContext | None = None
+        self._decryptor: CipherContext | None = None
         self._mac = CMAC(algorithms.AES(state.s_mac))
         self._last_out = 0
         self._last_in = 0
@@ -148,11 +150,15 @@ class Bsp:
     def _encrypt(self, plaintext: bytes) -> bytes:
         padded = plaintext + b"\x80" + bytes(-(len(plaintext) + 1) % BLOCK)
         first = int.from_bytes(padded[:BLOCK], "big") ^ self._icv() ^ self._last_out
+        if self._encryptor is None:
+            self._encryptor = self._cbc.encryptor()
         cipher_text = self._encryptor.update(first.to_bytes(BLOCK, "big") + padded[BLOCK:])
         self._last_out = int.from_bytes(cipher_text[-BLOCK:], "big")
         return cipher_text
 
     def _decrypt(self, cipher_text: bytes) -> bytes:
+        if self._decryptor is None:
+            self._decryptor = self._cbc.decryptor()
         padded = self._decryptor.update(cipher_text)
         first = int.from_bytes(padded[:BLOCK], "big") ^ self._icv() ^ self._last_in
         self._last_in = int.from_bytes(cipher_text[-BLOCK:], "big")

@@ -26,6 +26,8 @@ _REPRODUCIBLE: Final = ec.ECDSA(hashes.SHA256(), deterministic_signing=True)
 def raw_of_library_der(der: bytes) -> bytes:
     """r || s of the SEQUENCE that the library itself has just made (trusted: sliced, not parsed)."""
     r_end = 4 + der[3]
+    if der[3] >= COORDINATE_OCTETS and der[r_end + 1] >= COORDINATE_OCTETS:
+        return der[r_end - COORDINATE_OCTETS : r_end] + der[-COORDINATE_OCTETS:]
     r, s = der[4:r_end], der[r_end + 2 :]
     return r[-COORDINATE_OCTETS:].rjust(COORDINATE_OCTETS, b"\0") + s[-COORDINATE_OCTETS:].rjust(
         COORDINATE_OCTETS, b"\0"
@@ -34,8 +36,19 @@ def raw_of_library_der(der: bytes) -> bytes:
 
 def der_of_raw(signature: bytes) -> bytes:
     """The SEQUENCE {r, s} of a raw signature whose halves are not zero."""
-    r = signature[:COORDINATE_OCTETS].lstrip(b"\0")
-    s = signature[COORDINATE_OCTETS:].lstrip(b"\0")
+    return _der_of_halves(signature[:COORDINATE_OCTETS], signature[COORDINATE_OCTETS:])
+
+
+def _der_of_halves(r: bytes, s: bytes) -> bytes:
+    if r[0] and s[0]:  # both of full length, as nearly always
+        if r[0] < 0x80:
+            if s[0] < 0x80:
+                return b"\x30\x44\x02\x20" + r + b"\x02\x20" + s
+            return b"\x30\x45\x02\x20" + r + b"\x02\x21\x00" + s
+        if s[0] < 0x80:
+            return b"\x30\x45\x02\x21\x00" + r + b"\x02\x20" + s
+        return b"\x30\x46\x02\x21\x00" + r + b"\x02\x21\x00" + s
+    r, s = r.lstrip(b"\0"), s.lstrip(b"\0")
     if r[0] & 0x80:
         r = b"\0" + r
     if s[0] & 0x80:
@@ -91,15 +104,13 @@ class VerifyingKey:
                     code="crypto.signature_form",
                 )
             signature = raw_of_peer_der(signature)
-        order = self._order
-        if not (
-            _ZERO < signature[:COORDINATE_OCTETS] < order and _ZERO < signature[COORDINATE_OCTETS:] < order
-        ):
+        r, s = signature[:COORDINATE_OCTETS], signature[COORDINATE_OCTETS:]
+        if not (_ZERO < r < self._order and _ZERO < s < self._order):
             raise BadSignature(
                 "r or s is zero or not below the order of the group", code="crypto.signature_range"
             )
         try:
-            self._library_verify(der_of_raw(signature), message, _ALGORITHM)
+            self._library_verify(_der_of_halves(r, s), message, _ALGORITHM)
         except InvalidSignature:
             raise BadSignature("the signature does not belong to this message and key") from None
 
@@ -118,7 +129,7 @@ class VerifyingKey:
 class MemorySigner:
     """The `Signer` whose private key lies in memory: tests, software cards, and what file keys become."""
 
-    __slots__ = ("_algorithm", "_library_key", "_name", "_point", "curve")
+    __slots__ = ("_algorithm", "_library_key", "_library_sign", "_name", "_point", "curve")
 
     def __init__(
         self, name: str, curve: Curve, library_key: ec.EllipticCurvePrivateKey, *, reproducible: bool = False
@@ -128,6 +139,7 @@ class MemorySigner:
         self._library_key = library_key
         self._point = point_of(library_key.public_key())
         self._algorithm = _REPRODUCIBLE if reproducible else _ALGORITHM
+        self._library_sign = library_key.sign
 
     @property
     def algorithm(self) -> str:
@@ -138,7 +150,7 @@ class MemorySigner:
         return self._point
 
     def sign(self, message: bytes) -> bytes:
-        return raw_of_library_der(self._library_key.sign(message, self._algorithm))
+        return raw_of_library_der(self._library_sign(message, self._algorithm))
 
     @property
     def library_key(self) -> ec.EllipticCurvePrivateKey:

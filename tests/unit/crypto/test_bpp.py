@@ -383,6 +383,18 @@ def test_a_card_waits_for_the_rest_and_a_reader_of_files_does_not() -> None:
     assert_refused(bpp + b"\0", 5, 7)
 
 
+def test_no_key_is_kept_after_the_end_or_a_refusal() -> None:
+    parties = Parties()
+    bpp = parties.bind()
+    receiver = BppReceiver(parties.session)
+    receiver.feed(bpp[:-1])
+    assert receiver.progress.bsp is not None
+    for last in (bpp[-1:], bytes((bpp[-1] ^ 1,))):
+        ending = BppReceiver(parties.session, receiver.progress)
+        ending.feed(last)
+        assert (ending.progress.bsp, ending.progress.pending) == (None, b"")
+
+
 def test_a_foreign_eid_fails_at_the_first_protected_tlv() -> None:
     parties = Parties()
     assert_refused(parties.bind(eid=bytes(16)), 1, 8)
