@@ -125,8 +125,8 @@ def _apdu_payload(line: str) -> object | None:
         return None
     if not isinstance(message, dict) or message.get("type") != "apdu":
         return None
-    payload: object = message.get("payload", {})
-    return payload
+    payload: object = message.get("payload")
+    return payload if payload is not None else {}
 
 
 def _select(channel: int, aid: bytes) -> bytes:

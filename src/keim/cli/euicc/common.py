@@ -20,8 +20,9 @@ from keim.messages.profile import StoreMetadataRequest
 
 def open_card(args: argparse.Namespace) -> tuple[CardFile, Card]:
     """The card of a command line, with its fault controls; the caller closes the file."""
+    faults = faults_of(args)
     medium = CardFile.open(Path(args.card))
-    return medium, Card(medium.identity, OsEntropy(), medium=medium, faults=faults_of(args))
+    return medium, Card(medium.identity, OsEntropy(), medium=medium, faults=faults)
 
 
 def faults_of(args: argparse.Namespace) -> Faults | None:

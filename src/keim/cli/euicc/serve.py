@@ -17,15 +17,14 @@ from keim.io.lpac_stdio import serve_command, serve_lines
 def run(args: argparse.Namespace) -> int:
     if args.command and not args.stdio:
         raise Refused("a COMMAND goes with --stdio only", code="euicc.bad_option")
+    host, port = ("", 0) if args.stdio else _address(args.tcp or args.vpcd, "127.0.0.1")
     medium, card = open_card(args)
     with medium:
-        if args.tcp is not None:
-            host, port = _address(args.tcp, "127.0.0.1")
-            serve_tcp(card, host, port, on_ready=lambda h, p: note(f"the card listens on {h}:{p}"))
-        elif args.stdio:
+        if args.stdio:
             return _serve_stdio(card, args.command)
+        if args.tcp is not None:
+            serve_tcp(card, host, port, on_ready=lambda h, p: note(f"the card listens on {h}:{p}"))
         else:
-            host, port = _address(args.vpcd, "127.0.0.1")
             serve_vpcd(card, host, port, on_ready=lambda: note(f"the card is in the reader of {host}:{port}"))
     return ExitCode.OK
 
