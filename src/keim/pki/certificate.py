@@ -18,6 +18,7 @@ from cryptography import x509
 from cryptography.exceptions import InvalidSignature
 from cryptography.hazmat.primitives import hashes
 from cryptography.hazmat.primitives.asymmetric import ec
+from cryptography.hazmat.primitives.serialization import load_der_public_key
 
 from keim.crypto import curves
 from keim.errors import Malformed, Refused
@@ -159,12 +160,15 @@ class Certificate:
         if self.curve is None:
             raise Malformed("the key is on no curve of this standard", offset=0, code="pki.unsupported_curve")
         try:
-            self._public_key = ec.EllipticCurvePublicKey.from_encoded_point(self.curve.parameters, self.point)
+            # The prefix of `spki` was compared already; reading it whole is faster than from the point.
+            key = load_der_public_key(self.spki)
         except ValueError:
             raise Malformed(
                 "the public point is not on its curve", offset=0, code="pki.point_not_on_curve"
             ) from None
-        return self._public_key
+        assert isinstance(key, ec.EllipticCurvePublicKey)  # the prefix says so
+        self._public_key = key
+        return key
 
     @property
     def key_identifier(self) -> bytes:

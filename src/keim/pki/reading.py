@@ -5,28 +5,32 @@ Pure. Imports keim.errors and keim.pki.tlv/extensions only.
 
 from __future__ import annotations
 
+import re
 from datetime import UTC, datetime
+from typing import Final
 
 from keim.errors import Malformed
 from keim.pki.extensions import Extensions
 from keim.pki.tlv import Element, boolean, children, only_child
 
+_MOMENT: Final = rb"(0[1-9]|1[0-2])(0[1-9]|[12][0-9]|3[01])([01][0-9]|2[0-3])[0-5][0-9][0-5][0-9]Z"
+_TIME_FORMS: Final = {
+    0x17: re.compile(rb"[0-9]{2}" + _MOMENT),
+    0x18: re.compile(rb"[0-9]{4}" + _MOMENT),
+}
+
 
 def read_time(der: bytes, element: Element) -> str:
     """UTCTime or GeneralizedTime in the forms of RFC 5280 §4.1.2.5, as YYYYMMDDHHMMSS."""
     tag, start, content, end = element
-    digits = der[content : end - 1]
-    size = {0x17: 12, 0x18: 14}.get(tag)
-    if size is None or len(digits) != size or not digits.isdigit() or der[end - 1] != 0x5A:
-        raise Malformed("a date is neither YYMMDDHHMMSSZ nor YYYYMMDDHHMMSSZ", offset=start)
-    value = digits.decode("ascii")
+    form = _TIME_FORMS.get(tag)
+    if form is None or not form.fullmatch(der, content, end):
+        raise Malformed(
+            "a date is neither YYMMDDHHMMSSZ nor YYYYMMDDHHMMSSZ, or in no calendar", offset=start
+        )
+    value = der[content : end - 1].decode("ascii")
     if tag == 0x17:
-        value = ("19" if value >= "50" else "20") + value
-    month, day, hour, minute, second = value[4:6], value[6:8], value[8:10], value[10:12], value[12:]
-    if not (
-        "01" <= month <= "12" and "01" <= day <= "31" and hour < "24" and minute < "60" and second < "60"
-    ):
-        raise Malformed("a date that no calendar has", offset=start)
+        return ("19" if value >= "50" else "20") + value
     return value
 
 

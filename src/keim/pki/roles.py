@@ -29,6 +29,9 @@ class Role(StrEnum):
     EIM_SIGN = "eim-sign"
     EIM_TLS = "eim-tls"
 
+    # Enum hashes in Python; roles are looked up a dozen times per chain.
+    __hash__ = str.__hash__
+
     @classmethod
     def named(cls, name: str) -> Role:
         try:

@@ -53,9 +53,16 @@ def only_child(data: bytes, position: int, end: int, tag: int, name: str) -> Ele
     return found[0]
 
 
-def sequence(data: bytes, name: str, tag: int = 0x30) -> list[Element]:
+def sequence(data: bytes, name: str) -> list[Element]:
     """The members of the one SEQUENCE that fills `data`."""
-    _, _, start, end = only_child(data, 0, len(data), tag, name)
+    return members(data, 0, len(data), name)
+
+
+def members(data: bytes, position: int, end: int, name: str) -> list[Element]:
+    """The members of the one SEQUENCE that fills the range."""
+    if end - position > 1 and data[position] == 0x30 and data[position + 1] == end - position - 2 < 0x80:
+        return children(data, position + 2, end)
+    _, _, start, end = only_child(data, position, end, 0x30, name)
     return children(data, start, end)
 
 
