@@ -34,7 +34,9 @@ SUITE_BUDGETS_S: dict[str, int] = {
     "e2e": 120,
 }
 
-CLOSING_LINE = re.compile(r"=+ .*\b(passed|failed|error|errors|skipped|no tests ran)\b.*=+")
+CLOSING_LINE = re.compile(
+    r"(=+ )?(\d+ (passed|failed|errors?|skipped|deselected)\b|no tests ran\b).* in [\d.]+s.*"
+)
 
 
 @dataclass(frozen=True)

@@ -60,3 +60,17 @@ def test_a_missing_system_package_is_named_with_what_it_is_for(monkeypatch: pyte
     assert "tests of x (libx, x-tools)" in message([absent])
     assert "apt-get install libx x-tools" in message([absent])
     assert {"softhsm2", "pcscd", "build-pyscard"} <= set(needs())
+
+
+@pytest.mark.parametrize(
+    ("line", "is_closing"),
+    [
+        ("================= 1 failed, 22 passed, 2 errors in 126.22s (0:02:06) =================", True),
+        ("69 passed in 4.20s", True),
+        ("============================ no tests ran in 0.99s =============================", True),
+        ("=========================== short test summary info ============================", False),
+        ("FAILED tests/x.py::test_that_5_passed in 3s", False),
+    ],
+)
+def test_the_closing_line_of_pytest_is_known(line: str, is_closing: bool) -> None:
+    assert bool(gate.CLOSING_LINE.fullmatch(line)) is is_closing
