@@ -35,7 +35,7 @@ SUITE_BUDGETS_S: dict[str, int] = {
 }
 
 CLOSING_LINE = re.compile(
-    r"(=+ )?(\d+ (passed|failed|errors?|skipped|deselected)\b|no tests ran\b).* in [\d.]+s.*"
+    r"(=+ )?(\d+ (passed|failed|errors?|skipped)\b|no tests ran\b).* in [\d.]+s.*"
 )
 
 
