@@ -34,9 +34,7 @@ SUITE_BUDGETS_S: dict[str, int] = {
     "e2e": 120,
 }
 
-CLOSING_LINE = re.compile(
-    r"(=+ )?(\d+ (passed|failed|errors?|skipped)\b|no tests ran\b).* in [\d.]+s.*"
-)
+CLOSING_LINE = re.compile(r"(=+ )?(\d+ (passed|failed|errors?|skipped)\b|no tests ran\b).* in [\d.]+s.*")
 
 
 @dataclass(frozen=True)
