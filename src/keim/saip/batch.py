@@ -67,14 +67,14 @@ def from_package(template: Package, rows: Iterable[Mapping[str, Any]]) -> Iterat
 def _each(
     rows: Iterable[Mapping[str, Any]], make: Callable[[Mapping[str, Any], int], tuple[Iccid, bytes]]
 ) -> Iterator[Made | BadRecipe]:
-    seen: set[str] = set()
+    seen: set[int] = set()  # numbers: all that grows with the table
     for number, row in enumerate(rows, 1):
         try:
             given = {key: value for key, value in row.items() if value not in (None, "")}
             iccid, octets = make(given, number)
-            if iccid in seen:
+            if int(iccid) in seen:
                 raise BadRecipe(f"ICCID {iccid} stands in the table twice", key="iccid")
-            seen.add(iccid)
+            seen.add(int(iccid))
         except BadRecipe as refusal:
             yield BadRecipe(refusal.message, key=refusal.key, row=number)
             continue

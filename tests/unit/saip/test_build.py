@@ -86,7 +86,7 @@ def test_all_values_of_the_recipe_arrive(shape: str) -> None:
     assert smsp[-15:-3].hex().upper().startswith("0791947101670000")
     acl = fs.file("ADF.USIM/6F57").content
     assert acl == b"\x02\xdd\x0c\x03iot\x07example\xdd\x09\x08internet"
-    assert bytes.fromhex("9194711121436587F9")[:6] in fs.file("ADF.USIM/6F40").content
+    assert bytes.fromhex("91947111325476F8") in fs.file("ADF.USIM/6F40").content
     (credentials,) = fs.authentications
     assert (credentials.key.hex().upper(), credentials.opc.hex().upper()) == (VALUES["ki"], VALUES["opc"])
     assert credentials.algorithm is Algorithm.MILENAGE

@@ -25,7 +25,7 @@ def register(verbs: Any) -> None:
 
 def run(args: argparse.Namespace) -> int:
     from keim.saip.installation import instantiate
-        from keim.saip.package import Package
+    from keim.saip.package import Package
     from keim.saip.platform import ANY_CARD
     from keim.saip.refusals import PackageRefused
     from keim.saip.show import package_document
