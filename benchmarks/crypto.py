@@ -32,7 +32,7 @@ from keim.crypto.ecdsa import VerifyingKey
 from keim.crypto.suites import SUITES, Suite
 from keim.der import tlv
 
-ROUNDS: Final = 5
+ROUNDS: Final = 7
 SHORT: Final = {"ecdsa-p256-sha256": "P-256", "ecdsa-brainpoolp256r1-sha256": "brainpool"}
 OPENSSL_NAME: Final = {"ecdsa-p256-sha256": "ecdsap256", "ecdsa-brainpoolp256r1-sha256": "ecdsabrp256r1"}
 MESSAGE: Final = bytes(range(200))
@@ -63,14 +63,17 @@ def take_turns(
     functions: Mapping[str, Callable[[], object]], openssl: Callable[[], dict[str, float]] | None = None
 ) -> Times:
     """Microseconds of each function, once per round; a second of `openssl speed` opens each round."""
-    numbers = {name: calibrated(function, 0.2) for name, function in functions.items()}
+    numbers = {name: calibrated(function, 0.05) for name, function in functions.items()}
+    order = list(functions)
     times: Times = {}
     for _ in range(ROUNDS):
         if openssl is not None:
             for name, value in openssl().items():
                 times.setdefault(name, []).append(value)
-        for name, function in functions.items():
-            times.setdefault(name, []).append(microseconds(function, numbers[name]))
+        # Whoever comes first after another process finds cold caches: each function takes that place in turn.
+        order = order[1:] + order[:1]
+        for name in order:
+            times.setdefault(name, []).append(microseconds(functions[name], numbers[name]))
     return times
 
 
