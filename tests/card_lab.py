@@ -185,9 +185,7 @@ class Lab:
 
     def es10(self, request: bytes | str) -> bytes:
         octets = bytes.fromhex(request) if isinstance(request, str) else request
-        data, word = self.chain(octets)
-        assert word == 0x9000, f"{word:04X}"
-        return data
+        return self.es10_of(self.chain(octets))
 
     def status_of(self, request: bytes | str) -> int:
         octets = bytes.fromhex(request) if isinstance(request, str) else request
@@ -314,7 +312,7 @@ class Lab:
         return self.es10_of(self.chain(bpp, block))
 
     def es10_of(self, answer: tuple[bytes, int]) -> bytes:
-        assert answer[1] == 0x9000, f"{answer[1]:04X}"
+        assert answer[1] == 0x9000 or answer[1] >> 8 == 0x91, f"{answer[1]:04X}"
         return answer[0]
 
     def download(self, number: int, **bent: Any) -> bytes:

@@ -34,19 +34,20 @@ def _as_b8(sequence: bytes) -> bytes:
     return b"\xb8" + sequence[1:]
 
 
-def store_metadata(context: CardContext, request: bytes) -> StoreMetadataRequest:
-    command = BppCommandId.STORE_METADATA
+def read_metadata(request: bytes) -> StoreMetadataRequest:
     try:
-        metadata = StoreMetadataRequest.decode(request, TOLERANT)
+        return StoreMetadataRequest.decode(request, TOLERANT)
     except Malformed:
-        raise InstallationRefused(command, ErrorReason.INCORRECT_INPUT_VALUES) from None
-    reason = _refusal(context, request, metadata)
+        raise InstallationRefused(BppCommandId.STORE_METADATA, ErrorReason.INCORRECT_INPUT_VALUES) from None
+
+
+def judge_metadata(context: CardContext, metadata: StoreMetadataRequest, octets: int) -> None:
+    reason = _refusal(context, metadata, octets)
     if reason is not None:
-        raise InstallationRefused(command, reason)
-    return metadata
+        raise InstallationRefused(BppCommandId.STORE_METADATA, reason)
 
 
-def _refusal(context: CardContext, request: bytes, metadata: StoreMetadataRequest) -> ErrorReason | None:
+def _refusal(context: CardContext, metadata: StoreMetadataRequest, octets: int) -> ErrorReason | None:
     if by_iccid(context.state, metadata.iccid) is not None:
         return ErrorReason.INSTALL_FAILED_DUE_TO_ICCID_ALREADY_EXISTS_ON_EUICC
     if not metadata.profile_class.is_known:
@@ -55,6 +56,6 @@ def _refusal(context: CardContext, request: bytes, metadata: StoreMetadataReques
         return ErrorReason.INCORRECT_INPUT_VALUES
     if not are_rules_allowed(context, metadata):
         return ErrorReason.PPR_NOT_ALLOWED
-    if memory.free(context) < memory.ISDP_OCTETS + len(request):
+    if memory.free(context) < memory.ISDP_OCTETS + octets:
         return ErrorReason.INSTALL_FAILED_DUE_TO_INSUFFICIENT_MEMORY_FOR_PROFILE
     return None

@@ -22,7 +22,7 @@ from keim.crypto.bpp_events import (
 )
 from keim.crypto.bpp_open import BppReceiver
 from keim.crypto.secrets import Secret
-from keim.euicc.install.commands import configure_isdp, store_metadata
+from keim.euicc.install.commands import configure_isdp, judge_metadata, read_metadata
 from keim.euicc.install.finish import end_session, finish
 from keim.euicc.install.refusal import InstallationRefused
 from keim.euicc.install.result import failure, with_result
@@ -110,8 +110,9 @@ def _obey(context: CardContext, event: BppEvent) -> bytes:
             _stage(context, replace(staged, dp_proprietary_data=configure_isdp(context, request)))
             _note(context, BppCommandId.STORE_METADATA)
         case MetadataStored(request=request):
-            metadata = store_metadata(context, request)
+            metadata = read_metadata(request)
             _stage(context, replace(staged, metadata=request, iccid=metadata.iccid))
+            judge_metadata(context, metadata, len(request))
             _note(context, BppCommandId.LOAD_PROFILE_ELEMENTS)
         case ProfileElements(octets=octets):
             _stage(context, _with_elements(context, staged, octets))

@@ -31,7 +31,7 @@ from keim.euicc.packages.psmo_set_fallback_attribute import set_fallback_attribu
 from keim.euicc.packages.psmo_unset_fallback_attribute import unset_fallback_attribute
 from keim.euicc.packages.request import CommandList
 from keim.euicc.packages.run import Command, Outcome, PackageRun
-from keim.messages.package import Eco, ProcessingTerminated, Psmo
+from keim.messages.package import AddEimResultCode, Eco, ProcessingTerminated, Psmo, UpdateEimResult
 
 if TYPE_CHECKING:
     from keim.euicc.context import CardContext
@@ -54,6 +54,7 @@ ECOS: Mapping[str, Command] = {
     "update_eim": update_eim,
     "list_eim": list_eim,
 }
+ADD_EIM, UPDATE_EIM = 0xA8, 0xAA
 LONGEST_RESULTS = 4096
 """Of all entries together (project)."""
 
@@ -73,7 +74,7 @@ def execute(context: CardContext, author: Author, package: CommandList) -> bytes
         results = journal.results + outcome.result
         if len(results) > LONGEST_RESULTS:
             results = journal.results + terminated(ProcessingTerminated.RESULT_SIZE_OVERFLOW)
-            outcome = replace_success(outcome)
+            outcome = outcome._replace(is_success=False)
         journal = replace(
             journal, position=journal.position + 1, results=results, is_ended=not outcome.is_success
         )
@@ -84,10 +85,6 @@ def execute(context: CardContext, author: Author, package: CommandList) -> bytes
     if run.has_enabled or run.has_disabled:
         context.switch_after_response()
     return data
-
-
-def replace_success(outcome: Outcome) -> Outcome:
-    return outcome._replace(is_success=False)
 
 
 def terminated(reason: ProcessingTerminated) -> bytes:
@@ -110,8 +107,17 @@ def _run(
     try:
         command = kind.decode(octets, TOLERANT)
     except Malformed:
-        return Outcome(terminated(ProcessingTerminated.UNKNOWN_OR_DAMAGED_COMMAND), run.state, False)
+        return Outcome(_damaged(kind, octets), run.state, False)
     return table[command.kind](run, command.value)
+
+
+def _damaged(kind: type[Psmo] | type[Eco], octets: bytes) -> bytes:
+    """An eIM configuration that cannot be read has a code of its own: commandError(7)."""
+    if kind is Eco and octets[0] == ADD_EIM:
+        return tlv(0xA8, tlv(0x02, bytes((AddEimResultCode.COMMAND_ERROR,))))
+    if kind is Eco and octets[0] == UPDATE_EIM:
+        return tlv(0x8A, bytes((UpdateEimResult.COMMAND_ERROR,)))
+    return terminated(ProcessingTerminated.UNKNOWN_OR_DAMAGED_COMMAND)
 
 
 def _with_journal(state: CardState, journal: PackageJournal) -> CardState:

@@ -1,6 +1,6 @@
 """Two whole lives of a card from the crypto vectors, answered by ours octet for octet.
 
-AuthenticateServer alone differs, because EUICCInfo2 describes another card; its signature is put in its place.
+AuthenticateServer alone differs, for EUICCInfo2 describes another card; its signature is put in place.
 """
 
 from __future__ import annotations
