@@ -11,7 +11,7 @@ from collections.abc import Sequence
 
 import msgspec
 
-from keim.errors import Malformed
+from keim.errors import KeimError, Malformed
 from keim.euicc import apdu as apdus
 from keim.euicc import es10, nvm, status, toolkit
 from keim.euicc.apdu import Answer, Apdu
@@ -99,6 +99,8 @@ class Card:
             es10.recover(context)
             if es10.has_open_switch(context):
                 es10.complete_switch(context)
+            if not isinstance(self.medium, MemoryMedium):
+                self.file_system()  # another keim may have installed it
             context.channel = first_channel(self.has_file_system)
             toolkit.tell_applets(self, CardReset())
         except PowerLost:
@@ -120,8 +122,16 @@ class Card:
         self.state = nvm.commit(self.medium, self.faults, transaction, self.state, state)
 
     def file_system(self) -> FileSystem | None:
-        profile = self.state.enabled_profile
-        return None if profile is None else file_system_of(profile.package)
+        """Of the enabled profile. One whose files cannot be made any more does not stay enabled."""
+        while (profile := self.state.enabled_profile) is not None:
+            try:
+                return file_system_of(profile.package)
+            except KeimError as fault:
+                self.last_error = fault
+                es10.disable_broken_profile(CardContext(self, 0))
+                if self.state.enabled_profile is profile:
+                    return None
+        return None
 
     @property
     def has_file_system(self) -> bool:
@@ -134,10 +144,11 @@ class Card:
         toolkit.tell_applet(self, source, event)
 
     def switch_after_response(self) -> None:
-        if self.volatile.toolkit.terminal_profile is None:
+        context = CardContext(self, 0)
+        if not context.has_terminal_profile:
             self._switch_is_due = True
-        else:
-            toolkit.queue_refresh(CardContext(self, 0))
+        elif toolkit.takes_refresh(context):
+            toolkit.queue_refresh(context)
 
     # inside
 

@@ -139,8 +139,9 @@ class CardContext:
     def switch_after_response(self) -> None:
         """The marks of a switch were committed with refreshFlag, or by a package: REFRESH, then the switch.
 
-        Queues REFRESH when the terminal can take it; otherwise the card switches when this response is out
-        (euicc.md section 10). The switch itself is `keim.euicc.es10.complete_switch`.
+        Without a TERMINAL PROFILE the card switches when this response is out. Else it queues REFRESH, if the
+        terminal announced that it performs it, and switches at its TERMINAL RESPONSE or at a reset (euicc.md
+        section 10). The switch itself is `keim.euicc.es10.complete_switch`.
         """
         self._card.switch_after_response()
 

@@ -17,8 +17,10 @@ if TYPE_CHECKING:
 REFRESH = 0x01
 REFRESH_UICC_RESET = 0x04
 REFRESH_PROFILE_STATE_CHANGE = 0x09
-PROFILE_STATE_CHANGE_BIT = (29, 0x10)
-"""Octet and bit of TERMINAL PROFILE by which a terminal announces "eUICC Profile State Change" [I]."""
+REFRESH_BIT = (2, 0x80)
+"""Octet and bit of TERMINAL PROFILE (TS 102 223 clause 5.2): third octet, bit 8."""
+PROFILE_STATE_CHANGE_BIT = (33, 0x20)
+"""REFRESH with "eUICC Profile State Change": thirty-fourth octet, bit 6."""
 
 
 class Inside:
@@ -61,13 +63,22 @@ def tell_applet(card: Card, source: int, event: AppletEvent) -> None:
         context.queue_proactive(command, source)
 
 
+def takes_refresh(context: CardContext) -> bool:
+    """Whether the terminal announced that it performs REFRESH."""
+    return _announces(context, REFRESH_BIT)
+
+
 def queue_refresh(context: CardContext) -> None:
     """REFRESH in the mode that the terminal knows (euicc.md section 10)."""
-    profile = context.volatile.toolkit.terminal_profile or b""
-    octet, bit = PROFILE_STATE_CHANGE_BIT
-    knows_state_change = len(profile) > octet and profile[octet] & bit
+    knows_state_change = _announces(context, PROFILE_STATE_CHANGE_BIT)
     mode = REFRESH_PROFILE_STATE_CHANGE if knows_state_change else REFRESH_UICC_RESET
     context.queue_proactive(bytes.fromhex("D009810301") + bytes([REFRESH, mode]) + bytes.fromhex("82028182"))
+
+
+def _announces(context: CardContext, place: tuple[int, int]) -> bool:
+    profile = context.volatile.toolkit.terminal_profile or b""
+    octet, bit = place
+    return len(profile) > octet and bool(profile[octet] & bit)
 
 
 def is_refresh(source: int, command: bytes) -> bool:

@@ -2,13 +2,28 @@
 
 from __future__ import annotations
 
+import msgspec
 import pytest
-from tests.unit.euicc.cards import ECASD, EID, ISD_R, SELECT_ISD_R, new_card, select, select_usim, send
+from tests.unit.euicc.cards import (
+    ECASD,
+    EID,
+    ISD_R,
+    SELECT_ISD_R,
+    CountingEntropy,
+    identity,
+    new_card,
+    profile,
+    select,
+    select_usim,
+    send,
+)
 
 from keim.errors import Malformed
 from keim.euicc import es10
+from keim.euicc.card import Card
 from keim.euicc.context import CardContext
 from keim.euicc.identity import DEFAULT_ATR
+from keim.euicc.state import CardState
 from keim.euicc.status import StatusError
 
 ANSWER = bytes(range(256)) * 3
@@ -280,3 +295,13 @@ def test_an_apdu_powers_a_card_that_nobody_reset() -> None:
     card = new_card()
     card.power_off()
     assert send(card, "0070000001") == "019000"
+
+
+def test_a_profile_whose_files_cannot_be_made_does_not_stay_enabled() -> None:
+    broken = msgspec.structs.replace(profile("iot-2-auth"), package=b"\xa0\x03\x80\x01")
+    card = Card(identity(), CountingEntropy(), state=CardState(profiles=(broken,)))
+    card.reset()
+    assert card.transmit(bytes.fromhex("00A40004023F00")) == b"\x6a\x82"
+    assert card.state.enabled_profile is None
+    card.reset()
+    assert card.state.enabled_profile is None

@@ -32,7 +32,8 @@ from keim.euicc.card import Card
 from keim.euicc.context import CardContext
 from keim.euicc.state import CardState
 
-PROFILE = "8010000020" + "FF" * 32
+PROFILE = "8010000022" + "FF" * 34
+NO_REFRESH = "8010000022" + "FFFF7F" + "FF" * 31
 OLD_PROFILE = "8010000004" + "FF" * 4
 PERFORMED = "801400000C8103010109820282818301{}"
 
@@ -80,6 +81,17 @@ def test_without_a_terminal_profile_the_switch_follows_the_response(switching: l
     assert card.transmit(bytes.fromhex("80E2910004BF310100")) == b"\x61\x06"
     assert switching == ["mark"], "the response has not been fetched yet"
     assert card.transmit(bytes.fromhex("80C0000006")) == bytes.fromhex("BF31038001009000")
+    assert switching == ["mark", "switch"]
+    assert iccid(card) == SECOND
+
+
+def test_a_terminal_that_performs_no_refresh_has_to_reset(switching: list[str]) -> None:
+    card = two_profiles()
+    send(card, NO_REFRESH)
+    send(card, SELECT_ISD_R)
+    assert send(card, "80E2910004BF310100") == "BF31038001009000"
+    assert switching == ["mark"]
+    card.reset()
     assert switching == ["mark", "switch"]
     assert iccid(card) == SECOND
 
@@ -232,7 +244,7 @@ def test_applets_get_events_and_their_commands_are_fetched_in_order(monkeypatch:
     assert send(card, "8012000006") == "D004810203039000"
     assert send(card, "80140000088102030383020000") == "9000"
     assert send(card, "80C2000005D703240101") == "9000"
-    assert applet.events[:2] == [CardReset(), CardStarted(b"\xff" * 32)]
+    assert applet.events[:2] == [CardReset(), CardStarted(b"\xff" * 34)]
     assert applet.events[-1] == EnvelopeReceived(0xD7, bytes.fromhex("D703240101"))
     assert applet.seen[0] == (b"x", b"echo\xbf\x3e\x00", 3)
     card.reset()
