@@ -133,11 +133,11 @@ def _condition(record: bytes, position: int) -> tuple[Condition, int]:
                 return Condition(reference=value[part.content]), at.end
         raise Malformed("a security condition without a key reference (83)", offset=position)
     if at.tag in (0xA0, 0xAF):
-        parts = []
+        parts: list[Condition] = []
         inner = at.content
         while inner < at.end:
-            part, inner = _condition(record[: at.end], inner)
-            parts.append(part)
+            condition, inner = _condition(record[: at.end], inner)
+            parts.append(condition)
         if at.tag == 0xA0:
             return Condition(any_of=tuple(parts)), at.end
         return Condition(all_of=tuple(parts)), at.end

@@ -7,7 +7,7 @@ name the rule (see `keim.saip.rules.sizes`). File-system elements have one shape
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterable
 from typing import Annotated, Any
 
 from keim.der import Choice, Code, Explicit, Null, Oid, Sequence, Tag
@@ -136,7 +136,7 @@ class PinConfiguration(Sequence):
     pin_attributes: Annotated[int, Tag(0x83)] = 7
     tries: Annotated[int, Tag(0x84)] = 0x33
 
-    def __rich_repr__(self) -> Iterator[tuple[str, Any]]:
+    def __rich_repr__(self) -> list[tuple[str, Any]]:
         return without_secrets(super().__rich_repr__(), "pin_value")
 
 
@@ -155,7 +155,7 @@ class PukConfiguration(Sequence):
     puk_value: Annotated[bytes, Tag(0x81)]
     tries: Annotated[int, Tag(0x82)] = 0xAA
 
-    def __rich_repr__(self) -> Iterator[tuple[str, Any]]:
+    def __rich_repr__(self) -> list[tuple[str, Any]]:
         return without_secrets(super().__rich_repr__(), "puk_value")
 
 
@@ -191,7 +191,7 @@ class AlgorithmParameter(Sequence):
     auth_counter_max: Annotated[bytes | None, Tag(0x86)] = None
     number_of_keccak: Annotated[int, Tag(0x87)] = 1
 
-    def __rich_repr__(self) -> Iterator[tuple[str, Any]]:
+    def __rich_repr__(self) -> list[tuple[str, Any]]:
         return without_secrets(super().__rich_repr__(), "key", "opc")
 
 
@@ -217,7 +217,7 @@ class CdmaParameter(Sequence, tag=0xA5):
     simple_ip_authentication_data: Annotated[bytes | None, Tag(0x84)] = None
     mobile_ip_authentication_data: Annotated[bytes | None, Tag(0x85)] = None
 
-    def __rich_repr__(self) -> Iterator[tuple[str, Any]]:
+    def __rich_repr__(self) -> list[tuple[str, Any]]:
         return without_secrets(
             super().__rich_repr__(),
             *("authentication_key", "ssd", "hrpd_access_authentication_data"),
@@ -230,7 +230,7 @@ class KeyComponent(Sequence):
     key_data: Annotated[bytes, Tag(0x86)]
     mac_length: Annotated[int, Tag(0x87)] = 8
 
-    def __rich_repr__(self) -> Iterator[tuple[str, Any]]:
+    def __rich_repr__(self) -> list[tuple[str, Any]]:
         return without_secrets(super().__rich_repr__(), "key_data")
 
 
@@ -348,9 +348,8 @@ class End(Sequence, tag=0xAA):
     header: PeHeader
 
 
-def without_secrets(fields: Iterator[tuple[str, Any]], *secret: str) -> Iterator[tuple[str, Any]]:
-    for name, value in fields:
-        yield name, "***" if name in secret else value
+def without_secrets(fields: Iterable[tuple[str, Any]], *secret: str) -> list[tuple[str, Any]]:
+    return [(name, "***" if name in secret else value) for name, value in fields]
 
 
 HEADER_TAG = 0xA0

@@ -106,7 +106,7 @@ class Pin(msgspec.Struct, frozen=True, gc=False):
     def may_be_disabled(self) -> bool:
         return bool(self.attributes & 4)
 
-    def __rich_repr__(self) -> Iterator[tuple[str, Any]]:
+    def __rich_repr__(self) -> list[tuple[str, Any]]:
         return without_secrets(_fields(self), "value")
 
     def __repr__(self) -> str:
@@ -119,7 +119,7 @@ class Puk(msgspec.Struct, frozen=True, gc=False):
     tries_max: int = 10
     tries_left: int = 10
 
-    def __rich_repr__(self) -> Iterator[tuple[str, Any]]:
+    def __rich_repr__(self) -> list[tuple[str, Any]]:
         return without_secrets(_fields(self), "value")
 
     def __repr__(self) -> str:
@@ -174,7 +174,7 @@ class Authentication(msgspec.Struct, frozen=True, gc=False):
     shared_with: bytes | None = None
     """The AID whose key and sequence numbers these are (mappingSource)."""
 
-    def __rich_repr__(self) -> Iterator[tuple[str, Any]]:
+    def __rich_repr__(self) -> list[tuple[str, Any]]:
         return without_secrets(_fields(self), "key", "opc")
 
     def __repr__(self) -> str:

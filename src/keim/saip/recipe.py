@@ -6,7 +6,7 @@ Keys are hexadecimal, identities decimal. Must never import anything above floor
 from __future__ import annotations
 
 import tomllib
-from collections.abc import Iterator, Mapping
+from collections.abc import Mapping
 from typing import Any
 
 import msgspec
@@ -64,7 +64,7 @@ class Recipe(msgspec.Struct, frozen=True):
     def mcc_mnc(self) -> str:
         return self.imsi[: self.mcc_mnc_length]
 
-    def __rich_repr__(self) -> Iterator[tuple[str, Any]]:
+    def __rich_repr__(self) -> list[tuple[str, Any]]:
         fields = ((name, getattr(self, name)) for name in self.__struct_fields__)
         return without_secrets(fields, "ki", "opc", "pin", "puk", "adm")
 

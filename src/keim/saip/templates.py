@@ -184,7 +184,7 @@ def _patched(row: TemplateFile, patch: tuple[str, str]) -> TemplateFile:
 
 @cache
 def _rows(table: str) -> tuple[TemplateFile, ...]:
-    rows = []
+    rows: list[TemplateFile] = []
     base: tuple[int, ...] = ()
     own: tuple[int, ...] = ()
     for line in getattr(template_tables, table).strip().splitlines():

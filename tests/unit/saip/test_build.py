@@ -31,7 +31,7 @@ from keim.saip import (
     scan_of,
 )
 from keim.saip.batch import Made, check_columns, from_package, from_recipe
-from keim.saip.elements import Algorithm
+from keim.saip.elements import Algorithm, SecurityDomain
 from keim.saip.scan import scan_document, scan_from_document
 
 EVERYTHING = DOMAIN | {
@@ -328,8 +328,8 @@ def test_security_domains_compare_by_aid_and_key_numbers() -> None:
     package = profile(**DOMAIN)
     assert verdicts(package, profile())["sd A000000151000000"] is Verdict.MISSING
     domain = package.named("securityDomain")[0]
-    assert domain.value is not None
-    fewer = package.replace(domain.index, domain.value.replace(key_list=()))  # type: ignore[union-attr] - a Sequence
+    assert isinstance(domain.value, SecurityDomain)
+    fewer = package.replace(domain.index, domain.value.replace(key_list=()))
     assert verdicts(package, fewer)["sd A000000151000000"] is Verdict.DIFFERS
 
 

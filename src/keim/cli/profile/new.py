@@ -84,6 +84,8 @@ def run(args: argparse.Namespace) -> int:
 
 
 def _run_table(args: argparse.Namespace) -> int:
+    from keim.saip.batch import Made
+
     folder = Path(args.output)
     try:
         folder.mkdir(parents=True, exist_ok=True)
@@ -94,7 +96,7 @@ def _run_table(args: argparse.Namespace) -> int:
     made = 0
     with _table(args.csv) as stream:
         for result in _results(args, csv.DictReader(stream, strict=True)):
-            if hasattr(result, "package"):
+            if isinstance(result, Made):
                 file = folder / f"{result.iccid}.der"
                 write_secret(file, result.package)
                 made += 1

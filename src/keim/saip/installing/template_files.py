@@ -206,10 +206,9 @@ class _TemplateMaker:
 
     def _ef(self, row: TemplateFile, field: FileField | None, parent: Building) -> Ef:
         arr = ARR_OF_MF if parent is self.tree.mf else ARR_OF_ADF
+        size, length, content, source = row.size, row.record_length, None, Source.TEMPLATE
         if row.computed is not None:
             size, length, content, source = self._computed(row)
-        else:
-            size, length, content, source = row.size, row.record_length, None, Source.TEMPLATE
         items = (field.items or ()) if field is not None else ()
         if not items and content is None:
             if row.needs_content:

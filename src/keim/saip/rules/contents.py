@@ -12,7 +12,7 @@ from keim.der import read_tlv
 from keim.errors import Malformed
 from keim.saip.access import parse_rule, reference_name
 from keim.saip.codings import access_classes, imsi_of, plmn_of, services_of
-from keim.saip.elements import AkaParameter, Algorithm, GenericFileManagement, Rfm, SecurityDomain
+from keim.saip.elements import AkaParameter, Algorithm, Fcp, GenericFileManagement, Rfm, SecurityDomain
 from keim.saip.file_element import FileSystemElement
 from keim.saip.filesystem import Directory, Ef, FileSystem, Key, Source
 from keim.saip.package import Element, Package
@@ -93,7 +93,7 @@ def service_findings(package: Package) -> Iterator[Finding]:
             return
 
 
-def _fcps(element: Element) -> Iterator[object]:
+def _fcps(element: Element) -> Iterator[Fcp]:
     value = element.value
     if isinstance(value, FileSystemElement):
         for field in value.fields:
@@ -122,8 +122,7 @@ def _at(package: Package, name: str, field: str) -> tuple[Element | None, int | 
         found = value.get(field) if element.name == name else None
         if found is not None:
             return element, element.offset + element.raw.index(found.raw)
-    element = next(iter(package.named(name)), None)
-    return element, None
+    return next(iter(package.named(name)), None), None
 
 
 def _ef(fs: FileSystem, root: Directory, fid: int) -> Ef | None:
@@ -255,17 +254,13 @@ def _service_table(package: Package, fs: FileSystem, adf: Directory) -> Iterator
             is_on = numbers <= on if row.all_services else bool(numbers & on)
             if exists and not is_on and any(field.tag == row.tag for field in value.fields):
                 idle.append(f"{row.field} ({', '.join(map(str, sorted(numbers)))})")
-    if idle:
-        element, offset = _at(package, elements[0], "ef-ust" if adf.name == "adf-usim" else "ef-ist")
-        message = f"files without their service: {', '.join(idle[:6])}" + (" ..." if len(idle) > 6 else "")
-        yield finding("UST-FILES", element, message, offset=offset, path=fs.path((adf.fid, table.fid)))
     missing = _missing_files(fs, adf, on)
-    if missing:
-        element, offset = _at(package, elements[0], "ef-ust" if adf.name == "adf-usim" else "ef-ist")
-        message = f"services without their file: {', '.join(missing[:6])}" + (
-            " ..." if len(missing) > 6 else ""
-        )
-        yield finding("UST-FILES", element, message, offset=offset, path=fs.path((adf.fid, table.fid)))
+    place, offset = _at(package, elements[0], "ef-ust" if adf.name == "adf-usim" else "ef-ist")
+    path = fs.path((adf.fid, table.fid))
+    for what, names in (("files without their service", idle), ("services without their file", missing)):
+        if names:
+            message = f"{what}: {', '.join(names[:6])}" + (" ..." if len(names) > 6 else "")
+            yield finding("UST-FILES", place, message, offset=offset, path=path)
 
 
 # the file that a service cannot do without (3GPP TS 31.102 §4.2.8); services not named here need none or
