@@ -23,6 +23,7 @@ from keim.euicc.commands.pin import change_pin, disable_pin, enable_pin, unblock
 from keim.euicc.commands.record import read_record, update_record
 from keim.euicc.commands.search_record import search_record
 from keim.euicc.commands.select import select
+from keim.euicc.commands.tlv_objects import retrieve_data, set_data
 from keim.euicc.context import CardContext
 from keim.euicc.status import (
     REFERENCE_NOT_FOUND,
@@ -50,7 +51,9 @@ FILE_MANAGEMENT: Mapping[int, Command] = {
     0xB0: read_binary,
     0xB2: read_record,
     0xC0: get_response,
+    0xCB: retrieve_data,
     0xD6: update_binary,
+    0xDB: set_data,
     0xDC: update_record,
 }
 OUTGOING = frozenset({0xB0, 0xB2, 0xC0, 0xCA})

@@ -105,6 +105,10 @@ class Channel(msgspec.Struct, frozen=True):
     pending_status: int = 0x9000
     verified: frozenset[bytes] = frozenset()
     """Local PINs verified in the current application's session."""
+    tlv_unread: bytes = b""
+    """What RETRIEVE DATA has not yet returned of an object."""
+    tlv_unwritten: bytes = b""
+    """What SET DATA has received of an object that is not complete."""
 
 
 class Toolkit(msgspec.Struct, frozen=True):

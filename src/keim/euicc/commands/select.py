@@ -82,6 +82,8 @@ def _enter(context: CardContext, files: Files, key: Key) -> None:
         file=key if is_ef else None,
         record=0,
         run=None,
+        tlv_unread=b"",
+        tlv_unwritten=b"",
     )
 
 

@@ -24,6 +24,7 @@ from keim.euicc.commands.select import select
 from keim.euicc.commands.status_command import status
 from keim.euicc.commands.store_data import store_data
 from keim.euicc.commands.terminal import terminal_capability, terminal_profile
+from keim.euicc.commands.tlv_objects import retrieve_data, set_data
 from keim.euicc.context import CardContext
 from keim.euicc.status import UNKNOWN_CLASS, UNKNOWN_INSTRUCTION, StatusError
 
@@ -63,7 +64,9 @@ COMMANDS: Mapping[int, Row] = {
     0xC0: Row(BOTH, get_response),
     0xC2: Row(PROPRIETARY, envelope),
     0xCA: Row(BOTH, get_data),
+    0xCB: Row(PROPRIETARY, retrieve_data),
     0xD6: Row(INTERINDUSTRY, update_binary),
+    0xDB: Row(PROPRIETARY, set_data),
     0xDC: Row(INTERINDUSTRY, update_record),
     0xE2: Row(PROPRIETARY, store_data),
     0xF2: Row(PROPRIETARY, status),
