@@ -28,7 +28,8 @@ from keim.crypto.curves import split_spki
 from keim.crypto.ecdsa import der_of_raw, raw_of_library_der, raw_of_peer_der
 from keim.crypto.kdf import SessionKeys
 from keim.crypto.scp03 import Session, StaticKeys
-from keim.crypto.scp80 import Security, unwrap_command, unwrap_response, wrap_command, wrap_response
+from keim.crypto.scp80 import unwrap_command, unwrap_response, wrap_command, wrap_response
+from keim.crypto.scp80_security import Security
 from keim.crypto.signed import euicc_package_tbs
 from keim.crypto.suites import ECDSA_P256
 from keim.crypto.tokens import association_token_tlv

@@ -41,12 +41,12 @@ from keim.crypto.scp03 import (
 )
 from keim.crypto.scp80 import (
     COMMAND_UDH,
-    Security,
     unwrap_command,
     unwrap_response,
     wrap_command,
     wrap_response,
 )
+from keim.crypto.scp80_security import Security
 from keim.crypto.secrets import Secret
 from keim.crypto.signed import (
     cancel_session_tbs,

@@ -1,7 +1,7 @@
 """SCP80: secured packets over SMS (ETSI TS 102 225, 3GPP TS 31.115), both directions, both sides.
 
-For tools that manage the content of an installed profile, and for the software card that answers them. AES
-(KIc, KID ending in 2) and triple DES with two or three keys (5, 9), CBC with a zero IV, 8-octet checksums.
+For tools that manage the content of an installed profile, and for the software card that answers them.
+Keys and algorithms are `scp80_security`'s.
 """
 
 from __future__ import annotations
@@ -11,15 +11,28 @@ from enum import IntEnum
 from typing import Final
 
 import msgspec
-from cryptography.hazmat.decrepit.ciphers.algorithms import TripleDES
-from cryptography.hazmat.primitives.ciphers import Cipher, algorithms, modes
-from cryptography.hazmat.primitives.cmac import CMAC
 
-from keim.errors import BadSignature, Malformed, Refused, Unencodable
+from keim.crypto.scp80_security import CHECKSUM_OCTETS, Security
+from keim.errors import BadSignature, Malformed, Unencodable
+
+__all__ = [
+    "COMMAND_UDH",
+    "RESPONSE_UDH",
+    "Command",
+    "CommandHeader",
+    "Response",
+    "Security",
+    "Status",
+    "counter_status",
+    "read_command_header",
+    "unwrap_command",
+    "unwrap_response",
+    "wrap_command",
+    "wrap_response",
+]
 
 COMMAND_UDH: Final = b"\x02\x70\x00"
 RESPONSE_UDH: Final = b"\x02\x71\x00"
-_CHECKSUM: Final = 8
 _COMMAND_HEADER: Final = 13
 _RESPONSE_HEADER: Final = 10
 _LARGEST_COUNTER: Final = (1 << 40) - 1
@@ -39,35 +52,6 @@ class Status(IntEnum):
     MORE_TIME = 0x08
     TAR_UNKNOWN = 0x09
     INSUFFICIENT_SECURITY_LEVEL = 0x0A
-
-
-class Security(msgspec.Struct, frozen=True, gc=False):
-    """One pair of keys and how to use them. The key version is the high nibble of KIc and KID."""
-
-    spi: bytes
-    kic: int
-    kid: int
-    kic_key: bytes
-    kid_key: bytes
-
-    def __repr__(self) -> str:
-        return f"Security(spi={self.spi.hex()}, kic={self.kic:02x}, kid={self.kid:02x}, ***)"
-
-    @property
-    def is_command_checked(self) -> bool:
-        return _uses_checksum(self.spi[0] & 0x03)
-
-    @property
-    def is_command_ciphered(self) -> bool:
-        return bool(self.spi[0] & 0x04)
-
-    @property
-    def is_response_checked(self) -> bool:
-        return _uses_checksum(self.spi[1] >> 2 & 0x03)
-
-    @property
-    def is_response_ciphered(self) -> bool:
-        return bool(self.spi[1] & 0x10)
 
 
 class CommandHeader(msgspec.Struct, frozen=True, gc=False):
@@ -92,49 +76,6 @@ class Response(msgspec.Struct, frozen=True, gc=False):
     data: bytes
 
 
-def _uses_checksum(bits: int) -> bool:
-    if bits == 0:
-        return False
-    if bits == 2:
-        return True
-    raise Refused("only cryptographic checksums are supported", code="crypto.ota_unsupported")
-
-
-def _cipher(indicator: int, key: bytes) -> algorithms.AES | TripleDES:
-    match indicator & 0x0F:
-        case 0x02:
-            return algorithms.AES(key)
-        case 0x05 if len(key) == 16:
-            return TripleDES(key + key[:8])
-        case 0x09 if len(key) == 24:
-            return TripleDES(key)
-    raise Refused(
-        f"the algorithm {indicator & 0x0F:X} with a key of {len(key)} octets is not supported",
-        code="crypto.ota_unsupported",
-    )
-
-
-def _block_octets(indicator: int) -> int:
-    return 16 if indicator & 0x0F == 0x02 else 8
-
-
-def _checksum(indicator: int, key: bytes, octets: bytes) -> bytes:
-    algorithm = _cipher(indicator, key)
-    if isinstance(algorithm, algorithms.AES):
-        mac = CMAC(algorithm)
-        mac.update(octets)
-        return mac.finalize()[:_CHECKSUM]
-    encryptor = Cipher(algorithm, modes.CBC(bytes(8))).encryptor()
-    return encryptor.update(octets + bytes(-len(octets) % 8))[-_CHECKSUM:]
-
-
-def _crypt(security: Security, octets: bytes, *, decrypt: bool) -> bytes:
-    mode = modes.CBC(bytes(_block_octets(security.kic)))
-    cipher = Cipher(_cipher(security.kic, security.kic_key), mode)
-    context = cipher.decryptor() if decrypt else cipher.encryptor()
-    return context.update(octets) + context.finalize()
-
-
 def _protect(
     security: Security,
     *,
@@ -146,9 +87,9 @@ def _protect(
     ciphered: bool,
 ) -> bytes:
     """Both length fields, `clear`, counter and padding count (and status), checksum, data, padding."""
-    checksum_octets = _CHECKSUM if checked else 0
+    checksum_octets = CHECKSUM_OCTETS if checked else 0
     plain = len(counted) + 1 + checksum_octets + len(data)
-    padding = -plain % _block_octets(security.kic) if ciphered else 0
+    padding = -plain % security.cipher_block if ciphered else 0
     # PCNTR stands after the counter in a command, and before the status in a response.
     counted = counted[:5] + bytes((padding,)) + counted[5:]
     data += bytes(padding)
@@ -157,10 +98,10 @@ def _protect(
     checksum = b""
     if checked:
         covered = udh + lengths + clear + counted + data
-        checksum = _checksum(security.kid, security.kid_key, covered)
+        checksum = security.checksum(covered)
     body = counted + checksum + data
     if ciphered:
-        body = _crypt(security, body, decrypt=False)
+        body = security.encrypt(body)
     return lengths + clear + body
 
 
@@ -175,7 +116,7 @@ def _unprotect(
     ciphered: bool,
 ) -> tuple[bytes, bytes]:
     """(counter, padding count and what follows them in the header; data), after all checks."""
-    checksum_octets = _CHECKSUM if checked else 0
+    checksum_octets = CHECKSUM_OCTETS if checked else 0
     header_octets = clear_octets + counted_octets + checksum_octets
     if len(packet) < 3 + header_octets or int.from_bytes(packet[:2], "big") != len(packet) - 2:
         raise _bad_form("its length field does not fit")
@@ -183,18 +124,18 @@ def _unprotect(
         raise _bad_form("its header length does not fit its security parameters")
     clear, body = packet[3 : 3 + clear_octets], packet[3 + clear_octets :]
     if ciphered:
-        if len(body) % _block_octets(security.kic):
+        if len(body) % security.cipher_block:
             raise _bad_form("the ciphered part is no whole number of blocks")
-        body = _crypt(security, body, decrypt=True)
+        body = security.decrypt(body)
     counted = body[:counted_octets]
     data = body[counted_octets + checksum_octets :]
     if checked:
         covered = udh + packet[:3] + clear + counted + data
         checksum = body[counted_octets : counted_octets + checksum_octets]
-        if not hmac.compare_digest(checksum, _checksum(security.kid, security.kid_key, covered)):
+        if not hmac.compare_digest(checksum, security.checksum(covered)):
             raise BadSignature("the checksum of the packet is wrong", code="crypto.ota_integrity")
     padding = counted[5]
-    if padding > len(data) or padding >= _block_octets(security.kic):
+    if padding > len(data) or padding >= security.cipher_block:
         raise _bad_form("its padding counter does not fit")
     return counted, data[: len(data) - padding]
 

@@ -51,7 +51,7 @@ class LatticeVerifyingKey:
 
 
 class HybridKey:
-    """Both halves of an agreement. The card announces an encapsulation key, the server answers a ciphertext."""
+    """Both halves. The card announces an encapsulation key, the server answers with a ciphertext."""
 
     curve = P256
 

@@ -7,7 +7,6 @@ import pytest
 from keim.crypto.remote_apdus import read_remote_result
 from keim.crypto.scp80 import (
     CommandHeader,
-    Security,
     Status,
     counter_status,
     read_command_header,
@@ -16,6 +15,7 @@ from keim.crypto.scp80 import (
     wrap_command,
     wrap_response,
 )
+from keim.crypto.scp80_security import Security
 from keim.errors import BadSignature, KeimError, Malformed, Refused, Unencodable
 
 AES = Security(spi=bytes.fromhex("1619"), kic=0x22, kid=0x22, kic_key=bytes(range(16)), kid_key=bytes(16))

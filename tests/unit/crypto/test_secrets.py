@@ -16,7 +16,8 @@ from keim.crypto.bsp import Bsp, first_state
 from keim.crypto.confirmation import confirmation_code_hash
 from keim.crypto.kdf import SessionKeys, derive_session_keys
 from keim.crypto.scp03 import Session, StaticKeys
-from keim.crypto.scp80 import Security, unwrap_command
+from keim.crypto.scp80 import unwrap_command
+from keim.crypto.scp80_security import Security
 from keim.crypto.secrets import Secret
 from keim.crypto.suites import ECDSA_P256
 from keim.errors import KeimError
