@@ -113,6 +113,8 @@ class Configuration(msgspec.Struct, frozen=True, kw_only=True):
     # switches for test suites (procedures §23.1)
     are_results_collected_at_start: bool = True
     are_items_removed_after_data_response: bool = True
+    is_list_swept_after_work: bool = True
+    """Notifications that this cycle's work made are delivered at its end, not with the next cycle."""
 
     @property
     def capabilities(self) -> IpaCapabilities:
@@ -126,6 +128,7 @@ PUBLIC_SUITE = Configuration(
     features=IpaFeatures.INDIRECT_RSP_SERVER_COMMUNICATION,
     are_results_collected_at_start=False,
     are_items_removed_after_data_response=False,
+    is_list_swept_after_work=False,
     is_metadata_checked=False,
     delivery_tries=1,
     retries=0,

@@ -17,6 +17,7 @@ from keim.ipa.effects import Now, Procedure, Wait, ask
 from keim.ipa.events import CardRecovered
 from keim.ipa.fallback import watch_service
 from keim.ipa.initialise import initialise
+from keim.ipa.notifications import deliver_notifications
 from keim.ipa.pending import deliver_pending
 from keim.ipa.retrieval import Retrieved, retrieve_packages
 from keim.messages.package import EimConfigurationData
@@ -56,6 +57,8 @@ def run_cycle(ipa: Ipa, *, is_wanted_now: bool = True) -> Procedure[Cycle]:
             end = yield from _poll(ipa, entry)
             retrieved.append((entry.eim_id, end))
             yield from _note_end(ipa, entry, end)
+    if any(end.packages for _, end in retrieved) and ipa.configuration.is_list_swept_after_work:
+        yield from _guarded(ipa, _sweep(ipa))
     if ipa.has_session:
         try:
             yield from close_isdr(ipa)
@@ -71,6 +74,11 @@ def _poll(ipa: Ipa, entry: EimConfigurationData) -> Procedure[Retrieved]:
     except CARD_ERRORS as failure:
         yield from recover(ipa, str(failure))
         return Retrieved(0, failure=str(failure))
+
+
+def _sweep(ipa: Ipa) -> Procedure[None]:
+    """What this cycle's switches and downloads left in the card's list."""
+    yield from deliver_notifications(ipa)
 
 
 def _guarded(ipa: Ipa, procedure: Procedure[None]) -> Procedure[None]:
