@@ -51,7 +51,8 @@ def test_an_empty_request_is_explained_by_what_is_missing(capsys: pytest.Capture
 @pytest.mark.parametrize(
     "text",
     [POLL, POLL.upper(), " ".join(POLL[i : i + 2] for i in range(0, len(POLL), 2)), "0x" + POLL,
-     ":".join(POLL[i : i + 2] for i in range(0, len(POLL), 2)), base64.b64encode(bytes.fromhex(POLL)).decode(),
+     ":".join(POLL[i : i + 2] for i in range(0, len(POLL), 2)),
+     base64.b64encode(bytes.fromhex(POLL)).decode(),
      base64.urlsafe_b64encode(bytes.fromhex(POLL)).decode().rstrip("=")],
 )  # fmt: skip
 def test_hex_and_base64_are_understood(capsys: pytest.CaptureFixture[str], text: str) -> None:
