@@ -6,7 +6,7 @@ from collections.abc import Iterator
 from typing import Any
 
 import pytest
-from tests.card_lab import SMDP
+from tests.card_lab import SMDP, metadata
 from tests.roles.ipa_lab import EIM, OTHER_EIM, IpaLab, entry, iccid
 
 from keim.der import tlv
