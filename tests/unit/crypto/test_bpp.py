@@ -190,6 +190,7 @@ def assert_refused(bpp: bytes, command: int, reason: int, parties: Parties | Non
     refusals = {event for event in events if isinstance(event, BppRefused)}
     assert {(event.command, event.reason) for event in refusals} == {(command, reason)}
     assert isinstance(events[-1], BppRefused)
+    assert not any(isinstance(event, PackageFinished) for event in events)
     assert receiver.feed(b"\x00") == (events[-1],)  # it stays refused
 
 

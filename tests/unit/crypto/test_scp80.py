@@ -114,6 +114,19 @@ def test_what_is_not_supported_is_refused(security: Security) -> None:
     assert refusal.value.code == "crypto.ota_unsupported"
 
 
+@pytest.mark.parametrize(("padding", "code"), [(7, None), (8, "crypto.ota_form"), (200, "crypto.ota_form")])
+def test_padding_is_less_than_a_block(padding: int, code: str | None) -> None:
+    """Nothing protects a packet without checksum, but its padding count must still make sense."""
+    packet = bytearray(wrap_command(PLAIN, tar=TAR, counter=0, data=bytes(20)))
+    packet[15] = padding
+    if code is None:
+        assert unwrap_command(PLAIN, bytes(packet)).data == bytes(20 - padding)
+        return
+    with pytest.raises(Malformed) as refusal:
+        unwrap_command(PLAIN, bytes(packet))
+    assert refusal.value.code == code
+
+
 def test_a_packet_for_other_parameters_is_refused() -> None:
     packet = wrap_command(AES, tar=TAR, counter=1, data=b"data")
     for other in (TDES, CHECKED):
