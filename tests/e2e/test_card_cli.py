@@ -68,7 +68,7 @@ def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 def test_create_makes_a_pki_once_and_gives_each_card_an_eid(folder: Path) -> None:
-    assert (folder / "keim-pki" / "world.json").is_file()
+    assert (folder / "pki" / "world.json").is_file()
     one = json.loads(keim("show", "one.card", "--json", cwd=folder).stdout)
     two = json.loads(keim("show", "two.card", "--json", cwd=folder).stdout)
     assert one["eid"] != two["eid"]

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import argparse
+import os
 from collections.abc import Sequence
 from importlib import import_module
 from typing import Any, TypeAlias
@@ -56,12 +57,17 @@ def _card(parser: argparse.ArgumentParser) -> None:
 def _create(verbs: Verbs) -> None:
     parser = verbs.add_parser(
         "create",
-        help="make a card; without a PKI one is made beside it",
+        help="make a card; without a PKI a test PKI is made",
         description="Make a card. Its certificates come from a PKI directory as `keim pki init` writes it; "
         "when there is none yet, a test PKI is made.",
     )
     _card(parser)
-    parser.add_argument("--pki", metavar="DIR", help="the PKI (default: keim-pki beside the card)")
+    parser.add_argument(
+        "--pki",
+        metavar="DIR",
+        default=os.environ.get("KEIM_PKI", "pki"),
+        help="the PKI (default: $KEIM_PKI, else ./pki)",
+    )
     parser.add_argument("--eid", help="32 digits (default: the next free one of the PKI's EUM)")
     parser.add_argument(
         "--curve",

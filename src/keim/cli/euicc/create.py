@@ -1,4 +1,4 @@
-"""`keim euicc create CARD`: a card file, with a test PKI beside it when there is none."""
+"""`keim euicc create CARD`: a card file, and a test PKI when there is none."""
 
 from __future__ import annotations
 
@@ -26,7 +26,7 @@ def run(args: argparse.Namespace) -> int:
         raise Refused(f"{path} exists already.", code="euicc.card_file_exists")
     options = options_of(args)
     state = preloaded((_read(name) for name in args.profile), is_first_enabled=args.enable)
-    folder = Path(args.pki) if args.pki else path.parent / "keim-pki"
+    folder = Path(args.pki)
     now = datetime.now(UTC)
     wanted = None if args.eid is None else Eid(args.eid)
     if not (folder / MANIFEST).is_file():
