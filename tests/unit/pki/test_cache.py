@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from datetime import datetime, timedelta
+from typing import Any
 
 import pytest
 from cryptography.hazmat.primitives.asymmetric import ec
@@ -29,7 +30,8 @@ def ask(
 ) -> Validation:
     euicc = world.euiccs()[index]
     above = [certificate.der for certificate in euicc.chain]
-    return cache.validate(euicc.certificate.der, above, world.trust, role=Role.EUICC, now=now, **options)  # type: ignore[arg-type]
+    asked: dict[str, Any] = {"role": Role.EUICC, "now": now, **options}
+    return cache.validate(euicc.certificate.der, above, world.trust, **asked)
 
 
 def test_second_time_needs_no_whole_check(world: World) -> None:

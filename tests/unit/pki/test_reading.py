@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from datetime import timedelta
+from functools import partial
 
 import pytest
 from tests.unit.pki.forge import NOW, resign, with_extensions
@@ -174,6 +175,10 @@ def test_broken_extension_that_is_read_late_is_malformed_and_nothing_else(
         look_at(strange)
 
 
+def _append(extension: bytes, content: bytes) -> bytes:
+    return content + extension
+
+
 def _elements(content: bytes) -> list[bytes]:
     found, position = [], 0
     while position < len(content):
@@ -190,7 +195,7 @@ def test_extension_without_critical_and_one_with_explicit_false_mean_the_same(wo
     critical = tlv(0x30, body, b"\x01\x01\xff", tlv(0x04, b"\x05\x00"))
     found = []
     for extension in (plain, explicit, critical):
-        tbs = with_extensions(world.get("dp-auth").certificate, lambda c, e=extension: c + e)  # type: ignore[misc]
+        tbs = with_extensions(world.get("dp-auth").certificate, partial(_append, extension))
         leaf = Certificate(resign(tbs, world.get("ci").private_key))
         found.append(validate(leaf, (), world.trust, role="dp-auth", now=NOW).verdict.value)
     assert found == ["ok", "ok", "unknown_critical_extension"]
