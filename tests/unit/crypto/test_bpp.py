@@ -180,8 +180,9 @@ def test_the_reading_survives_a_change_of_receiver_after_any_octet(profile: byte
     assert tuple(events) == whole
 
 
-def assert_refused(bpp: bytes, command: int, reason: int, parties: Parties | None = None) -> None:
-    session = (parties or Parties()).session
+def assert_refused(bpp: bytes, command: int, reason: int, *, is_late: bool = False) -> None:
+    """As a whole and in pieces. `is_late`: the fault comes after a complete package."""
+    session = Parties().session
     with pytest.raises(BppFault) as fault:
         open_bpp(session, bpp)
     assert (fault.value.command, fault.value.reason) == (command, reason), fault.value.message
@@ -190,7 +191,7 @@ def assert_refused(bpp: bytes, command: int, reason: int, parties: Parties | Non
     refusals = {event for event in events if isinstance(event, BppRefused)}
     assert {(event.command, event.reason) for event in refusals} == {(command, reason)}
     assert isinstance(events[-1], BppRefused)
-    assert not any(isinstance(event, PackageFinished) for event in events)
+    assert (PackageFinished() in events) is is_late
     assert receiver.feed(b"\x00") == (events[-1],)  # it stays refused
 
 
@@ -381,7 +382,7 @@ def test_a_card_waits_for_the_rest_and_a_reader_of_files_does_not() -> None:
         with pytest.raises(BppFault) as fault:
             open_bpp(parties.session, bpp[:-cut])
         assert fault.value.reason == 7
-    assert_refused(bpp + b"\0", 5, 7)
+    assert_refused(bpp + b"\0", 5, 7, is_late=True)
 
 
 def test_no_key_is_kept_after_the_end_or_a_refusal() -> None:
