@@ -148,7 +148,8 @@ class _Encoders(_Functions):
 
 
 _decoders: dict[Set[Tolerance], _Decoders] = {}
-_strict = _decoders[STRICT] = _Decoders(STRICT)
+_decoders[STRICT] = _Decoders(STRICT)
+_strict_roots = _decoders[STRICT].roots
 _encoders = _Encoders()
 
 
@@ -176,7 +177,7 @@ def decode(annotation: type[T], data: bytes, tolerances: Set[Tolerance] = STRICT
     size = len(octets)
     if size > MAX_OCTETS:
         raise Malformed(f"{size} octets are more than any object has", offset=0)
-    roots = _strict.roots if tolerances is STRICT else _decoders_for(tolerances).roots
+    roots = _strict_roots if tolerances is STRICT else _decoders_for(tolerances).roots
     try:
         function = roots[annotation]
     except KeyError:

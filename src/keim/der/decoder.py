@@ -105,6 +105,10 @@ def _needs_start(slot: Slot) -> bool:
     )
 
 
+def _by_octets(test: tuple[bytes, Field]) -> bytes:
+    return test[0]
+
+
 class DecoderWriter:
     """Writes the decoder of one class, or of one slot that stands alone."""
 
@@ -161,10 +165,7 @@ class DecoderWriter:
             self.source.depth += 1
             if first & 0x1F == 0x1F:
                 self.add("y = b[p + 1]")
-            for octets, field in tests:
-                if octets[0] == first:
-                    self.source.field = field.wire_name
-                    self._alternative(cls, field, octets[1:])
+            self._alternatives(cls, sorted((test for test in tests if test[0][0] == first), key=_by_octets))
             self.source.depth -= 1
         for field in fields:
             for also in field.slot.also:
@@ -251,6 +252,26 @@ class DecoderWriter:
         if tail is not None:
             self._return_early(*tail)
         self.source.depth -= 1
+
+    def _alternatives(self, cls: Any, tests: list[tuple[bytes, Field]]) -> None:
+        """Alternatives whose tags share the first octet; many of them are halved by the second."""
+        half = len(tests) // 2
+        while half < len(tests) and tests[half][0][1:2] == tests[half - 1][0][1:2]:
+            half += 1  # tags that share the second octet as well stay together
+        if len(tests) > 3 and half < len(tests):
+            self.source.field = None
+            self.add(f"if y < 0x{tests[half][0][1]:02X}:")
+            self.source.depth += 1
+            self._alternatives(cls, tests[:half])
+            self.source.depth -= 1
+            self.add("else:")
+            self.source.depth += 1
+            self._alternatives(cls, tests[half:])
+            self.source.depth -= 1
+            return
+        for octets, field in tests:
+            self.source.field = field.wire_name
+            self._alternative(cls, field, octets[1:])
 
     def _alternative(self, cls: Any, field: Field, rest: bytes) -> None:
         """The alternative whose tag goes on with `rest` behind the first octet, which has been seen."""

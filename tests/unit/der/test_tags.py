@@ -23,6 +23,9 @@ class Odd(Sequence, tag=0xFF8A21):
 class Either(Choice, tag=0xBF8100 | 0x7F):
     one: Annotated[int | None, Tag(0x9F8A01)] = None
     other: Annotated[int | None, Tag(0x9F8A02)] = None
+    third: Annotated[int | None, Tag(0x9F8A03)] = None
+    low: Annotated[int | None, Tag(0x9F21)] = None
+    high: Annotated[int | None, Tag(0x9F7E)] = None
 
 
 @pytest.mark.parametrize(
@@ -41,9 +44,11 @@ def test_tags_of_every_class_and_length_come_back(value: Odd) -> None:
 
 
 def test_alternatives_are_told_apart_by_the_last_octet_of_their_tags() -> None:
-    assert Either.decode(Either(other=7).encode()).other == 7
+    for name in ("one", "other", "third", "low", "high"):
+        value = Either(**{name: 7})
+        assert Either.decode(value.encode()) == value
     with pytest.raises(Malformed):
-        Either.decode(Either(other=7).encode().replace(bytes.fromhex("9f8a02"), bytes.fromhex("9f8a03")))
+        Either.decode(Either(other=7).encode().replace(bytes.fromhex("9f8a02"), bytes.fromhex("9f8a04")))
 
 
 @pytest.mark.parametrize(
