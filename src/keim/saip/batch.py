@@ -15,6 +15,7 @@ from keim.crypto.milenage import opc as opc_of
 from keim.ids import Iccid
 from keim.saip import edit
 from keim.saip.build import new
+from keim.saip.elements import PinCodes, PukCodes
 from keim.saip.package import Package
 from keim.saip.recipe import KEYS, Recipe, recipe_of
 from keim.saip.refusals import BadRecipe
@@ -42,6 +43,9 @@ class Made(msgspec.Struct, frozen=True):
     row: int
     iccid: Iccid
     package: bytes
+
+    def __repr__(self) -> str:
+        return f"Made(row={self.row}, iccid={self.iccid}, {len(self.package)} octets)"
 
 
 def from_recipe(
@@ -101,9 +105,9 @@ def personalised(package: Package, row: Mapping[str, Any]) -> Package:
     if "ki" in text:
         package = edit.with_keys(package, *_credentials(text))
     if "pin" in text:
-        package = edit.with_pin(package, 1, edit.pin_octets(text["pin"]))
+        package = edit.with_pin(package, _pin_reference(package), edit.pin_octets(text["pin"]))
     if "puk" in text:
-        package = edit.with_puk(package, 1, text["puk"].encode("ascii"))
+        package = _with_puks(package, text["puk"])
     if "adm" in text:
         package = edit.with_pin(package, 0x0A, hex_octets(text["adm"], "adm"))
     if "smsp" in text:
@@ -115,6 +119,24 @@ def personalised(package: Package, row: Mapping[str, Any]) -> Package:
     for identifier, key in ((1, "kic"), (2, "kid"), (3, "dek")):
         if key in text:
             package = edit.with_domain_key(package, 1, identifier, hex_octets(text[key], key))
+    return package
+
+
+def _pin_reference(package: Package) -> int:
+    """PIN1, or the application's own PIN where the package defines no PIN1 (IoT minimal profiles)."""
+    defined = {
+        pin.key_reference for _, codes in package.values(PinCodes) for pin in codes.pin_codes.pinconfig or ()
+    }
+    return 0x81 if 1 not in defined and 0x81 in defined else 1
+
+
+def _with_puks(package: Package, digits: str) -> Package:
+    """PUK1 and the PUK of the application's PIN, those that the package defines."""
+    if not (digits.isascii() and digits.isdecimal() and len(digits) == 8):
+        raise BadRecipe("8 digits are needed", key="puk")
+    defined = {puk.key_reference for _, codes in package.values(PukCodes) for puk in codes.puk_codes}
+    for reference in sorted(defined & {0x01, 0x81}) or (0x01,):
+        package = edit.with_puk(package, reference, digits.encode("ascii"))
     return package
 
 

@@ -59,6 +59,10 @@ class Ef(msgspec.Struct, frozen=True, gc=False):
     link: Key | None = None
     """The file that this one is another name of; it has no content of its own then."""
 
+    def __deepcopy__(self, memo: dict[int, Any]) -> Ef:
+        """A value: whoever copies a tree of them keeps sharing them."""
+        return self
+
     @property
     def records(self) -> int:
         return self.size // self.record_length if self.record_length else 0

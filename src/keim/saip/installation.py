@@ -225,7 +225,9 @@ class _Run:
         """
         if self.platform.free_memory is None or self.tree.mf is None:
             return
-        charge = self.freeze().charge
+        charge = (
+            self.tree.charge + self.holdings.charge + sum(64 * len(d.pins) for d in self.tree.directories())
+        )
         if charge > self.platform.free_memory:
             raise Fault(
                 "MEMORY",

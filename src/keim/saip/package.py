@@ -71,6 +71,10 @@ class Element(msgspec.Struct, frozen=True):
     def encode(self) -> bytes:
         return self.raw
 
+    def __repr__(self) -> str:
+        """Without the octets, which may hold keys; the value hides its own."""
+        return f"Element({self.index}, {self.name}, {len(self.raw)} octets, {self.value!r})"
+
 
 class Package(msgspec.Struct, frozen=True):
     elements: tuple[Element, ...]

@@ -420,3 +420,24 @@ def test_a_scan_finds_what_an_edited_card_has_differently() -> None:
     card = instantiate(edit.with_name(package, "Somebody else"))
     scan = driven(scan_card(instantiate(package)), PaperCard(card, forbidden=0))
     assert {i.item for i in compare(scan, package).items if i.verdict is Verdict.DIFFERS} == {"ADF.USIM/6F46"}
+
+
+def test_pin_and_puk_of_a_row_go_where_the_package_defines_them() -> None:
+    for shape, reference in (("iot-minimal", 0x81), ("full", 0x01)):
+        package = profile(shape, pin="1111", puk="11111111")
+        (made,) = from_package(package, [{"pin": "2222", "puk": "22222222"}])
+        assert isinstance(made, Made)
+        fs = instantiate(Package.decode(made.package))
+        found = fs.pin_context((fs.adfs[0].fid,), reference)
+        assert found is not None
+        assert found[1].value == b"2222\xff\xff\xff\xff"
+        puk = fs.puk(found[1].puk or 0)
+        assert puk is not None
+        assert puk.value == b"22222222"
+
+
+def test_nothing_that_is_printed_shows_a_key() -> None:
+    package = profile("full", **EVERYTHING)
+    (made,) = from_package(package, [{}])
+    for secret in (VALUES["ki"], VALUES["opc"], DOMAIN["kic"]):
+        assert repr(bytes.fromhex(secret))[2:-1] not in repr(package) + repr(made)

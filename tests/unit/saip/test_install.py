@@ -2,8 +2,12 @@
 
 from __future__ import annotations
 
+from pathlib import Path
+
 import pytest
+from tests.shared import needs_shared
 from tests.unit.saip.making import DOMAIN, VALUES, fcp, fill, profile, skip, with_commands, with_steps
+from tests.vectors.profile_data import MINIMAL_NAMES, package_octets, public_packages
 
 from keim.saip import (
     Ef,
@@ -245,3 +249,22 @@ def test_a_template_of_another_element_is_refused() -> None:
     wrong = FileSystemElement(found[1].tag, found[1].header, "2.23.143.1.2.8", found[1].fields)
     with pytest.raises(PackageRefused, match="TPL-PE"):
         instantiate(package.replace(found[0].index, wrong))
+
+
+@pytest.mark.parametrize("octets", [pytest.param(package_octets(name), id=name) for name in MINIMAL_NAMES])
+def test_memory_counted_while_loading_is_what_the_profile_costs(octets: bytes) -> None:
+    package = Package.decode(octets)
+    whole = instantiate(package).charge
+    assert instantiate(package, Platform(free_memory=whole)).charge == whole
+    with pytest.raises(PackageRefused, match="MEMORY"):
+        instantiate(package, Platform(free_memory=whole - 1))
+
+
+@needs_shared
+@pytest.mark.parametrize("path", public_packages(), ids=lambda path: path.stem)
+def test_memory_counted_while_loading_is_what_a_public_profile_costs(path: Path) -> None:
+    package = Package.decode(path.read_bytes())
+    whole = instantiate(package).charge
+    assert instantiate(package, Platform(free_memory=whole)).charge == whole
+    with pytest.raises(PackageRefused, match="MEMORY"):
+        instantiate(package, Platform(free_memory=whole - 1))

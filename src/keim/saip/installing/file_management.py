@@ -86,11 +86,11 @@ def _create(tree: Tree, here: Building | None, fcp: Fcp, steps: list[Step]) -> B
         made.life_cycle, made.made_by = fcp.lcsi[0], tree.index
         if fcp.link_path:
             made.link = tree.resolve(fcp.link_path)
-        here.children[fid] = made
+        tree.add(here, made)
         tree.context = made
         return made
     try:
-        here.children[fid] = make_ef(
+        made_file = make_ef(
             tree,
             fid=fid,
             name=name,
@@ -108,6 +108,7 @@ def _create(tree: Tree, here: Building | None, fcp: Fcp, steps: list[Step]) -> B
             fcp=fcp,
             steps=steps,
         )
+        tree.add(here, made_file)
     except Fault as fault:
         fault.path = fault.path or name
         raise
@@ -134,5 +135,6 @@ def _create_root(tree: Tree, fcp: Fcp, fid: int, name: str) -> Building:
         if tree.mf is None:
             raise Fault("MF-FIRST", "there is no MF yet", path=name)
         tree.adfs[fid] = tree.naa = made
+    tree.charge += 32
     tree.context = made
     return made

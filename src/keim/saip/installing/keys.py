@@ -53,6 +53,14 @@ class Holdings:
         self.applications: list[ApplicationEntry] = []
         self.load_packages: list[LoadPackage] = []
 
+    @property
+    def charge(self) -> int:
+        """Octets of memory for keys and applications, counted as `FileSystem.charge` does."""
+        entries = (self.puks, self.authentications, self.applications, self.remote)
+        total = 64 * sum(len(entry) for entry in entries)
+        total += sum(64 + 64 * len(domain.keys) for domain in self.domains)
+        return total + sum(package.size for package in self.load_packages)
+
 
 def define_puks(holdings: Holdings, element: PukCodes) -> None:
     for puk in element.puk_codes:

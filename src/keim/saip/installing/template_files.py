@@ -114,7 +114,7 @@ class _TemplateMaker:
             ef = self._ef(row, field, parent)
             if ef.fid in parent.children:
                 raise Fault("FCP-FID", f"{ef.fid:04X} exists already in {parent.name}")
-            parent.children[ef.fid] = ef
+            self.tree.add(parent, ef)
             self.tree.note((*parent.key, ef.fid), row.field)
 
     def _parent(self, row: TemplateFile) -> Building:
@@ -195,12 +195,14 @@ class _TemplateMaker:
         if fid in parent.children:
             raise Fault("FCP-FID", f"{fid:04X} exists already in {parent.name}")
         is_first = not self.moved
-        parent.children[fid] = self.moved[row.path] = df
+        self.tree.add(parent, df)
+        self.moved[row.path] = df
         df.made_by = self.tree.index
         if is_first and parent is self.tree.mf:
             self.tree.context = df
 
     def _made(self, directory: Building) -> None:
+        self.tree.charge += 32
         directory.made_by = self.tree.index
         self.tree.context = directory
 

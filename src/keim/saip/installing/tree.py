@@ -5,6 +5,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
+
 from keim.ids import Iccid
 from keim.saip.filesystem import MF_FID, Directory, Ef, Key, Node, Pin
 from keim.saip.refusals import Status
@@ -81,12 +83,27 @@ class Tree:
         self.last: dict[str, Building] = {}
         """The latest ADF of each kind (usim, isim, csim)."""
         self.index = 0
+        self.charge = 0
+        """Octets of memory for files and directories so far, counted as `FileSystem.charge` does."""
         self.origins: dict[Key, Origin] | None = None
         """Where each file was made, kept for editors only."""
+
+    def add(self, parent: Building, child: Ef | Building) -> None:
+        """Puts a file or directory into its parent."""
+        parent.children[child.fid] = child
+        self.charge += 32 if isinstance(child, Building) or child.link is not None else 32 + child.size
 
     def note(self, key: Key, where: str | tuple[int, int]) -> None:
         if self.origins is not None:
             self.origins[key] = (self.index, where)
+
+    def directories(self) -> Iterator[Building]:
+        """All directories of the tree."""
+        waiting = self.roots()
+        while waiting:
+            directory = waiting.pop()
+            yield directory
+            waiting += [child for child in directory.children.values() if isinstance(child, Building)]
 
     def roots(self) -> list[Building]:
         return ([self.mf] if self.mf else []) + list(self.adfs.values())

@@ -6,9 +6,13 @@ Imports floor 0's own files only.
 
 from __future__ import annotations
 
+import inspect
+import re
 from collections.abc import Iterator
+from functools import cache
 from typing import Any
 
+from keim.der import Choice, Sequence
 from keim.saip import elements as e
 from keim.saip.file_element import FileSystemElement
 from keim.saip.package import Element, Package
@@ -112,6 +116,13 @@ _SIZES: dict[type, dict[str, Range]] = {
 }
 
 
+_HOLDERS = frozenset(
+    name
+    for name, thing in vars(e).items()
+    if isinstance(thing, type) and issubclass(thing, (Sequence, Choice)) and thing is not e.Services
+)
+
+
 def size_findings(package: Package) -> Iterator[Finding]:
     for element in package.elements:
         value = element.value
@@ -134,25 +145,38 @@ def size_findings(package: Package) -> Iterator[Finding]:
                     break
 
 
+@cache
+def _plan(type_: type) -> tuple[tuple[str, Range | None, bool], ...]:
+    """What to look at in a value of the type: (field, its range, whether it holds values with ranges)."""
+    table = _SIZES.get(type_, {})
+    plan = []
+    for name, annotation in inspect.get_annotations(type_).items():
+        has_inner = any(word in _HOLDERS for word in re.findall(r"\w+", str(annotation)))
+        if name in table or has_inner:
+            plan.append((name, table.get(name), has_inner))
+    return tuple(plan)
+
+
 def _found(element: Element, value: Any, path: str) -> Iterator[Finding]:
-    table = _SIZES.get(type(value), {})
-    for name in value.__struct_fields__:
+    for name, limits, has_inner in _plan(value.__class__):
         part = getattr(value, name)
-        if part is None or name in ("raw", "ext", "unknown") or part is False:
+        if part is None:
             continue
         here = f"{path}.{name}" if path else name
-        if name in table:
-            least, most = table[name]
+        if limits is not None:
+            least, most = limits
             measure = part if isinstance(part, int) else len(part)
             if not least <= measure <= most:
                 wanted = str(least) if least == most else f"{least} to {most}"
                 yield finding("SIZE", element, f"{measure}, allowed is {wanted}", path=here)
+        if not has_inner:
+            continue
         if isinstance(part, tuple):
             for entry in part:
                 if isinstance(entry, tuple):
                     for inner in entry:
                         yield from _found(element, inner, here)
-                elif hasattr(entry, "__struct_fields__"):
+                else:
                     yield from _found(element, entry, here)
-        elif hasattr(part, "__struct_fields__"):
+        else:
             yield from _found(element, part, here)
