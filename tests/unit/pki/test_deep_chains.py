@@ -127,3 +127,17 @@ def test_edition_of_the_root_that_is_valid_is_chosen(world: World) -> None:
     leaf = world.get("dp-auth").certificate
     for roots in ([ended, ci.certificate], [ci.certificate, ended]):
         assert validate(leaf, (), TrustStore(roots), role="dp-auth", now=NOW).root == ci.certificate
+
+
+@pytest.mark.parametrize("role", [Role.EIM_SIGN, Role.EIM_TLS])
+def test_eim_may_hang_under_any_authority_whose_constraints_are_understood(deep: World, role: Role) -> None:
+    ci, sub = deep.get("ci"), deep.get("ci-sub-ca").certificate
+    no_policy = [ExtensionOID.CERTIFICATE_POLICIES]
+    root = reissue(ci.certificate, ci.private_key, drop=no_policy)
+    leaf = deep.of_role(role)[0].certificate
+    named = constraint(x509.DirectoryName(name_of(c="DE")))
+    for put, expected in (((), "ok"), ((named,), "unknown_critical_extension")):
+        above = reissue(sub, ci.private_key, drop=no_policy, put=put)
+        assert validate(leaf, [above], [root], role=role, now=NOW).verdict.value == expected
+    other = deep.get("dp-tls").certificate
+    assert validate(other, [sub], [root], role="dp-tls", now=NOW).verdict is Verdict.WRONG_POLICY
