@@ -26,6 +26,8 @@ NOUNS: tuple[Noun, ...] = (
     Noun("decode", "show what a message, an APDU or an APDU log says, field by field"),
     Noun("profile", "make, look at, check, change and compare profile packages"),
     Noun("euicc", "software eUICCs: make a card, serve it to readers and clients, send it APDUs"),
+    Noun("smdp", "run an SM-DP+, fill its stock, order profiles"),
+    Noun("smds", "run an SM-DS: events that wait for an eUICC"),
     Noun("explain", "say what an error code means, who must act and what to do next"),
     Noun("doctor", "look at this machine: what keim finds here and what to install for the rest"),
     Noun("bench", "measure speed (in a checkout)"),

@@ -1,16 +1,12 @@
-"""The real clock and the real entropy: the implementations of two seams."""
+"""The real clock: the implementation of a seam."""
 
 from __future__ import annotations
 
-import os
 from datetime import UTC, datetime
 
 
 class SystemClock:
+    __slots__ = ()
+
     def now(self) -> datetime:
         return datetime.now(UTC)
-
-
-class SystemEntropy:
-    def bytes(self, count: int) -> bytes:
-        return os.urandom(count)

@@ -7,7 +7,7 @@ with a function execution status, because that is what clients print. Pure; impo
 from __future__ import annotations
 
 import binascii
-from typing import Final, TypeVar
+from typing import Any, Final, TypeVar
 
 import msgspec
 
@@ -85,13 +85,25 @@ def status_of(failure: Failure) -> FunctionExecutionStatus:
     )
 
 
-def response(body: msgspec.Struct | None, status: int = 200) -> HttpResponse:
+def response(body: msgspec.Struct | dict[str, Any] | None, status: int = 200) -> HttpResponse:
     """An answer in JSON; None is the empty one of handleNotification."""
     if body is None:
         return HttpResponse(204, {ADMIN_PROTOCOL: SERVER_PROTOCOL})
     return HttpResponse(
         status, {CONTENT_TYPE: JSON_UTF8, ADMIN_PROTOCOL: SERVER_PROTOCOL}, _encoder.encode(body)
     )
+
+
+def plain_members(message: msgspec.Struct) -> dict[str, Any]:
+    """Its members as JSON has them; an `Eid` or `Iccid` is text like any other."""
+    members: dict[str, Any] = msgspec.to_builtins(message, enc_hook=_as_text)
+    return members
+
+
+def _as_text(value: Any) -> str:
+    if isinstance(value, str):
+        return str(value)
+    raise TypeError(f"{type(value).__name__} has no form in JSON")
 
 
 def refusal(failure: Failure, status: int = 200) -> HttpResponse:

@@ -163,7 +163,7 @@ class SqliteEngine:
                     connection.execute(statement)
             connection.execute(
                 "INSERT INTO migrations VALUES (?, ?)"
-            " ON CONFLICT (component) DO UPDATE SET done = excluded.done",
+                " ON CONFLICT (component) DO UPDATE SET done = excluded.done",
                 (component, len(migrations)),
             )
             connection.execute("COMMIT")

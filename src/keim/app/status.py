@@ -1,0 +1,51 @@
+"""What servers tell machines about themselves, and the work that they do beside answering."""
+
+from __future__ import annotations
+
+import asyncio
+import json
+import logging
+from collections.abc import Awaitable, Callable, Mapping
+from typing import Any
+
+from keim.errors import KeimError, StoreFailed
+from keim.io.metrics import Counters
+from keim.wire.http import CONTENT_TYPE, HttpRequest, HttpResponse, plain
+
+_log = logging.getLogger("keim.server")
+
+Gauges = Callable[[], Awaitable[Mapping[str, Mapping[str, int]]]]
+
+
+class StatusRoutes:
+    """/healthz: the process lives; /readyz: its database answers; /metrics: Prometheus."""
+
+    def __init__(self, counters: Counters, gauges: Gauges) -> None:
+        self._counters = counters
+        self._gauges = gauges
+
+    async def __call__(self, request: HttpRequest) -> HttpResponse | None:
+        if request.path not in ("/healthz", "/readyz", "/metrics"):
+            return None
+        if request.method not in ("GET", "HEAD"):
+            return plain(405, "GET is the only method here", allow="GET, HEAD")
+        if request.path == "/healthz":
+            return plain(200, "ok")
+        try:
+            gauges = await self._gauges()
+        except StoreFailed as error:
+            return plain(503, f"not ready: {error.code}")
+        if request.path == "/readyz":
+            return plain(200, "ready")
+        text = self._counters.text(gauges)
+        return HttpResponse(200, {CONTENT_TYPE: "text/plain; version=0.0.4"}, text.encode())
+
+
+async def periodically(seconds: float, work: Callable[[], Awaitable[Any]], name: str) -> None:
+    """Runs until cancelled; trouble is logged and does not end it."""
+    while True:
+        try:
+            await work()
+        except KeimError as error:
+            _log.error(json.dumps({"event": "background_failed", "work": name, "code": error.code}))
+        await asyncio.sleep(seconds)

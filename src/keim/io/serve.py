@@ -1,0 +1,199 @@
+"""Listeners: ASGI applications under uvicorn, with TLS, the client's certificate, and bounds on slow clients.
+
+Needs the extra `server` (uvicorn, uvloop, httptools).
+"""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import signal
+import socket
+import ssl
+from collections.abc import Awaitable, Callable, Sequence
+from typing import Any, Final
+
+import msgspec
+
+from keim.errors import Refused, Unreachable
+from keim.io.asgi import PEER_EXTENSION, Application
+
+HEADER_TIMEOUT_S: Final = 10.0
+IDLE_TIMEOUT_S: Final = 60
+CONNECTIONS: Final = 4096
+STOP_TIMEOUT_S: Final = 10
+
+CheckPeer = Callable[[bytes], bool]
+"""Whether a client's certificate (DER) may come in; the chain has been verified already."""
+
+
+class Listener(msgspec.Struct, frozen=True, kw_only=True):
+    name: str
+    host: str
+    port: int
+    """0 lets the system choose; `Server.addresses` tells what it chose."""
+    application: Application
+    tls: ssl.SSLContext | None = None
+    check_peer: CheckPeer | None = None
+
+
+class Server:
+    """A few listeners on one event loop; `run` returns when `stop` was called or a signal came."""
+
+    def __init__(self, listeners: Sequence[Listener], *, header_timeout_s: float = HEADER_TIMEOUT_S) -> None:
+        self._listeners = listeners
+        self._header_timeout_s = header_timeout_s
+        self._servers: list[Any] = []
+        self._stopped = asyncio.Event()
+        self.addresses: dict[str, tuple[str, int]] = {}
+
+    async def run(
+        self,
+        *,
+        on_ready: Callable[[dict[str, tuple[str, int]]], None] | None = None,
+        background: Sequence[Awaitable[None]] = (),
+        handles_signals: bool = True,
+    ) -> None:
+        uvicorn = _uvicorn()
+        sockets = [self._bind(listener) for listener in self._listeners]
+        tasks: list[asyncio.Task[Any]] = [asyncio.ensure_future(work) for work in background]
+        for listener, bound in zip(self._listeners, sockets, strict=True):
+            server = uvicorn.Server(self._configuration(uvicorn, listener))
+            self._servers.append(server)
+            # `_serve` is `serve` without uvicorn's own signal handlers: there are several servers here.
+            tasks.append(asyncio.ensure_future(server._serve(sockets=[bound])))
+        if handles_signals:
+            loop = asyncio.get_running_loop()
+            for number in (signal.SIGINT, signal.SIGTERM):
+                loop.add_signal_handler(number, self.stop)
+        if on_ready is not None:
+            on_ready(self.addresses)
+        waiting = asyncio.ensure_future(self._stopped.wait())
+        try:
+            done, _ = await asyncio.wait([waiting, *tasks], return_when=asyncio.FIRST_COMPLETED)
+            for task in done - {waiting}:
+                task.result()  # a listener or a background task that ended by itself: its reason
+        finally:
+            await self._end(waiting, tasks)
+
+    async def _end(self, waiting: asyncio.Task[Any], tasks: list[asyncio.Task[Any]]) -> None:
+        waiting.cancel()
+        count = len(self._servers)
+        for server in self._servers:
+            server.should_exit = True
+        for task in tasks[: len(tasks) - count]:
+            task.cancel()
+        for task in tasks:
+            with contextlib.suppress(asyncio.CancelledError):
+                await task
+
+    def stop(self) -> None:
+        """Ends after the requests that are under way (at most ten seconds)."""
+        self._stopped.set()
+
+    def _bind(self, listener: Listener) -> socket.socket:
+        family = socket.AF_INET6 if ":" in listener.host else socket.AF_INET
+        bound = socket.socket(family, socket.SOCK_STREAM)
+        bound.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+        try:
+            bound.bind((listener.host, listener.port))
+        except OSError as error:
+            bound.close()
+            raise Unreachable(
+                f"{listener.name}: {listener.host}:{listener.port}: {error.strerror}",
+                code="serve.cannot_listen",
+            ) from None
+        bound.listen(2048)
+        self.addresses[listener.name] = (listener.host, bound.getsockname()[1])
+        return bound
+
+    def _configuration(self, uvicorn: Any, listener: Listener) -> Any:
+        config = uvicorn.Config(
+            listener.application,
+            http=_protocol(listener.check_peer, self._header_timeout_s),
+            loop="none",
+            lifespan="off",
+            ws="none",
+            access_log=False,
+            log_config=None,
+            server_header=False,
+            date_header=False,
+            proxy_headers=False,
+            limit_concurrency=CONNECTIONS,
+            timeout_keep_alive=IDLE_TIMEOUT_S,
+            timeout_graceful_shutdown=STOP_TIMEOUT_S,
+        )
+        config.load()
+        config.ssl = listener.tls
+        return config
+
+
+def _uvicorn() -> Any:
+    try:
+        import uvicorn
+    except ModuleNotFoundError:
+        raise Refused("serving needs the package uvicorn", code="serve.server_absent") from None
+    return uvicorn
+
+
+def event_loop() -> asyncio.AbstractEventLoop:
+    """uvloop's where it is installed."""
+    try:
+        import uvloop
+    except ModuleNotFoundError:
+        return asyncio.new_event_loop()
+    loop: asyncio.AbstractEventLoop = uvloop.new_event_loop()
+    return loop
+
+
+def _protocol(check_peer: CheckPeer | None, header_timeout_s: float) -> type[Any]:
+    """uvicorn's HTTP protocol with what it lacks: the peer's certificate, and a bound on slow headers."""
+    from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol
+
+    class Protocol(HttpToolsProtocol):
+        _peer: bytes | None = None
+        _timer: asyncio.TimerHandle | None = None
+
+        def connection_made(self, transport: asyncio.Transport) -> None:  # type: ignore[override]  # as the base's
+            super().connection_made(transport)
+            tls = transport.get_extra_info("ssl_object")
+            self._peer = None if tls is None else tls.getpeercert(binary_form=True)
+            if check_peer is not None and (self._peer is None or not check_peer(self._peer)):
+                transport.abort()
+                return
+            self._arm()
+
+        def _arm(self) -> None:
+            if self._timer is None:
+                self._timer = self.loop.call_later(header_timeout_s, self._too_slow)
+
+        def _disarm(self) -> None:
+            if self._timer is not None:
+                self._timer.cancel()
+                self._timer = None
+
+        def _too_slow(self) -> None:
+            self._timer = None
+            if not self.transport.is_closing():
+                self.transport.close()
+
+        def on_message_begin(self) -> None:
+            super().on_message_begin()
+            self._arm()
+            if self._peer is not None:
+                self.scope["extensions"] = {PEER_EXTENSION: self._peer}  # type: ignore[dict-item]  # an extension of ours
+
+        def on_headers_complete(self) -> None:
+            self._disarm()
+            super().on_headers_complete()
+
+        def data_received(self, data: bytes) -> None:
+            if check_peer is not None and self.transport.is_closing():
+                return
+            super().data_received(data)
+
+        def connection_lost(self, exc: Exception | None) -> None:
+            self._disarm()
+            super().connection_lost(exc)
+
+    return Protocol

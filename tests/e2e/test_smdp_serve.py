@@ -1,0 +1,359 @@
+"""The SM-DP+ and the SM-DS as processes, over TLS on loopback: a download, orders, events, bad clients."""
+
+from __future__ import annotations
+
+import asyncio
+import json
+import os
+import subprocess
+import sys
+from collections.abc import Iterator
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Any
+
+import pytest
+from tests.scripted_euicc import ADDRESS, EIDS, SMDS_ADDRESS, ScriptedEuicc, iccid, upp
+
+from keim.errors import PeerError, Unreachable
+from keim.ids import Iccid
+from keim.io.asgi import Application
+from keim.io.http_client import HttpClient
+from keim.io.pki_files import create_files, load_world
+from keim.io.rsp_clients import Es2Client, Es12Client, rsp_client
+from keim.io.serve import Listener, Server
+from keim.messages.es2p import ConfirmOrderOk, DownloadOrderOk
+from keim.messages.es12 import DeleteEvent, EventOk, RegisterEvent
+from keim.messages.execution_status import Failure
+from keim.pki import Role
+from keim.pki.world import World, WorldPlan, create_world
+from keim.wire import es9p_asn1, es9p_json
+from keim.wire.es9p import function_of
+from keim.wire.es12_json import PATH_ES15
+from keim.wire.http import HttpRequest, HttpResponse
+
+ROOT = Path(__file__).resolve().parents[2]
+
+
+def start(noun: str, *arguments: str) -> tuple[subprocess.Popen[str], dict[str, Any]]:
+    """A server as a process, and where it says that it listens."""
+    process = subprocess.Popen(
+        [sys.executable, "-m", "keim.cli", noun, "serve", "--json", *arguments],
+        env={**os.environ, "PYTHONPATH": str(ROOT / "src")},
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+        text=True,
+    )
+    assert process.stdout is not None
+    text = ""
+    for line in process.stdout:
+        text += line
+        if line.startswith("}"):
+            return process, json.loads(text)["listen"]
+    assert process.stderr is not None
+    raise AssertionError(process.stderr.read())
+
+
+def stop(process: subprocess.Popen[str]) -> int:
+    process.terminate()
+    _, errors = process.communicate(timeout=30)
+    assert "Traceback" not in errors, errors
+    return process.returncode
+
+
+def keim(*arguments: str) -> subprocess.CompletedProcess[str]:
+    return subprocess.run(
+        [sys.executable, "-m", "keim.cli", *arguments],
+        env={**os.environ, "PYTHONPATH": str(ROOT / "src")},
+        capture_output=True,
+        text=True,
+        check=False,
+        timeout=60,
+    )
+
+
+class Site:
+    """A PKI, a stocked SM-DP+ and an SM-DS that run."""
+
+    def __init__(self, folder: Path) -> None:
+        self.folder = folder
+        now = datetime.now(UTC)
+        plan = WorldPlan(eids=EIDS, smdp_address=ADDRESS, smds_address=SMDS_ADDRESS)
+        create_files(folder / "pki", create_world(plan, now=now))
+        self.world: World = load_world(folder / "pki")
+        packages = folder / "packages"
+        packages.mkdir()
+        for number in range(1, 7):
+            (packages / f"{number}.der").write_bytes(upp(number))
+        self.files = ("--pki", str(folder / "pki"), "--store", str(folder / "smdp.sqlite"))
+        self.files += ("--wrap-key", str(folder / "wrap-key"))
+        added = keim("smdp", "stock", "add", *self.files, "--type", "iot", "--json", str(packages))
+        assert added.returncode == 0, added.stderr
+        assert json.loads(added.stdout)["stocked"] == [iccid(number) for number in range(1, 7)]
+        listen = ("--listen", "127.0.0.1:0", "--status-listen", "127.0.0.1:0")
+        self.smds, self.smds_at = start(
+            "smds",
+            "--pki", str(folder / "pki"),
+            "--store", str(folder / "smds.sqlite"),
+            "--servers-listen", "127.0.0.1:0",
+            *listen,
+        )  # fmt: skip
+        self.smdp, self.smdp_at = start("smdp", *self.files, "--operators-listen", "127.0.0.1:0", *listen)
+
+    def address(self, where: str) -> tuple[str, int]:
+        host, _, port = where.rpartition(":")
+        return host, int(port)
+
+    def client(self, credential: str | None = "eim-tls", **changes: Any) -> HttpClient:
+        """Towards ES2+."""
+        return rsp_client(
+            f"https://{ADDRESS}",
+            self.world,
+            None if credential is None else self.world.get(credential),
+            role=Role.DP_TLS,
+            now=lambda: datetime.now(UTC),
+            connect_to=self.address(self.smdp_at["es2+"]),
+            server_name=ADDRESS,
+            **changes,
+        )
+
+
+@pytest.fixture(scope="module")
+def site(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Site]:
+    made = Site(tmp_path_factory.mktemp("site"))
+    yield made
+    assert stop(made.smdp) == 0
+    assert stop(made.smds) == 0
+
+
+async def order(site: Site, **terms: Any) -> ConfirmOrderOk:
+    client = Es2Client(site.client(), requester="2.999.20")
+    ordered = await client.download_order(profile_type="iot", eid=terms.get("eid"))
+    assert isinstance(ordered, DownloadOrderOk), ordered
+    confirmed = await client.confirm_order(ordered.iccid, **terms)
+    assert isinstance(confirmed, ConfirmOrderOk), confirmed
+    client.close()
+    return confirmed
+
+
+class Device:
+    """A card behind a TLS connection to one of the device-side listeners."""
+
+    def __init__(self, site: Site, where: str, name: str, role: Role, binding: Any = es9p_json) -> None:
+        self.binding = binding
+        self.http = rsp_client(
+            f"https://{name}",
+            site.world,
+            None,
+            role=role,
+            now=lambda: datetime.now(UTC),
+            server_name=name,
+            connect_to=site.address(where),
+        )
+
+    async def ask(self, request: Any) -> Any:
+        reply = await self.http.send(self.binding.write_request(request))
+        return self.binding.read_reply(function_of(request), reply)
+
+
+async def download(site: Site, card: ScriptedEuicc, binding: Any = es9p_json) -> bytes:
+    device = Device(site, site.smdp_at["es9+"], ADDRESS, Role.DP_TLS, binding)
+    card.accept_server(await device.ask(card.initiate()))
+    card.accept_offer(await device.ask(card.authenticate()))
+    opened = card.open(await device.ask(card.prepare()))
+    number = Iccid.from_octets(card.offer.profile_meta_data.iccid)
+    assert await device.ask(card.result(number)) is None
+    device.http.close()
+    return opened.upp
+
+
+@pytest.mark.parametrize("binding", [es9p_json, es9p_asn1], ids=["json", "asn1"])
+def test_an_ordered_profile_is_downloaded_over_tls(site: Site, binding: Any) -> None:
+    async def script() -> None:
+        confirmed = await order(site)
+        assert confirmed.smdp_address == ADDRESS
+        card = ScriptedEuicc(given=site.world, matching_id=confirmed.matching_id)
+        assert len(await download(site, card, binding)) == len(upp(1))
+
+    asyncio.run(script())
+
+
+def test_an_event_leads_to_the_download_and_goes_after_it(site: Site) -> None:
+    async def script() -> None:
+        eid = EIDS[2]
+        smds = f"127.0.0.1:{site.address(site.smds_at['es12'])[1]}"
+        confirmed = await order(site, eid=eid, smds_address=smds)
+        card = ScriptedEuicc(eid, given=site.world, address=SMDS_ADDRESS)
+        device = Device(site, site.smds_at["es11"], SMDS_ADDRESS, Role.DS_TLS)
+        card.accept_server(await device.ask(card.initiate()))
+        answer = await device.ask(card.authenticate())
+        assert [(e.event_id, e.rsp_server_address) for e in answer.event_entries] == [
+            (confirmed.matching_id, ADDRESS)
+        ]
+        card = ScriptedEuicc(eid, given=site.world, matching_id=confirmed.matching_id)
+        await download(site, card)
+        for _ in range(200):  # the deletion is an errand, run beside the answers
+            card = ScriptedEuicc(eid, given=site.world, address=SMDS_ADDRESS)
+            card.accept_server(await device.ask(card.initiate()))
+            if not (await device.ask(card.authenticate())).event_entries:
+                break
+            await asyncio.sleep(0.05)
+        else:
+            raise AssertionError("the event is still there")
+        device.http.close()
+
+    asyncio.run(script())
+
+
+def test_orders_from_the_command_line(site: Site) -> None:
+    host, port = site.address(site.smdp_at["es2+"])
+    server = ("--server", f"https://{host}:{port}", "--pki", str(site.folder / "pki"), "--json")
+    created = keim("smdp", "order", "create", *server, "--type", "iot", "--code", "4711", "--hold")
+    assert created.returncode == 0, created.stderr
+    document = json.loads(created.stdout)
+    assert document["activation_code"] == f"1${ADDRESS}${document['matching_id']}$$1"
+    assert keim("smdp", "order", "release", *server, document["iccid"]).returncode == 0
+    cancelled = keim("smdp", "order", "cancel", *server, document["iccid"], "--yes", "--final")
+    assert cancelled.returncode == 0, cancelled.stderr
+    refused = keim("smdp", "order", "release", *server, document["iccid"])
+    assert refused.returncode == 4
+    assert json.loads(refused.stdout)["refused"]["code"] == "8.2.1/3.5"
+    listed = keim("smdp", "order", "list", *site.files, "--state", "unavailable", "--json")
+    rows = json.loads(listed.stdout)["profiles"]
+    assert [row["iccid"] for row in rows] == [document["iccid"]]
+    assert "code_hash" not in listed.stdout
+
+
+@pytest.mark.parametrize("credential", [None, "dp-tls", "ds-tls"])
+def test_a_client_of_the_wrong_kind_is_refused_below_http(site: Site, credential: str | None) -> None:
+    async def script() -> None:
+        client = Es2Client(site.client(credential), requester="2.999.1")
+        with pytest.raises((Unreachable, PeerError)) as caught:
+            await client.release_profile(iccid(1))
+        assert caught.value.code in ("http.unreachable", "http.broken_answer")
+
+    asyncio.run(script())
+
+
+def test_a_client_refuses_a_server_of_the_wrong_role(site: Site) -> None:
+    async def script() -> None:
+        http = rsp_client(
+            f"https://{ADDRESS}",
+            site.world,
+            site.world.get("eim-tls"),
+            role=Role.DP_TLS,
+            now=lambda: datetime.now(UTC),
+            connect_to=site.address(site.smds_at["es11"]),
+            server_name=ADDRESS,
+        )
+        with pytest.raises((Unreachable, PeerError)):
+            await http.send(HttpRequest("GET", "/"))
+
+    asyncio.run(script())
+
+
+def test_only_their_owner_deletes_events(site: Site) -> None:
+    async def call(credential: str, request: Any, path: str) -> Any:
+        http = rsp_client(
+            f"https://{SMDS_ADDRESS}",
+            site.world,
+            site.world.get(credential),
+            role=Role.DS_TLS,
+            now=lambda: datetime.now(UTC),
+            server_name=SMDS_ADDRESS,
+            connect_to=site.address(site.smds_at["es12"]),
+        )
+        client = Es12Client(http, requester="2.999.10", path=path)
+        try:
+            return await client.call(request)
+        finally:
+            client.close()
+
+    async def script() -> None:
+        event = RegisterEvent(
+            eid=EIDS[3], rsp_server_address=ADDRESS, event_id="E-1", forwarding_indicator=False
+        )
+        removal = DeleteEvent(eid=EIDS[3], event_id="E-1")
+        path = "/gsma/rsp2/es12/"
+        assert isinstance(await call("dp-tls", event, path), EventOk)
+        again = await call("dp-tls", event, path)
+        assert isinstance(again, Failure)
+        assert again.code == ("8.9.5", "3.3")
+        stranger = await call("ds-tls", removal, PATH_ES15)
+        assert isinstance(stranger, Failure)
+        assert stranger.code == ("8.9.5", "1.2")
+        with pytest.raises(PeerError, match="403"):
+            await call("ds-tls", removal, path)
+        assert isinstance(await call("dp-tls", removal, path), EventOk)
+        gone = await call("dp-tls", removal, path)
+        assert isinstance(gone, Failure)
+        assert gone.code == ("8.9.5", "3.9")
+
+    asyncio.run(script())
+
+
+def test_bodies_beyond_the_limit_are_refused(site: Site) -> None:
+    async def script() -> list[int]:
+        device = Device(site, site.smdp_at["es9+"], ADDRESS, Role.DP_TLS)
+        path = "/gsma/rsp2/es9plus/initiateAuthentication"
+        replies: list[HttpResponse] = []
+        for size in (300_000, 100):
+            headers = {"content-type": "application/json"}
+            replies.append(await device.http.send(HttpRequest("POST", path, headers, b" " * size)))
+        replies.append(await device.http.send(HttpRequest("GET", "/nowhere")))
+        device.http.close()
+        return [reply.status for reply in replies]
+
+    assert asyncio.run(script()) == [413, 400, 404]
+
+
+def test_a_client_that_sends_nothing_or_drop_by_drop_is_cut_off() -> None:
+    """Bounds are short here, so that nobody waits: the rule is the same."""
+
+    async def answer(request: HttpRequest) -> HttpResponse:
+        return HttpResponse(200, {}, request.body)
+
+    async def script() -> list[bytes]:
+        application = Application(answer, body_timeout_s=0.2)
+        listener = Listener(name="x", host="127.0.0.1", port=0, application=application)
+        server = Server([listener], header_timeout_s=0.2)
+        ready = asyncio.Event()
+        running = asyncio.ensure_future(server.run(on_ready=lambda _: ready.set(), handles_signals=False))
+        await ready.wait()
+        heard = []
+        for sent in (
+            b"",
+            b"POST / HTTP/1.1\r\nhost: x\r\n",
+            b"POST / HTTP/1.1\r\nhost: x\r\ncontent-length: 9\r\n\r\nabc",
+            b"POST / HTTP/1.1\r\nhost: x\r\ncontent-length: 3\r\nconnection: close\r\n\r\nabc",
+        ):
+            reader, writer = await asyncio.open_connection(*server.addresses["x"])
+            writer.write(sent)
+            async with asyncio.timeout(10):
+                heard.append(await reader.read())
+            writer.transport.abort()
+        server.stop()
+        await running
+        return heard
+
+    nothing, headers, body, whole = asyncio.run(script())
+    assert nothing == headers == b""
+    assert body.startswith(b"HTTP/1.1 408 ")
+    assert whole.startswith(b"HTTP/1.1 200 ")
+    assert whole.endswith(b"abc")
+
+
+def test_health_and_metrics_are_told_without_names(site: Site) -> None:
+    async def script() -> list[HttpResponse]:
+        host, port = site.address(site.smdp_at["status"])
+        http = HttpClient(f"http://{host}:{port}")
+        paths = ("/healthz", "/readyz", "/metrics", "/x")
+        replies = [await http.send(HttpRequest("GET", path)) for path in paths]
+        http.close()
+        return replies
+
+    health, ready, metrics, other = asyncio.run(script())
+    assert (health.status, ready.status, metrics.status, other.status) == (200, 200, 200, 404)
+    text = metrics.body.decode()
+    assert "keim_smdp_profiles{state=" in text
+    assert not any(eid in text for eid in EIDS)
