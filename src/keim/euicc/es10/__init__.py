@@ -13,9 +13,10 @@ from typing import TYPE_CHECKING
 
 from keim.der import read_tlv
 from keim.errors import Malformed
-from keim.euicc.es10 import boot, fci, ipae, switch
+from keim.euicc.es10 import boot, fci, ipae
 from keim.euicc.es10.table import FUNCTIONS, OF_THE_IPA_IN_CHARGE, row_of
 from keim.euicc.install import stream
+from keim.euicc.isdr import switch
 from keim.euicc.packages.load import refuse_oversized
 from keim.euicc.status import CONDITIONS_NOT_SATISFIED, REFERENCE_NOT_FOUND, WRONG_DATA, StatusError
 

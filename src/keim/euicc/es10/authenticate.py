@@ -13,10 +13,10 @@ from keim.crypto.signed import euicc_signed1_tbs, server_signed1_tbs
 from keim.crypto.suites import suite_named
 from keim.der import Certificate
 from keim.errors import Malformed
-from keim.euicc.es10.fields import read
 from keim.euicc.es10.info import euicc_info2
-from keim.euicc.es10.signing import find_credential, sign
-from keim.euicc.es10.trust import judge, registered_id, server_role, suite_name_of
+from keim.euicc.isdr.fields import read
+from keim.euicc.isdr.signing import find_credential, sign
+from keim.euicc.isdr.trust import judge, registered_id, server_role, suite_name_of
 from keim.euicc.isdr_state import RspSession
 from keim.messages.authentication import (
     AuthenticateErrorCode,

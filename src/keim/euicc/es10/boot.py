@@ -10,8 +10,8 @@ from typing import TYPE_CHECKING
 from msgspec.structs import replace
 
 from keim.euicc.es10 import ipae
-from keim.euicc.es10.pending import announce
 from keim.euicc.install import result as installation
+from keim.euicc.isdr.pending import announce
 from keim.euicc.isdr_state import NO_LINKS
 from keim.euicc.packages import execution
 from keim.messages.common import NotificationEvent

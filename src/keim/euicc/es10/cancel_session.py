@@ -7,8 +7,8 @@ from typing import TYPE_CHECKING
 from msgspec.structs import replace
 
 from keim.crypto.signed import cancel_session_tbs
-from keim.euicc.es10.fields import coded, read
-from keim.euicc.es10.signing import sign
+from keim.euicc.isdr.fields import coded, read
+from keim.euicc.isdr.signing import sign
 from keim.ids import Oid
 from keim.messages.authentication import (
     CancelSessionRequest,

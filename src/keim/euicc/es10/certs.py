@@ -5,8 +5,8 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from keim.der import Certificate
-from keim.euicc.es10.fields import read
-from keim.euicc.es10.signing import find_credential
+from keim.euicc.isdr.fields import read
+from keim.euicc.isdr.signing import find_credential
 from keim.messages.es10b import Certs, GetCertsError, GetCertsRequest, GetCertsResponse
 
 if TYPE_CHECKING:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from keim.euicc.es10.fields import coded
+from keim.euicc.isdr.fields import coded
 from keim.messages.es10b import (
     ConnectivityParameters,
     ConnectivityParametersError,

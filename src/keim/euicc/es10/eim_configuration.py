@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from keim.euicc.es10.eims import added, check, shown
-from keim.euicc.es10.fields import coded, read
+from keim.euicc.isdr.eims import added, check, shown
+from keim.euicc.isdr.fields import coded, read
 from keim.messages.es10b import (
     AddInitialEimError,
     AddInitialEimOk,

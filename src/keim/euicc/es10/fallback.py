@@ -9,8 +9,8 @@ from typing import TYPE_CHECKING
 
 from msgspec.structs import replace
 
-from keim.euicc.es10.fields import coded, read
-from keim.euicc.es10.switch import is_blocked, marked, marks_to, perform, without_rollback
+from keim.euicc.isdr.fields import coded, read
+from keim.euicc.isdr.switch import is_blocked, marked, marks_to, perform, without_rollback
 from keim.messages.es10b import (
     ExecuteFallbackMechanismRequest,
     ExecuteFallbackMechanismResult,

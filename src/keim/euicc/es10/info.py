@@ -8,8 +8,8 @@ from __future__ import annotations
 from functools import lru_cache
 from typing import TYPE_CHECKING
 
-from keim.euicc.es10 import memory
-from keim.euicc.es10.fields import read
+from keim.euicc.isdr import memory
+from keim.euicc.isdr.fields import read
 from keim.euicc.isdr_state import IPAE_ACTIVE
 from keim.euicc.status import REFERENCE_NOT_FOUND, StatusError
 from keim.messages.info import (

@@ -11,7 +11,7 @@ from msgspec.structs import replace
 
 from keim.der import walk
 from keim.errors import Malformed
-from keim.euicc.es10.fields import coded, read
+from keim.euicc.isdr.fields import coded, read
 from keim.euicc.isdr_state import IPAE_ACTIVE, IPAE_OFF, IPAE_REQUESTED
 from keim.messages.es10b import IpaeActivationRequest, IpaeActivationResult, IpaeOption
 

@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING
 
 from msgspec.structs import replace
 
-from keim.euicc.es10.trust import trust_of
+from keim.euicc.isdr.trust import trust_of
 from keim.euicc.status import REFERENCE_NOT_FOUND, StatusError
 from keim.pki import Crl
 from keim.pki.load_crl import LoadCrlError, LoadedCrl, load_crl, response_of

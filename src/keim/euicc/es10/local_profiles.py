@@ -9,11 +9,11 @@ from typing import TYPE_CHECKING, Protocol
 
 from msgspec.structs import replace
 
-from keim.euicc.es10.delete import removed
-from keim.euicc.es10.fields import coded, read
-from keim.euicc.es10.pending import has_room
-from keim.euicc.es10.profiles import by_iccid, has_rule, is_test
-from keim.euicc.es10.switch import is_blocked, marked, marks_to, perform, without_rollback
+from keim.euicc.isdr.delete import removed
+from keim.euicc.isdr.fields import coded, read
+from keim.euicc.isdr.pending import has_room
+from keim.euicc.isdr.profiles import by_iccid, has_rule, is_test
+from keim.euicc.isdr.switch import is_blocked, marked, marks_to, perform, without_rollback
 from keim.euicc.packages.psmo_disable import former_of
 from keim.euicc.packages.psmo_enable import (
     ROOM_FOR_A_SWITCH,

@@ -10,10 +10,10 @@ from typing import TYPE_CHECKING
 from msgspec.structs import replace
 
 from keim.der import tlv
-from keim.euicc.es10.delete import removed
-from keim.euicc.es10.fields import read
-from keim.euicc.es10.pending import announce
-from keim.euicc.es10.profiles import class_of
+from keim.euicc.isdr.delete import removed
+from keim.euicc.isdr.fields import read
+from keim.euicc.isdr.pending import announce
+from keim.euicc.isdr.profiles import class_of
 from keim.euicc.isdr_state import IMMEDIATE_ENABLE_OFF
 from keim.messages.common import NotificationEvent
 from keim.messages.es10b import (

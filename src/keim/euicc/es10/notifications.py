@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING
 from msgspec.structs import replace
 
 from keim.der import read_tlv, tlv, walk
-from keim.euicc.es10.fields import coded, read
+from keim.euicc.isdr.fields import coded, read
 from keim.messages.es10b import RetrieveNotificationsListRequest
 from keim.messages.notification import (
     DeleteNotificationStatus,

@@ -9,11 +9,11 @@ from msgspec.structs import replace
 from keim.crypto.signed import euicc_signed2_tbs, smdp_signed2_tbs
 from keim.crypto.suites import suite_named
 from keim.errors import Malformed
-from keim.euicc.es10.fields import read
-from keim.euicc.es10.one_time_keys import key_for
-from keim.euicc.es10.pending import has_room
-from keim.euicc.es10.signing import sign
-from keim.euicc.es10.trust import judge, suite_name_of
+from keim.euicc.isdr.fields import read
+from keim.euicc.isdr.one_time_keys import key_for
+from keim.euicc.isdr.pending import has_room
+from keim.euicc.isdr.signing import sign
+from keim.euicc.isdr.trust import judge, suite_name_of
 from keim.euicc.isdr_state import RspSession
 from keim.messages.authentication import (
     DownloadErrorCode,

@@ -7,8 +7,8 @@ from typing import TYPE_CHECKING
 from msgspec.structs import replace
 
 from keim.der import read_tlv, tlv, walk
-from keim.euicc.es10.fields import coded, read
-from keim.euicc.es10.switch import is_blocked, marked, marks_to, perform
+from keim.euicc.isdr.fields import coded, read
+from keim.euicc.isdr.switch import is_blocked, marked, marks_to, perform
 from keim.euicc.isdr_state import RollbackGrant, StoredResult
 from keim.euicc.packages.answers import signed_result
 from keim.messages.es10b import CmdResult, ProfileRollbackRequest

@@ -22,7 +22,7 @@ from keim.euicc.es10.connectivity import get_connectivity_parameters
 from keim.euicc.es10.eim_configuration import add_initial_eim, get_eim_configuration_data
 from keim.euicc.es10.emergency import disable_emergency_profile, enable_emergency_profile
 from keim.euicc.es10.fallback import execute_fallback_mechanism, return_from_fallback
-from keim.euicc.es10.fields import coded
+from keim.euicc.es10.get_profiles_info import get_profiles_info
 from keim.euicc.es10.immediate import immediate_enable
 from keim.euicc.es10.immediate_configuration import configure_immediate_profile_enabling
 from keim.euicc.es10.info import get_euicc_data, get_euicc_info1, get_euicc_info2, get_rat
@@ -36,8 +36,8 @@ from keim.euicc.es10.notifications import (
     retrieve_notifications_list,
 )
 from keim.euicc.es10.prepare_download import prepare_download
-from keim.euicc.es10.profile_list import get_profiles_info
 from keim.euicc.es10.rollback import profile_rollback
+from keim.euicc.isdr.fields import coded
 from keim.euicc.packages.load import load_euicc_package
 
 if TYPE_CHECKING:

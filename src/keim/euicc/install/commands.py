@@ -6,10 +6,10 @@ from typing import TYPE_CHECKING
 
 from keim.der import TOLERANT
 from keim.errors import Malformed
-from keim.euicc.es10 import memory
-from keim.euicc.es10.profiles import by_iccid
 from keim.euicc.install.policy import are_rules_allowed
 from keim.euicc.install.refusal import InstallationRefused
+from keim.euicc.isdr import memory
+from keim.euicc.isdr.profiles import by_iccid
 from keim.messages.es8p import ConfigureISDPRequest
 from keim.messages.notification import BppCommandId, ErrorReason
 from keim.messages.profile import StoreMetadataRequest

@@ -5,9 +5,9 @@ from __future__ import annotations
 from itertools import pairwise
 from typing import TYPE_CHECKING, NoReturn
 
-from keim.euicc.es10 import memory
 from keim.euicc.install.refusal import InstallationRefused
 from keim.euicc.install.response import euicc_response
+from keim.euicc.isdr import memory
 from keim.messages.notification import BppCommandId, ErrorReason
 from keim.messages.profile import ProfileClass, StoreMetadataRequest
 from keim.saip import (

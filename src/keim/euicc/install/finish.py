@@ -6,11 +6,11 @@ from typing import TYPE_CHECKING
 
 from msgspec.structs import replace
 
-from keim.euicc.es10.pending import announce
-from keim.euicc.es10.profiles import read_metadata
 from keim.euicc.install.elements import installed
 from keim.euicc.install.response import euicc_response
 from keim.euicc.install.result import with_result
+from keim.euicc.isdr.pending import announce
+from keim.euicc.isdr.profiles import read_metadata
 from keim.euicc.isdr_state import InstallJournal, ProfileRecord, Staged
 from keim.euicc.state import CardState, Profile
 from keim.messages.common import NotificationEvent

@@ -8,7 +8,7 @@ from __future__ import annotations
 from functools import lru_cache
 from typing import TYPE_CHECKING
 
-from keim.euicc.es10.profiles import class_of
+from keim.euicc.isdr.profiles import class_of
 from keim.messages.common import OperatorId
 from keim.messages.profile import (
     GetRatResponse,

@@ -7,9 +7,9 @@ from typing import TYPE_CHECKING
 from msgspec.structs import replace
 
 from keim.crypto.signed import profile_installation_result_tbs
-from keim.euicc.es10.one_time_keys import forgotten
-from keim.euicc.es10.pending import store
-from keim.euicc.es10.signing import sign
+from keim.euicc.isdr.one_time_keys import forgotten
+from keim.euicc.isdr.pending import store
+from keim.euicc.isdr.signing import sign
 from keim.euicc.isdr_state import InstallJournal
 from keim.ids import Oid
 from keim.messages.common import NotificationEvent

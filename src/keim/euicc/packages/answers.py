@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 
 from keim.crypto.signed import euicc_package_error_tbs, euicc_package_result_tbs
 from keim.der import tlv
-from keim.euicc.es10.signing import sign
+from keim.euicc.isdr.signing import sign
 from keim.euicc.isdr_state import Author
 from keim.messages.package import (
     EuiccPackageErrorCode,

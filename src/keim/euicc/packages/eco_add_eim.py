@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from keim.der import tlv
-from keim.euicc.es10.eims import added, check
+from keim.euicc.isdr.eims import added, check
 from keim.euicc.packages.run import Outcome, PackageRun
 from keim.messages.package import AddEimResult, AddEimResultCode, EimConfigurationData
 

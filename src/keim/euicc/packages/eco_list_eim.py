@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from keim.der import tlv
-from keim.euicc.es10.eims import configuration_of
+from keim.euicc.isdr.eims import configuration_of
 from keim.euicc.isdr_state import Eim
 from keim.euicc.packages.run import Outcome, PackageRun
 from keim.messages.package import EimIdInfo, EimIdType, ListEimEco, ListEimResult

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from msgspec.structs import replace
 
-from keim.euicc.es10.eims import (
+from keim.euicc.isdr.eims import (
     configuration_of,
     eim_of,
     is_counter,

@@ -9,9 +9,9 @@ from typing import TYPE_CHECKING
 
 from keim.crypto.signed import euicc_package_tbs
 from keim.errors import Malformed
-from keim.euicc.es10.eims import HIGHEST_COUNTER, eim_of
-from keim.euicc.es10.pending import has_room
-from keim.euicc.es10.signing import held_key
+from keim.euicc.isdr.eims import HIGHEST_COUNTER, eim_of
+from keim.euicc.isdr.pending import has_room
+from keim.euicc.isdr.signing import held_key
 from keim.euicc.isdr_state import Author, Eim
 from keim.euicc.packages.answers import signed_error, unsigned_error
 from keim.euicc.packages.execution import execute

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from keim.euicc.es10.immediate_configuration import configured
+from keim.euicc.isdr.immediate_configuration import configured
 from keim.euicc.packages.run import Outcome, PackageRun
 from keim.messages.package import ConfigureImmediateEnablePsmo, ConfigureImmediateEnableResult
 

@@ -4,10 +4,10 @@ from __future__ import annotations
 
 from msgspec.structs import replace
 
-from keim.euicc.es10.delete import removed
-from keim.euicc.es10.pending import has_room
-from keim.euicc.es10.profiles import by_iccid, has_rule
-from keim.euicc.es10.switch import marked
+from keim.euicc.isdr.delete import removed
+from keim.euicc.isdr.pending import has_room
+from keim.euicc.isdr.profiles import by_iccid, has_rule
+from keim.euicc.isdr.switch import marked
 from keim.euicc.packages.run import Outcome, PackageRun
 from keim.euicc.state import CardState, Profile
 from keim.messages.package import DeleteProfileResult, DeletePsmo

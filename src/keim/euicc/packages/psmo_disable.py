@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-from keim.euicc.es10.pending import has_room
-from keim.euicc.es10.profiles import by_iccid, has_rule
-from keim.euicc.es10.switch import marked, marks_to
+from keim.euicc.isdr.pending import has_room
+from keim.euicc.isdr.profiles import by_iccid, has_rule
+from keim.euicc.isdr.switch import marked, marks_to
 from keim.euicc.packages.psmo_enable import ROOM_FOR_A_SWITCH, links_after_command
 from keim.euicc.packages.run import Outcome, PackageRun
 from keim.euicc.state import CardState, Profile

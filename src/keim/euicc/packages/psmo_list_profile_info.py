@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 from keim.der import read_tlv
-from keim.euicc.es10.fields import coded
-from keim.euicc.es10.profile_list import PSMO_DEFAULT, profile_list
+from keim.euicc.isdr.fields import coded
+from keim.euicc.isdr.profile_list import PSMO_DEFAULT, profile_list
 from keim.euicc.packages.run import Outcome, PackageRun
 from keim.messages.profile import ProfileInfoListError, ProfileInfoListRequest
 

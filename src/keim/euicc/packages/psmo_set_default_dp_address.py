@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from keim.euicc.es10.addresses import with_default_address
-from keim.euicc.es10.fields import coded
+from keim.euicc.isdr.addresses import with_default_address
+from keim.euicc.isdr.fields import coded
 from keim.euicc.packages.run import Outcome, PackageRun
 from keim.messages.common import SetDefaultDpAddressRequest, SetDefaultDpAddressResult
 

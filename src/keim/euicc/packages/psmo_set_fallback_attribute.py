@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from msgspec.structs import replace
 
-from keim.euicc.es10.profiles import by_iccid, metadata_of
+from keim.euicc.isdr.profiles import by_iccid, metadata_of
 from keim.euicc.packages.run import Outcome, PackageRun
 from keim.messages.package import SetFallbackAttributePsmo, SetFallbackAttributeResult
 

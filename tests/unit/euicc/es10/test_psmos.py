@@ -107,7 +107,7 @@ def test_enabling_with_rollback_needs_something_to_go_back_to() -> None:
 
 def test_the_switch_of_a_package_comes_after_its_response() -> None:
     lab = lab_with(1, 2, enabled=1)
-    lab.send(bytes.fromhex("8010000001FF"))
+    lab.send(bytes.fromhex("8010000023" + "FF" * 35))
     assert codes(lab, enable(B)) == [0]
     assert lab.enabled() == A
     assert codes(lab, disable(A)) == [5]

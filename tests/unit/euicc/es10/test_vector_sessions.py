@@ -15,8 +15,8 @@ from cryptography.hazmat.primitives.serialization import load_pem_private_key
 from tests.card_lab import Lab
 from tests.shared import needs_shared, shared_path
 
-from keim.euicc.es10.eims import entry
 from keim.euicc.identity import Identity, Options, SigningCredential, TrustedCi
+from keim.euicc.isdr.eims import entry
 from keim.euicc.isdr_state import IsdrState
 from keim.euicc.state import CardState
 from keim.ids import Eid

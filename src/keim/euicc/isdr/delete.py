@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 
 from msgspec.structs import replace
 
-from keim.euicc.es10.pending import announce
+from keim.euicc.isdr.pending import announce
 from keim.messages.common import NotificationEvent
 
 if TYPE_CHECKING:

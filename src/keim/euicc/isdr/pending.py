@@ -11,8 +11,8 @@ from msgspec.structs import replace
 
 from keim.crypto.signed import other_notification_tbs
 from keim.der import tlv
-from keim.euicc.es10.profiles import metadata_of
-from keim.euicc.es10.signing import credential_of, sign
+from keim.euicc.isdr.profiles import metadata_of
+from keim.euicc.isdr.signing import credential_of, sign
 from keim.euicc.isdr_state import StoredNotification
 from keim.messages.common import NotificationEvent
 from keim.messages.notification import NotificationMetadata

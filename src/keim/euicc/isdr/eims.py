@@ -13,7 +13,7 @@ import msgspec
 from keim.crypto.faults import BadPublicKey
 from keim.crypto.suites import verifying_key_of_spki
 from keim.errors import Malformed, PeerError
-from keim.euicc.es10.signing import find_credential
+from keim.euicc.isdr.signing import find_credential
 from keim.euicc.isdr_state import Eim
 from keim.messages.package import AddEimResultCode, EimConfigurationData, EimPublicKeyData
 from keim.pki import Certificate

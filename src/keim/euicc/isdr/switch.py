@@ -11,8 +11,8 @@ from typing import TYPE_CHECKING
 
 from msgspec.structs import replace
 
-from keim.euicc.es10.delete import removed
-from keim.euicc.es10.pending import announce
+from keim.euicc.isdr.delete import removed
+from keim.euicc.isdr.pending import announce
 from keim.euicc.isdr_state import Links, Marks
 from keim.messages.common import NotificationEvent
 

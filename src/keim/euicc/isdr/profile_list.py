@@ -1,4 +1,4 @@
-"""GetProfilesInfo (BF2D), as a function of its own and as the PSMO listProfileInfo.
+"""Lists of profiles (BF2D), for GetProfilesInfo and for the PSMO listProfileInfo.
 
 While a switch is marked and not yet done the old states are shown (euicc.md section 10).
 """
@@ -10,8 +10,8 @@ from typing import TYPE_CHECKING
 
 from keim.der import tlv
 from keim.errors import Malformed
-from keim.euicc.es10.fields import coded, read
-from keim.euicc.es10.profiles import class_of, metadata_of
+from keim.euicc.isdr.fields import coded
+from keim.euicc.isdr.profiles import class_of, metadata_of
 from keim.messages.profile import (
     DpProprietaryData,
     ProfileInfo,
@@ -22,7 +22,6 @@ from keim.messages.profile import (
 )
 
 if TYPE_CHECKING:
-    from keim.euicc.context import CardContext
     from keim.euicc.state import CardState, Profile
 
 FIELDS = frozenset(
@@ -33,11 +32,6 @@ IOT_FIELDS = frozenset({0x9F7B, 0x9F26, 0x9F67})
 PSMO_DEFAULT = frozenset({0x5A, 0x4F, 0x9F70, 0x91, 0x92, 0x95, 0x9F7B, 0x9F26, 0x9F67})
 ES10_DEFAULT = PSMO_DEFAULT | {0x90, 0x93}
 """The union of what SGP.22 and SGP.32 show unasked: lpac shows nicknames only if they come."""
-
-
-def get_profiles_info(context: CardContext, request: bytes) -> bytes:
-    default = ES10_DEFAULT - IOT_FIELDS if context.options.is_consumer else ES10_DEFAULT
-    return profile_list(context.state, read(ProfileInfoListRequest, request), default)
 
 
 def profile_list(state: CardState, request: ProfileInfoListRequest, default: frozenset[int]) -> bytes:
