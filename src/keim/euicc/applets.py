@@ -49,7 +49,11 @@ class InsideCard(Protocol):
     """What an applet may ask of the card that it lives in."""
 
     def es10(self, request: bytes) -> bytes:
-        """Calls a function of the ISD-R directly, without a logical channel."""
+        """Calls a function of the ISD-R directly, without a logical channel.
+
+        A segment of a bound profile package is answered with nothing until the last one. Where a terminal
+        would get a status word, `keim.euicc.status.StatusError` is raised.
+        """
         ...
 
     def random(self, count: int) -> bytes: ...

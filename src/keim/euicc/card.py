@@ -11,7 +11,7 @@ from collections.abc import Sequence
 
 import msgspec
 
-from keim.errors import KeimError, Malformed
+from keim.errors import KeimError, Malformed, StoreFailed
 from keim.euicc import apdu as apdus
 from keim.euicc import es10, nvm, status, toolkit
 from keim.euicc.apdu import Answer, Apdu
@@ -156,26 +156,35 @@ class Card:
         faults = self.faults
         if faults is not None and faults.begin_apdu(octets[1] if len(octets) > 1 else -1):
             return Answer(b"", status.TECHNICAL_PROBLEM)
-        if not self.volatile.channels:
-            self.reset()  # whoever sends an APDU has powered the card
-        enabled = self.state.enabled_profile
+        try:
+            if not self.volatile.channels:
+                self.reset()  # whoever sends an APDU has powered the card
+            return self._run_and_switch(octets)
+        except PowerLost:
+            raise
+        except StoreFailed as fault:
+            self.last_error = fault
+            self.power_off()  # what is on the disk decides: the next command boots from it
+            return Answer(b"", status.MEMORY_PROBLEM)
+        except (
+            Exception
+        ) as error:  # a card never crashes its reader: a fault of ours is 6F00, kept for who asks
+            self.last_error = error
+            return Answer(b"", status.TECHNICAL_PROBLEM)
+
+    def _run_and_switch(self, octets: bytes) -> Answer:
+        before = self.state
         try:
             answer = self._run(octets)
         except StatusError as refusal:
             answer = Answer(b"", refusal.status)
         except Malformed:
             answer = Answer(b"", status.WRONG_DATA)
-        except PowerLost:
-            raise
-        except (
-            Exception
-        ) as error:  # a card never crashes its reader: a fault of ours is 6F00, kept for who asks
-            self.last_error = error
-            answer = Answer(b"", status.TECHNICAL_PROBLEM)
         if self._switch_is_due and not self._is_more_pending(answer):
             self._switch_is_due = False
             es10.complete_switch(CardContext(self, 0))
-        self._notice_switch(enabled.aid if enabled else None)
+        if self.state is not before:
+            self._notice_switch(before)
         return answer
 
     def _run(self, octets: bytes) -> Answer:
@@ -211,8 +220,8 @@ class Card:
     def _is_more_pending(self, answer: Answer) -> bool:
         return answer.status & 0xFF00 == 0x6100
 
-    def _notice_switch(self, former_aid: bytes | None) -> None:
+    def _notice_switch(self, before: CardState) -> None:
         """Whatever command switched profiles: channels lose what belonged to the former one."""
-        enabled = self.state.enabled_profile
-        if (enabled.aid if enabled else None) != former_aid:
+        former, enabled = before.enabled_profile, self.state.enabled_profile
+        if (former and former.aid) != (enabled and enabled.aid):
             self.volatile = after_switch(self.volatile, self.has_file_system)

@@ -17,8 +17,7 @@ if TYPE_CHECKING:
     from keim.euicc.card import Card
     from keim.euicc.faults import Faults
     from keim.euicc.identity import Identity, Options
-    from keim.euicc.remote_context import RemoteContext
-    from keim.saip import FileSystem, Key, RemoteFileManagement
+    from keim.saip import FileSystem, Key
 
 
 class Access(NamedTuple):
@@ -95,12 +94,6 @@ class CardContext:
     def commit(self, transaction: str, state: CardState) -> None:
         """All of `state` becomes persistent, or, when power is lost on the way, nothing of it."""
         self._card.commit(transaction, state)
-
-    def over_the_air(self, application: RemoteFileManagement) -> RemoteContext:
-        """A context for commands in a secured packet to this application."""
-        from keim.euicc.remote_context import RemoteContext  # its base class is defined here
-
-        return RemoteContext(self._card, application)
 
     @property
     def channel(self) -> Channel:

@@ -33,7 +33,12 @@ class Inside:
         self._name = name
 
     def es10(self, request: bytes) -> bytes:
-        return es10.answer(CardContext(self._card, 0), request)
+        context = CardContext(self._card, 0)
+        if es10.is_stream(context, request):
+            return es10.feed_stream(context, request)
+        if len(request) > context.options.store_data_limit:
+            return es10.answer_oversized(context, request[: context.options.store_data_limit])
+        return es10.answer(context, request)
 
     def random(self, count: int) -> bytes:
         return self._card.entropy.bytes(count)

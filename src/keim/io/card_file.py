@@ -57,6 +57,7 @@ class CardFile:
         self._cells: list[Cell] = []
         self._end = 0
         self._snapshot_end = 0
+        self._is_broken = False
         self.identity, self._state = self._read()
 
     @classmethod
@@ -116,29 +117,32 @@ class CardFile:
 
     def seal(self, transaction: str, state: CardState) -> None:
         seal = Seal(transaction, len(self._cells), _digest(self._cells))
-        self._append(_record(SEAL, msgspec.msgpack.encode(seal)))
-        try:
-            os.fsync(self._descriptor)
-        except OSError as fault:
-            raise _failed(self.path, fault) from fault
+        self._append(_record(SEAL, msgspec.msgpack.encode(seal)), is_last=True)
         self._cells = []
         self._state = state
         if self._end - self._snapshot_end > max(COMPACT_ABOVE, 2 * self._snapshot_end):
             self._compact()
 
     def reload(self) -> CardState:
-        """Reads the disk again when a transaction was left unsealed, as a boot does."""
-        if self._cells or os.fstat(self._descriptor).st_size != self._end:
+        """Reads the disk again when a transaction was left unsealed or a write failed, as a boot does."""
+        if self._cells or self._is_broken or os.fstat(self._descriptor).st_size != self._end:
             self.identity, self._state = self._read()
+            self._is_broken = False
         return self._state
 
     # inside
 
-    def _append(self, record: bytes) -> None:
+    def _append(self, record: bytes, *, is_last: bool = False) -> None:
+        """After a failed write nobody knows what is on the disk: only `reload` tells, and comes first."""
+        if self._is_broken:
+            raise StoreFailed(f"{self.path}: an earlier write failed.", code="euicc.card_file_failed")
         try:
             os.lseek(self._descriptor, self._end, os.SEEK_SET)
             _write_all(self._descriptor, record)
+            if is_last:
+                os.fsync(self._descriptor)
         except OSError as fault:
+            self._is_broken = True
             raise _failed(self.path, fault) from fault
         self._end += len(record)
 

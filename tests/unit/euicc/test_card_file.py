@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import fcntl
 import os
 import stat
@@ -270,3 +271,57 @@ def test_a_later_format_is_not_misread(tmp_path: Path, monkeypatch: pytest.Monke
 def test_the_private_key_is_not_shown() -> None:
     assert "02020202" not in repr(rich_identity())
     assert "***" in repr(rich_identity())
+
+
+def test_a_full_disk_is_6581_and_leaves_the_state_before(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Half of a transaction reaches the disk: the disk decides, and nothing of it is sealed later."""
+    path = tmp_path / "one.card"
+    with CardFile.create(path, identity(), STATE) as medium:
+        card = Card(medium.identity, CountingEntropy(), medium=medium)
+        card.reset()
+        select_usim(card)
+        select(card, "6F7E")
+        real, written = os.write, []
+
+        def full_after_ten(descriptor: int, data: bytes) -> int:
+            if written:
+                raise OSError(errno.ENOSPC, "No space left on device")
+            written.append(real(descriptor, bytes(data)[:10]))
+            return written[0]
+
+        monkeypatch.setattr(os, "write", full_after_ten)
+        assert card.transmit(bytes.fromhex(f"00D6000002{UPDATED}")) == b"\x65\x81"
+        assert isinstance(card.last_error, StoreFailed)
+        with pytest.raises(StoreFailed):
+            card.commit("T", CardState())
+        monkeypatch.undo()
+        card.last_error = None
+        select_usim(card)
+        select(card, "6F7E")
+        assert send(card, "00B0000002") == "FFFF9000"
+        assert send(card, "00D600050133") == "9000"
+        kept = card.state
+    with CardFile.open(path) as opened:
+        assert opened.reload() == kept
+
+
+def test_a_failed_fsync_is_settled_by_the_disk(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    path = tmp_path / "one.card"
+    with CardFile.create(path, identity(), STATE) as medium:
+        card = Card(medium.identity, CountingEntropy(), medium=medium)
+        card.reset()
+        select_usim(card)
+        select(card, "6F7E")
+
+        def failing(descriptor: int) -> None:
+            raise OSError(errno.EIO, "Input/output error")
+
+        monkeypatch.setattr(os, "fsync", failing)
+        assert card.transmit(bytes.fromhex(f"00D6000002{UPDATED}")) == b"\x65\x81"
+        monkeypatch.undo()
+        card.last_error = None
+        select_usim(card)
+        select(card, "6F7E")
+        assert send(card, "00B0000002") == UPDATED + "9000", "the seal was written, so the disk says: done"

@@ -10,9 +10,9 @@ from keim.euicc import es10
 from keim.euicc.apdu import Answer, Apdu
 from keim.euicc.applets import EnvelopeReceived, TerminalResponded
 from keim.euicc.commands.lengths import fitted
+from keim.euicc.commands.ota.secured_packet import sms_pp_download
 from keim.euicc.comprehension_tlv import first_of_each, whole
 from keim.euicc.context import CardContext
-from keim.euicc.ota import sms_pp_download
 from keim.euicc.state import FROM_CARD
 from keim.euicc.status import CONDITIONS_NOT_SATISFIED, WRONG_DATA, WRONG_LENGTH, StatusError
 from keim.euicc.toolkit import is_refresh

@@ -19,6 +19,7 @@ from keim.euicc.commands.binary import read_binary, update_binary
 from keim.euicc.commands.get_response import get_response
 from keim.euicc.commands.increase import increase
 from keim.euicc.commands.life_cycle import activate_file, deactivate_file
+from keim.euicc.commands.ota.remote_context import RemoteContext
 from keim.euicc.commands.pin import change_pin, disable_pin, enable_pin, unblock_pin, verify
 from keim.euicc.commands.record import read_record, update_record
 from keim.euicc.commands.search_record import search_record
@@ -67,7 +68,7 @@ def run_remote(
     """The compact answer to a compact script; an empty script ran no command."""
     if isinstance(target, SecurityDomainEntry):
         return _run(script, lambda octets: _manage_applications(context, target, octets))
-    remote = context.over_the_air(target)
+    remote = RemoteContext(context, target)
     pending: list[bytes] = []
 
     def execute(octets: bytes) -> Answer:

@@ -7,14 +7,9 @@ verified over the air opens nothing to the terminal.
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
-
 from keim.euicc.context import Access, CardContext
 from keim.euicc.state import Channel, Volatile
 from keim.saip.filesystem import MF_FID, Key, RemoteFileManagement
-
-if TYPE_CHECKING:
-    from keim.euicc.card import Card
 
 FULL_ACCESS, BY_REFERENCES = 0x00, 0x02
 NO_ACCESS = Access(is_full=False, references=frozenset())
@@ -32,8 +27,8 @@ def access_of(parameter: bytes) -> Access:
 class RemoteContext(CardContext):
     __slots__ = ("_application", "_volatile")
 
-    def __init__(self, card: Card, application: RemoteFileManagement) -> None:
-        super().__init__(card, 0)
+    def __init__(self, context: CardContext, application: RemoteFileManagement) -> None:
+        super().__init__(context._card, 0)
         self._application = application
         adf = None if application.adf is None else self._adf(application.adf)
         channel = Channel(

@@ -17,11 +17,11 @@ from keim.crypto.scp80 import CommandHeader, Security, Status
 from keim.der import tlv
 from keim.errors import BadSignature, Malformed, Refused
 from keim.euicc.apdu import Answer
+from keim.euicc.commands.ota.remote_commands import run_remote
+from keim.euicc.commands.ota.sms import COMMAND_PACKET, Deliver, read_deliver, submits
 from keim.euicc.comprehension_tlv import first_of_each
 from keim.euicc.context import CardContext
 from keim.euicc.filesystem import Files, files_of
-from keim.euicc.remote_commands import run_remote
-from keim.euicc.sms import COMMAND_PACKET, Deliver, read_deliver, submits
 from keim.euicc.state import SmsParts
 from keim.euicc.status import OK, WRONG_DATA, StatusError
 from keim.saip import RemoteFileManagement, SecurityDomainEntry

@@ -1,0 +1,1 @@
+"""Remote management of the enabled profile: short message, secured packet, commands, proof of receipt."""
