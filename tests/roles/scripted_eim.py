@@ -13,8 +13,8 @@ from typing import Any
 
 from keim.crypto import compact
 from keim.crypto.signed import euicc_package_error_tbs, euicc_package_result_tbs, euicc_package_tbs
-from keim.der import TOLERANT, tlv
-from keim.errors import KeimError
+from keim.der import TOLERANT, read_tlv, tlv, walk
+from keim.errors import KeimError, Malformed
 from keim.ids import Eid
 from keim.ipa.effects import ServerReply, ServerRequest
 from keim.messages import es9p
@@ -158,21 +158,24 @@ class ScriptedEim:
             numbers = [*self._take_result(epr), *numbers]
         elif result.ipa_euicc_data_response is not None:
             data = result.ipa_euicc_data_response.ipa_euicc_data
-            self._finish()
+            error = result.ipa_euicc_data_response.ipa_euicc_data_response_error
+            answered = data if data is not None else error
+            self._finish(answered.eim_transaction_id if answered is not None else None)
             if data is not None:
                 for one in data.euicc_package_result_list or ():
                     numbers += self._take_result(one)
                 numbers += self._hold(data.notifications_list or ())
                 self._learn(data)
         else:
-            self._finish()
+            self._finish(result.value.eim_transaction_id)
         self.results.append(result)
         if not numbers:
             return tlv(0xBF50, tlv(0x30))
         return m.ProvideEimPackageResultResponse(eim_acknowledgements=tuple(numbers)).encode()
 
-    def _finish(self) -> None:
-        if self.queue:
+    def _finish(self, transaction_id: bytes | None) -> None:
+        """The head of the queue leaves when the result is its own: results may come twice."""
+        if self.queue and transaction_id_of(self.queue[0]) == transaction_id:
             self.queue.pop(0)
 
     def _take_result(self, epr: EuiccPackageResult) -> list[int]:
@@ -189,8 +192,8 @@ class ScriptedEim:
             failed = error.euicc_package_error_data_signed
             self.verify(error.euicc_sign_epe, euicc_package_error_tbs(failed.encode(), self.token))
             self._drop(failed.counter_value)
-        else:
-            self._finish()
+        elif epr.euicc_package_error_unsigned is not None:
+            self._finish(epr.euicc_package_error_unsigned.eim_transaction_id)
         return []
 
     def _drop(self, counter_value: int) -> None:
@@ -358,6 +361,23 @@ class ScriptedEim:
 
     def relay_session(self) -> compact.RelayedSession:
         return self.knows if self.relay is None else self._session()
+
+
+def transaction_id_of(package: bytes) -> bytes | None:
+    """eimTransactionId of a queued package, as far as it can be read."""
+    outer = read_tlv(package)
+    wanted = {0xBF52: 0x83, 0xBF54: 0x82, 0xBF51: 0x82}.get(outer.tag)
+    content, end = outer.content, outer.end
+    if outer.tag == 0xBF51:
+        inner = read_tlv(package, outer.content)
+        content, end = inner.content, inner.end
+    try:
+        for child in walk(package, content, end):
+            if child.tag == wanted:
+                return package[child.content : child.end]
+    except Malformed:
+        pass
+    return None
 
 
 def _error(tag: int, error_tag: int, function: Function, reply: ServerReply) -> bytes:

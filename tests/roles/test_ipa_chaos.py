@@ -27,7 +27,7 @@ from keim.messages.ipa_data import IpaFeatures
 from keim.messages.package import DeletePsmo, EnablePsmo, Psmo
 from keim.messages.profile import ProfileInfoListRequest
 
-RUNS = int(os.environ.get("KEIM_CHAOS_RUNS", "240"))
+RUNS = int(os.environ.get("KEIM_CHAOS_RUNS", "160"))
 LONG_RUNS = 6000
 BATCH = 20
 DIRECT = IpaFeatures.DIRECT_RSP_SERVER_COMMUNICATION
@@ -186,15 +186,22 @@ def _check(lab: IpaLab, seed: int, packages: int) -> None:
     assert lab.world.memory.download is None, seed
     consumed = lab.lab.card.state.isdr.eims[0].counter_value
     assert consumed <= packages, seed
+    refused = {
+        error.eim_transaction_id
+        for result in lab.eim.results
+        if (error := result.eim_package_result_response_error) is not None
+    }
     for counter in range(1, consumed + 1):
+        if counter.to_bytes(4, "big") in refused:
+            continue  # the IPA said so: the card failed twice and holds no result, so it did not run
         assert counter in lab.eim.executed, f"seed {seed}: the result of package {counter} is lost"
     assert lab.enabled() is not None, f"seed {seed}: no profile is enabled"
     for profile in lab.lab.card.state.profiles:
         assert Iccid.from_octets(profile.iccid)
 
 
-def _batches(runs: int) -> list[range]:
-    return [range(start, min(start + BATCH, runs)) for start in range(0, runs, BATCH)]
+def _batches(runs: int, size: int = BATCH) -> list[range]:
+    return [range(start, min(start + size, runs)) for start in range(0, runs, size)]
 
 
 @pytest.mark.parametrize("seeds", _batches(RUNS), ids=lambda seeds: f"{seeds.start}-{seeds.stop - 1}")
@@ -204,7 +211,7 @@ def test_nothing_is_lost_in_any_storm(seeds: range) -> None:
 
 
 @pytest.mark.long
-@pytest.mark.parametrize("seeds", _batches(LONG_RUNS), ids=lambda seeds: f"{seeds.start}-{seeds.stop - 1}")
+@pytest.mark.parametrize("seeds", _batches(LONG_RUNS, 500), ids=lambda seeds: f"{seeds.start}-{seeds.stop - 1}")
 def test_nothing_is_lost_in_thousands_of_storms(seeds: range) -> None:
     for seed in seeds:
         run(10_000 + seed)

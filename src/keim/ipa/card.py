@@ -15,6 +15,8 @@ from keim.ipa.events import CardRecovered
 MORE_BLOCKS, LAST_BLOCK = 0x11, 0x91
 MOST_BLOCKS = 256
 REFRESH = 0x01
+STATUSES_WITHOUT_SESSION = (0x6881, 0x6985)
+"""Channel not open, ISD-R not selected: the card was reset behind our back, and the function did not run."""
 MANY_ANSWERS = 4096
 """GET RESPONSE rounds after which a card that never ends is given up."""
 
@@ -88,9 +90,24 @@ def recover(ipa: Ipa, reason: str) -> Procedure[None]:
 
 
 def call_card(ipa: Ipa, request: bytes) -> Procedure[bytes]:
-    """One ES10 function: a chain of STORE DATA and its whole answer."""
+    """One ES10 function: a chain of STORE DATA and its whole answer.
+
+    After a failure that may have cost the channel, the next call opens it anew.
+    """
     if not ipa.has_session:
         yield from open_isdr(ipa)
+    try:
+        return (yield from _store_data(ipa, request))
+    except CardRefused as refusal:
+        if refusal.status in STATUSES_WITHOUT_SESSION:
+            ipa.has_session = False
+        raise
+    except (WorldError, Malformed):
+        ipa.has_session = False
+        raise
+
+
+def _store_data(ipa: Ipa, request: bytes) -> Procedure[bytes]:
     blocks = [
         request[start : start + ipa.configuration.block_size]
         for start in range(0, len(request), ipa.configuration.block_size)

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 from keim.der import RELAY
 from keim.errors import Malformed, Refused
-from keim.ipa.card import CARD_ERRORS, CardRefused, recover
+from keim.ipa.card import CARD_ERRORS, STATUSES_WITHOUT_SESSION, CardRefused, recover
 from keim.ipa.context import Ipa
 from keim.ipa.effects import Procedure
 from keim.ipa.es10 import load_euicc_package, retrieve_results
@@ -66,11 +66,11 @@ def load(ipa: Ipa, package: bytes) -> Procedure[EuiccPackageResult | EimPackageR
     """The package to the card, the same octets once; after a silent card its stored result is looked for."""
     try:
         return (yield from load_euicc_package(ipa, package))
-    except CardRefused as refusal:
-        return _code_of(refusal)
     except Refused:
         return EimPackageResultErrorCode.UNDEFINED_ERROR  # longer than a chain of STORE DATA can be
     except CARD_ERRORS as failure:
+        if isinstance(failure, CardRefused) and failure.status not in STATUSES_WITHOUT_SESSION:
+            return _code_of(failure)
         yield from recover(ipa, str(failure))
     found = yield from _stored_result_of(ipa, package)
     if found is not None:
