@@ -39,6 +39,9 @@ class VirtualReader(NamedTuple):
     """Where vpcd listens for its card."""
 
 
+MACHINES_OWN = VirtualReader("Virtual PCD 00 00", 35963)
+
+
 def missing() -> str:
     """Why there can be no virtual reader here; empty when there can."""
     if shutil.which("pcscd", path=f"{os.environ.get('PATH', '')}:/usr/sbin:/sbin") is None:
@@ -72,11 +75,23 @@ def virtual_reader() -> Iterator[VirtualReader]:
             f"LIBPATH {_library()}\nCHANNELID 0x{port:04X}\n"
         )
         daemon = _start(configuration)
+        if daemon is None:
+            yield _reader_of_the_machine()
+            return
         try:
             yield VirtualReader("keim test 00 00", port)
         finally:
             daemon.terminate()
             daemon.wait(PATIENCE_S)
+
+
+def _reader_of_the_machine() -> VirtualReader:
+    """Another pcscd runs: its virtual reader will do, if it has one as Debian configures it."""
+    from smartcard.System import readers
+
+    if MACHINES_OWN.name not in map(str, readers()):
+        pytest.skip("another pcscd without a virtual reader runs on this machine")
+    return MACHINES_OWN
 
 
 @contextmanager
@@ -93,8 +108,8 @@ def _free_port() -> int:
         return port
 
 
-def _start(configuration: Path) -> subprocess.Popen[str]:
-    """Returns when the daemon says that it is ready; another daemon on this machine makes the test skip."""
+def _start(configuration: Path) -> subprocess.Popen[str] | None:
+    """Returns when the daemon says that it is ready; None when another one runs on this machine."""
     daemon = subprocess.Popen(
         ["pcscd", "--foreground", "--info", "--config", str(configuration)],
         stdout=subprocess.PIPE,
@@ -111,8 +126,8 @@ def _start(configuration: Path) -> subprocess.Popen[str]:
         if READY in line:
             return daemon
     daemon.wait(PATIENCE_S)
-    if any("already running" in line for line in said):
-        pytest.skip("another pcscd runs on this machine")
+    if any("seems to be running" in line for line in said):
+        return None
     raise AssertionError("pcscd did not start: " + "".join(said))
 
 
