@@ -45,7 +45,7 @@ from keim.saip.installing.keys import (
     define_security_domain,
 )
 from keim.saip.installing.template_files import make_template_files
-from keim.saip.installing.tree import Fault, Origin, Tree
+from keim.saip.installing.tree import MOST_MEMORY, Fault, Origin, Tree
 from keim.saip.package import Element, Package
 from keim.saip.platform import Platform
 from keim.saip.refusals import BY_STATUS, ElementStatus, Finding, PackageRefused, Severity, Status
@@ -115,7 +115,11 @@ class _Run:
         self.package = package
         self.platform = platform
         self.collect = collect
-        self.tree = Tree(package.iccid, header.iot_options.pix if header and header.iot_options else None)
+        self.tree = Tree(
+            package.iccid,
+            header.iot_options.pix if header and header.iot_options else None,
+            MOST_MEMORY if platform.free_memory is None else min(platform.free_memory, MOST_MEMORY),
+        )
         self.holdings = Holdings()
         self.statuses: list[ElementStatus] = []
         self.findings: list[Finding] = []

@@ -86,6 +86,8 @@ def test_patterns_begin_anew_at_every_record() -> None:
         ((fcp(file_descriptor=b"\x42\x21\x00\x05"),), "FILE-OVERRUN", Status.BAD_VALUES),
         ((fcp(link_path=b"\x7f\x10\x6f\x3a"),), "FCP-FID", Status.BAD_VALUES),
         ((fcp(file_id=b"\x6f\x07"),), "FCP-FID", Status.BAD_VALUES),
+        ((fcp(ef_file_size=b"\x7f" * 4),), "MEMORY", Status.NOT_ENOUGH_MEMORY),
+        ((fcp(ef_file_size=b"\x7f" * 40),), "MEMORY", Status.NOT_ENOUGH_MEMORY),
     ],
 )
 def test_a_file_that_cannot_be_made_is_refused_by_its_rule(

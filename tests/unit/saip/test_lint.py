@@ -304,3 +304,9 @@ def test_the_reference_page_has_the_catalogue() -> None:
 def test_unknown_elements_without_mandated_are_told_as_warnings() -> None:
     element = Package.decode(tlv(0xBF7A, pe_header(96, mandated=False).encode())).elements[0]
     assert "PE-UNKNOWN" in {f.rule for f in lint(before_end(iot(), element))}
+
+
+def test_lists_that_are_there_are_not_empty() -> None:
+    for name, field in (("securityDomain", "key_list"), ("rfm", "tar_list")):
+        found = [f for f in lint(changed(iot(), name, **{field: ()})) if f.rule == "SIZE"]
+        assert [(f.path, f.element) for f in found] == [(field, name)]

@@ -16,6 +16,7 @@ from keim.saip.templates import Pattern, Structure, TemplateFile
 
 ARR_OF_MF = b"\x2f\x06"
 ARR_OF_ADF = b"\x6f\x06"
+MOST_SHARED = 2048
 FF = Pattern(repeated=b"\xff")
 _DESCRIPTORS = {
     0x01: Structure.TRANSPARENT,
@@ -47,9 +48,20 @@ def template_ef(row: TemplateFile, arr: bytes) -> Ef:
     )
 
 
-@lru_cache(maxsize=4096)
 def _expanded(pattern: Pattern, size: int, record_length: int) -> bytes:
-    """A content from a pattern, which begins anew at every record."""
+    """A content from a pattern; equal ones of common sizes are one object."""
+    if size > MOST_SHARED:
+        return _written(pattern, size, record_length)
+    return _shared(pattern, size, record_length)
+
+
+@lru_cache(maxsize=4096)
+def _shared(pattern: Pattern, size: int, record_length: int) -> bytes:
+    return _written(pattern, size, record_length)
+
+
+def _written(pattern: Pattern, size: int, record_length: int) -> bytes:
+    """The pattern begins anew at every record."""
     if record_length:
         return (pattern.expand(record_length) * (size // record_length + 1))[:size]
     return pattern.expand(size)
@@ -146,6 +158,9 @@ def make_ef(
         if needs_content and not steps and source is not Source.PACKAGE and not is_sized:
             raise Fault("FILE-REQUIRED", "the package must give its content")
         size = _size(size, structure, record_length, steps)
+        if size > tree.limit - tree.charge:
+            message = f"{size} octets, {max(0, tree.limit - tree.charge)} are left"
+            raise Fault("MEMORY", message, status=Status.NOT_ENOUGH_MEMORY)
         content = _content(pattern or FF, size, structure, record_length, steps)
     return Ef(
         fid=fid,

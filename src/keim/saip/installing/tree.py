@@ -14,6 +14,8 @@ from keim.saip.templates import Structure
 
 Origin = tuple[int, str | tuple[int, int]]
 """(element, its field, or number of the command run and of the step that made the file)."""
+MOST_MEMORY = 4 * 1024 * 1024
+"""No profile that we ever saw needs a hundredth of it."""
 IOT_AID_PREFIX = bytes.fromhex("A000000087")
 
 
@@ -72,7 +74,7 @@ class Building:
 class Tree:
     """The file tree under construction and where the next element applies."""
 
-    def __init__(self, iccid: Iccid | None, pix: bytes | None) -> None:
+    def __init__(self, iccid: Iccid | None, pix: bytes | None, limit: int = MOST_MEMORY) -> None:
         self.iccid = iccid
         self.iot_aid = IOT_AID_PREFIX + pix if pix is not None else None
         self.mf: Building | None = None
@@ -83,6 +85,8 @@ class Tree:
         self.last: dict[str, Building] = {}
         """The latest ADF of each kind (usim, isim, csim)."""
         self.index = 0
+        self.limit = limit
+        """Octets of memory that may be used: a hostile efFileSize must not fill ours."""
         self.charge = 0
         """Octets of memory for files and directories so far, counted as `FileSystem.charge` does."""
         self.origins: dict[Key, Origin] | None = None

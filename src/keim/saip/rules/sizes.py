@@ -25,6 +25,8 @@ _U15: Range = (0, 32767)
 _U16: Range = (0, 65535)
 _U31: Range = (0, 2147483647)
 _AID: Range = (5, 16)
+_SOME: Range = (1, 1 << 24)
+"""SIZE (1..MAX): a list that is there is not empty."""
 
 _MEMORY = (
     "volatile_memory_quota",
@@ -62,6 +64,7 @@ _SIZES: dict[type, dict[str, Range]] = {
     },
     e.FileItem: {"fill_file_offset": _U16},
     e.FileManagement: {"file_path": (0, 8), "fill_file_offset": _U16},
+    e.GenericFileManagement: {"commands": _SOME},
     e.PinConfiguration: {
         "key_reference": _U8,
         "pin_value": (8, 8),
@@ -99,7 +102,9 @@ _SIZES: dict[type, dict[str, Range]] = {
         "key_access": (1, 1),
         "key_identifier": (1, 1),
         "key_version_number": (1, 1),
+        "key_components": _SOME,
     },
+    e.SecurityDomain: {"key_list": _SOME, "sd_perso_data": _SOME},
     e.ApplicationInstance: {
         "load_package_aid": _AID,
         "class_aid": _AID,
@@ -110,7 +115,13 @@ _SIZES: dict[type, dict[str, Range]] = {
     e.SystemSpecificParameters: dict.fromkeys(_MEMORY, (2, 4)),
     e.OpenPersoData: {"restrict_parameter": (1, 1)},
     e.CatTpParameters: {"max_sdu": _U16, "max_pdu": _U16},
-    e.Rfm: {"instance_aid": _AID, "security_domain_aid": _AID, "minimum_security_level": (1, 1)},
+    e.Rfm: {
+        "instance_aid": _AID,
+        "security_domain_aid": _AID,
+        "tar_list": _SOME,
+        "minimum_security_level": (1, 1),
+    },
+    e.Application: {"instance_list": _SOME},
     e.AdfRfmAccess: {"adf_aid": _AID},
     e.LoadBlock: {"load_package_aid": _AID, "security_domain_aid": _AID},
 }
