@@ -45,7 +45,7 @@ from keim.smdp.settings import SMDP_CODES, Rules, Smdp
 NOW = datetime(2026, 11, 20, 12, 0, tzinfo=UTC)
 ADDRESS = "smdpplus.example.com"
 SMDS_ADDRESS = "smds.example.com"
-EIDS = example_eids(4)
+EIDS = tuple(str(eid) for eid in example_eids(4))
 
 MINIMAL_UPP = bytes.fromhex(
     "a02d800103810103830a8900101000000000027fa50481008400a608060667810f010211a90980071002ff49ff0589bf"

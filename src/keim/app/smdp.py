@@ -90,7 +90,7 @@ class SmdpConfig(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     status_listen: str = "127.0.0.1:8445"
     tls: bool = True
     """False only behind something that ends TLS itself; operators then prove nothing and are not served."""
-    store: str = "smdp.sqlite"
+    store: str = "smdp.db"
     store_in_thread: bool = False
     wrap_key: str = "smdp.wrap-key"
     body_limit: int = 256 * 1024

@@ -56,7 +56,7 @@ class SmdsConfig(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     """ES12 and ES15, mutual TLS."""
     status_listen: str = "127.0.0.1:8465"
     tls: bool = True
-    store: str = "smds.sqlite"
+    store: str = "smds.db"
     store_in_thread: bool = False
     root: str | None = None
     """HOST[:PORT] of the root SM-DS's ES15; without it this is a root."""

@@ -12,7 +12,7 @@ from typing import Any, Final, TypeVar
 
 import msgspec
 
-from keim.io.store.engine import Engine, Statement, milliseconds
+from keim.io.store.engine import Engine, Statement, as_json, milliseconds
 from keim.smdp.events import UNSTORED, Event
 from keim.smdp.facts import Decision, Facts, Wanted
 from keim.smdp.rows import (
@@ -75,12 +75,6 @@ _INSERT_SESSION: Final = (
 _UPDATE_SESSION: Final = (
     "UPDATE smdp_sessions SET keep_until = ?, row = ?, version = ? WHERE transaction_id = ? AND version = ?"
 )
-
-_json = msgspec.json.Encoder()
-
-
-def _text(row: Any) -> str:
-    return _json.encode(row).decode()
 
 
 class DueErrand(msgspec.Struct, frozen=True):
@@ -201,7 +195,7 @@ class SmdpStore:
         statements += [
             Statement(
                 "INSERT INTO smdp_events (at, iccid, row) VALUES (?, ?, ?)",
-                (milliseconds(event.at), event.iccid, _text(event)),
+                (milliseconds(event.at), event.iccid, as_json(event)),
             )
             for event in decision.events
             if not isinstance(event, UNSTORED)
@@ -209,7 +203,7 @@ class SmdpStore:
         statements += [
             Statement(
                 "INSERT INTO smdp_errands (due_at, attempts, row) VALUES (?, ?, ?)",
-                (milliseconds(errand.at), 0, _text(errand)),
+                (milliseconds(errand.at), 0, as_json(errand)),
             )
             for errand in decision.errands
         ]
@@ -260,9 +254,11 @@ class SmdpStore:
         return {state: int(number) for state, number in rows}
 
     async def events(self, iccid: str | None = None, after: int = 0) -> AsyncIterator[tuple[int, Event]]:
-        condition, parameters = "id > ?", [after]
+        condition = "id > ?"
+        parameters: list[Any] = [after]
         if iccid is not None:
-            condition, parameters = "id > ? AND iccid = ?", [after, iccid]  # type: ignore[list-item]  # both
+            condition = "id > ? AND iccid = ?"
+            parameters.append(iccid)
         rows = await self.engine.fetch(
             f"SELECT id, row FROM smdp_events WHERE {condition} ORDER BY id LIMIT 1000", *parameters
         )
@@ -282,7 +278,7 @@ def statements_of(row: Row | StoredBody) -> Sequence[Statement]:
                 Statement(
                     "INSERT INTO smdp_contents (iccid, row) VALUES (?, ?)"
                     " ON CONFLICT (iccid) DO UPDATE SET row = excluded.row",
-                    (row.iccid, _text(row)),
+                    (row.iccid, as_json(row)),
                 ),
             )
         case StoredBody():
@@ -298,7 +294,7 @@ def statements_of(row: Row | StoredBody) -> Sequence[Statement]:
                 Statement(
                     "INSERT INTO smdp_notifications (eid, seq_number, iccid, received_at, row)"
                     " VALUES (?, ?, ?, ?, ?)",
-                    (row.eid, row.seq_number, row.iccid, milliseconds(row.received_at), _text(row)),
+                    (row.eid, row.seq_number, row.iccid, milliseconds(row.received_at), as_json(row)),
                     1,
                 ),
             )
@@ -306,7 +302,7 @@ def statements_of(row: Row | StoredBody) -> Sequence[Statement]:
             return (
                 Statement(
                     "INSERT INTO smdp_calls (caller, identifier, at, row) VALUES (?, ?, ?, ?)",
-                    (row.caller, row.identifier, milliseconds(row.at), _text(row)),
+                    (row.caller, row.identifier, milliseconds(row.at), as_json(row)),
                     1,
                 ),
             )
@@ -321,7 +317,7 @@ def _of_profile(row: Profile) -> Statement:
         row.matching_id,
         row.eid,
         ordered_at,
-        _text(row),
+        as_json(row),
         row.version,
         row.iccid,
     )
@@ -331,7 +327,7 @@ def _of_profile(row: Profile) -> Statement:
 
 
 def _of_session(row: Session) -> Statement:
-    values = (milliseconds(row.keep_until), _text(row), row.version, row.transaction_id)
+    values = (milliseconds(row.keep_until), as_json(row), row.version, row.transaction_id)
     if row.version == 1:
         return Statement(_INSERT_SESSION, values, 1)
     return Statement(_UPDATE_SESSION, (*values, row.version - 1), 1)

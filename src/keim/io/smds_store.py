@@ -3,11 +3,11 @@
 from __future__ import annotations
 
 from datetime import datetime
-from typing import Any, Final
+from typing import Final
 
 import msgspec
 
-from keim.io.store.engine import Engine, Statement, milliseconds
+from keim.io.store.engine import Engine, Statement, as_json, milliseconds
 from keim.smds.rows import Decision, Errand, EventRecord, Facts, Removal, Session, Wanted
 
 MIGRATIONS: Final = (
@@ -26,10 +26,6 @@ MIGRATIONS: Final = (
     CREATE INDEX smds_errands_due ON smds_errands (due_at)
     """,
 )
-
-
-def _text(row: Any) -> str:
-    return msgspec.json.encode(row).decode()
 
 
 class DueErrand(msgspec.Struct, frozen=True):
@@ -67,14 +63,14 @@ class SmdsStore:
         statements += [
             Statement(
                 "INSERT INTO smds_history (at, eid, row) VALUES (?, ?, ?)",
-                (milliseconds(item.at), item.eid, _text(item)),
+                (milliseconds(item.at), item.eid, as_json(item)),
             )
             for item in decision.happened
         ]
         statements += [
             Statement(
                 "INSERT INTO smds_errands (due_at, attempts, row) VALUES (?, ?, ?)",
-                (milliseconds(errand.at), 0, _text(errand)),
+                (milliseconds(errand.at), 0, as_json(errand)),
             )
             for errand in decision.errands
         ]
@@ -118,7 +114,7 @@ def _statement(row: EventRecord | Session | Removal) -> Statement:
         case EventRecord():
             return Statement(
                 "INSERT INTO smds_events (eid, event_id, expires_at, row) VALUES (?, ?, ?, ?)",
-                (row.eid, row.event_id, milliseconds(row.expires_at), _text(row)),
+                (row.eid, row.event_id, milliseconds(row.expires_at), as_json(row)),
                 1,
             )
         case Removal():
@@ -126,7 +122,7 @@ def _statement(row: EventRecord | Session | Removal) -> Statement:
                 "DELETE FROM smds_events WHERE eid = ? AND event_id = ?", (row.eid, row.event_id), 1
             )
         case Session():
-            values = (milliseconds(row.expires_at), _text(row), row.version, row.transaction_id)
+            values = (milliseconds(row.expires_at), as_json(row), row.version, row.transaction_id)
             if row.version == 1:
                 return Statement(
                     "INSERT INTO smds_sessions (keep_until, row, version, transaction_id)"

@@ -12,6 +12,8 @@ from collections.abc import Sequence
 from datetime import UTC, datetime
 from typing import Any, Final, NamedTuple, Protocol
 
+import msgspec
+
 BATCH: Final = 512
 """Changes in one transaction at most."""
 QUEUE: Final = 8192
@@ -41,6 +43,20 @@ class Engine(Protocol):
         ...
 
     async def close(self) -> None: ...
+
+
+def as_json(row: Any) -> str:
+    """A row as it is kept; an `Eid` or `Iccid` is text like any other."""
+    return _ROWS.encode(row).decode()
+
+
+def _as_text(value: Any) -> str:
+    if isinstance(value, str):
+        return str(value)
+    raise TypeError(f"{type(value).__name__} cannot be kept in a row")
+
+
+_ROWS: Final = msgspec.json.Encoder(enc_hook=_as_text)
 
 
 def milliseconds(moment: datetime) -> int:

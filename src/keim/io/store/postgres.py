@@ -20,7 +20,7 @@ from keim.io.store.sqlite import statements_of
 try:
     import asyncpg
 except ModuleNotFoundError:  # the extra `postgres` is not installed; `open` says so
-    asyncpg = None  # type: ignore[assignment]  # stands for the absent module
+    asyncpg = None  # type: ignore[assignment]  # this stands for the module that is absent
 
 _TYPES: Final = {"{octets}": "BYTEA", "{serial}": "BIGSERIAL PRIMARY KEY", "INTEGER": "BIGINT"}
 _MIGRATION_LOCK: Final = 0x6B65696D
