@@ -9,7 +9,8 @@ it changed.
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
-from typing import NamedTuple, Protocol
+from operator import attrgetter
+from typing import Any, NamedTuple, Protocol
 
 import msgspec
 
@@ -19,6 +20,8 @@ from keim.euicc.state import CardState, Profile
 
 ISDR_FIELDS = tuple(field.name for field in msgspec.structs.fields(IsdrState))
 PROFILE_FIELDS = tuple(field.name for field in msgspec.structs.fields(Profile) if field.name != "aid")
+_isdr_values = attrgetter(*ISDR_FIELDS)
+_profile_values = attrgetter(*PROFILE_FIELDS)
 
 
 class Write(NamedTuple):
@@ -60,7 +63,7 @@ class MemoryMedium:
 
 def changes(old: CardState, new: CardState) -> Sequence[Write]:
     """The cells that differ, in a fixed order: the ISD-R's, removed profiles, changed and new profiles."""
-    writes = list(_differing("isdr", ISDR_FIELDS, old.isdr, new.isdr))
+    writes = _differing("isdr", ISDR_FIELDS, _isdr_values, old.isdr, new.isdr)
     if old.profiles is not new.profiles:
         writes += _profile_changes(old, new)
     if old.applets is not new.applets and old.applets != new.applets:
@@ -76,20 +79,25 @@ def _profile_changes(old: CardState, new: CardState) -> Iterator[Write]:
             yield Write(f"profile/{aid.hex()}", None)
     for profile in new.profiles:
         known = before.get(profile.aid)
-        yield from _differing(f"profile/{profile.aid.hex()}", PROFILE_FIELDS, known, profile)
+        if known is not profile:
+            yield from _differing(
+                f"profile/{profile.aid.hex()}", PROFILE_FIELDS, _profile_values, known, profile
+            )
 
 
-def _differing(prefix: str, names: tuple[str, ...], old: object | None, new: object) -> Iterator[Write]:
+def _differing(
+    prefix: str, names: tuple[str, ...], values_of: attrgetter[Any], old: object | None, new: object
+) -> list[Write]:
     if old is new:
-        return
-    for name in names:
-        value = getattr(new, name)
-        if old is None:
-            yield Write(f"{prefix}/{name}", value)
-            continue
-        former = getattr(old, name)
-        if former is not value and former != value:
-            yield Write(f"{prefix}/{name}", value)
+        return []
+    values = values_of(new)
+    if old is None:
+        return [Write(f"{prefix}/{name}", value) for name, value in zip(names, values, strict=True)]
+    return [
+        Write(f"{prefix}/{name}", value)
+        for name, former, value in zip(names, values_of(old), values, strict=True)
+        if former is not value and former != value
+    ]
 
 
 def commit(
