@@ -9,7 +9,8 @@ from __future__ import annotations
 from collections.abc import Callable, Set
 from typing import Any, NoReturn, TypeVar
 
-from keim.der.decoder import DecoderWriter, runtime
+from keim.der.decoder import DecoderWriter
+from keim.der.decoder_runtime import runtime
 from keim.der.encoder import RUNTIME as ENCODER_RUNTIME
 from keim.der.encoder import EncoderWriter
 from keim.der.message import Choice, Message

@@ -10,7 +10,7 @@ from dataclasses import replace
 from typing import Any
 
 from keim.der import write
-from keim.der.decoder import Namer
+from keim.der.element_decoder import Namer
 from keim.der.schema import Field, Kind, Slot, fields_of
 from keim.der.source import Source
 from keim.der.write import tag_octets, tlv
