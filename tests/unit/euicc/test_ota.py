@@ -12,7 +12,7 @@ from keim.crypto.remote_apdus import RemoteResult, read_remote_result
 from keim.crypto.scp80 import Response, Security, Status
 from keim.der import tlv
 from keim.euicc.card import Card
-from keim.saip import FileSystem
+from keim.saip import Ef, FileSystem
 
 TS48 = "TS48v5_SAIP2.3_BERTLV_SUCI.der"
 TS48_V1 = "TS48v1_A.der"
@@ -286,3 +286,28 @@ def test_the_security_domain_lists_applications_and_keys() -> None:
     assert keys.last_data.count(b"\xc0\x04") == 6
     refused = result(over_the_air(card, "80E40000024F00", tar=RAM, counter=4))
     assert refused.last_sw == b"\x6d\x00"
+
+
+def test_a_long_receipt_goes_in_several_short_messages() -> None:
+    card = new_card(TS48)
+    send(card, "8010000020" + "FF" * 32)
+    keys = security(card, "0639")
+    adf = base_of(card).adfs[0]
+    long_file = next(e for e in adf.children if isinstance(e, Ef) and e.size >= 0xA0 and not e.record_length)
+    script = bytes.fromhex(f"00A4000402{long_file.fid:04X}00B00000A0")
+    packet = scp80.wrap_command(keys, tar=bytes.fromhex(USIM), counter=7, data=script)
+    word = envelope(card, deliver(packet))
+    pieces: list[bytes] = []
+    while word.startswith("91"):
+        command = bytes.fromhex(send(card, f"80120000{word[2:]}")[:-4])
+        tpdu = command[command.index(b"\x8b") + 2 + (command[command.index(b"\x8b") + 1] == 0x81) :]
+        user_data = tpdu[9:]
+        assert len(user_data) == tpdu[8] <= 140
+        header = user_data[1 : 1 + user_data[0]]
+        assert header[:5] == bytes([0, 3, 7, 2, len(pieces) + 1])
+        assert (header[5:] == b"\x71\x00") == (not pieces)
+        pieces.append(user_data[1 + len(header) :])
+        word = send(card, "801400000C810301130082028281830100")
+    assert len(pieces) == 2
+    answer = scp80.unwrap_response(keys, scp80.RESPONSE_UDH + b"".join(pieces))
+    assert len(result(answer).last_data) == 0xA0
