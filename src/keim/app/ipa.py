@@ -1,0 +1,202 @@
+"""An IPAd put together: configuration, card, HTTPS, state file, trace. For `keim ipa` and for gateways."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Any, Literal, TypeVar
+
+import msgspec
+
+from keim.app.config import host_and_port
+from keim.errors import Refused
+from keim.io.card_address import OpenedCard, open_card_at
+from keim.io.drive import drive
+from keim.io.ipa_device import Device as IpaDevice
+from keim.io.ipa_device import Observer
+from keim.io.ipa_http import Binding, HttpPeers
+from keim.io.ipa_network import AlwaysConnected, Network, Probe
+from keim.io.ipa_state import StateFile
+from keim.io.pem import read_certificates
+from keim.ipa.configuration import Configuration, Device, Timers
+from keim.ipa.context import Ipa
+from keim.ipa.effects import Procedure
+from keim.ipa.events import Event
+from keim.messages.ipa_data import IpaFeatures, IpaSupportedProtocols
+from keim.pki import Certificate
+
+T = TypeVar("T")
+
+Feature = Literal[
+    "direct",
+    "indirect",
+    "eim_download_data_handling",
+    "eim_ctx_params1_generation",
+    "eim_profile_metadata_verification",
+    "minimize_esipa_bytes",
+]
+FEATURES: dict[str, IpaFeatures] = {
+    "direct": IpaFeatures.DIRECT_RSP_SERVER_COMMUNICATION,
+    "indirect": IpaFeatures.INDIRECT_RSP_SERVER_COMMUNICATION,
+    "eim_download_data_handling": IpaFeatures.EIM_DOWNLOAD_DATA_HANDLING,
+    "eim_ctx_params1_generation": IpaFeatures.EIM_CTX_PARAMS1_GENERATION,
+    "eim_profile_metadata_verification": IpaFeatures.EIM_PROFILE_METADATA_VERIFICATION,
+    "minimize_esipa_bytes": IpaFeatures.MINIMIZE_ESIPA_BYTES,
+}
+
+
+class EimSettings(msgspec.Struct, forbid_unknown_fields=True, kw_only=True, frozen=True):
+    """What is known of one eIM beyond its entry in the card."""
+
+    address: str | None = None
+    binding: Binding = "asn1"
+    path: str = "/gsma/rsp2/asn1"
+    compact: bool = False
+
+
+class TimerSettings(msgspec.Struct, forbid_unknown_fields=True, kw_only=True, frozen=True):
+    request_s: float = 30.0
+    bound_profile_package_s: float = 300.0
+    poll_idle_s: float = 86_400.0
+    poll_busy_s: float = 60.0
+    attach_s: float = 300.0
+    delivery_pauses_s: tuple[float, ...] = (30.0, 60.0, 120.0)
+    fallback_s: float = 1800.0
+    return_first_s: float = 3600.0
+    return_s: float = 86_400.0
+    redelivery_first_s: float = 900.0
+    redelivery_most_s: float = 86_400.0
+    refresh_s: float | None = None
+
+
+class IpaConfig(msgspec.Struct, forbid_unknown_fields=True, kw_only=True, frozen=True):
+    """The TOML file of `keim ipa`; docs/how-to/run-the-ipa.md explains each key."""
+
+    card: str = "pcsc:"
+    state: str = ""
+    features: tuple[Feature, ...] = ("direct", "indirect")
+    imei: str | None = None
+    tac: str = "35290611"
+    eims: dict[str, EimSettings] = {}
+    eim_order: tuple[str, ...] = ()
+    eim_ca: str = ""
+    rsp_ca: str = ""
+    rsp_binding: Binding = "json"
+    resolve: dict[str, str] = {}
+    probe: str = ""
+    prefer_direct: bool = True
+    immediate_enable: bool = True
+    confirmation_codes: dict[str, str] = {}
+    accepted_owners: tuple[str, ...] = ()
+    block_size: int | None = None
+    retries: int = 3
+    delivery_tries: int = 3
+    timers: TimerSettings = TimerSettings()
+
+
+def configuration_of(config: IpaConfig, card: OpenedCard) -> Configuration:
+    """The role's configuration: what the file says, and what the way to the card implies."""
+    if config.imei is not None and not (len(config.imei) == 15 and config.imei.isdecimal()):
+        raise Refused("imei has 15 digits", code="config.invalid")
+    if not (len(config.tac) == 8 and config.tac.isdecimal()):
+        raise Refused("tac has 8 digits", code="config.invalid")
+    features = IpaFeatures(0)
+    for name in config.features:
+        features |= FEATURES[name]
+    refresh_s = config.timers.refresh_s
+    if refresh_s is None:
+        refresh_s = 10.0 if card.is_behind_modem else 0.0
+    timers = {name: getattr(config.timers, name) for name in config.timers.__struct_fields__}
+    return Configuration(
+        features=features,
+        protocols=IpaSupportedProtocols.IPA_RETRIEVE_HTTPS,
+        device=Device(imei=config.imei, tac=config.tac),
+        timers=Timers(**{**timers, "refresh_s": refresh_s}),
+        eim_order=config.eim_order,
+        eim_addresses={eim: own.address for eim, own in config.eims.items() if own.address},
+        compact_eims=frozenset(eim for eim, own in config.eims.items() if own.compact),
+        retries=config.retries,
+        delivery_tries=config.delivery_tries,
+        is_direct_preferred=config.prefer_direct,
+        is_immediate_enable_tried=config.immediate_enable,
+        confirmation_codes=config.confirmation_codes,
+        accepted_owners=frozenset(config.accepted_owners),
+        block_size=config.block_size or card.block_size,
+        has_refresh_flag=card.is_behind_modem,
+        answers_proactive_commands=not card.is_behind_modem,
+    )
+
+
+def now() -> datetime:
+    return datetime.now(UTC)
+
+
+@dataclass(frozen=True, slots=True)
+class Assistant:
+    """An IPA with its device; each `run` is a fresh start with what it remembers."""
+
+    configuration: Configuration
+    device: IpaDevice
+    state: StateFile
+
+    def run(self, make: Callable[[Ipa], Procedure[T]]) -> T:
+        return drive(make(Ipa(self.configuration, self.state.load())), self.device.perform)
+
+
+@contextmanager
+def assistant(
+    config: IpaConfig,
+    *,
+    on_event: Callable[[Event], None] = lambda event: None,
+    observer: Observer | None = None,
+    sleep: Callable[[float], None] = time.sleep,
+) -> Iterator[Assistant]:
+    """Opens the card and everything else, and closes it again."""
+    card = open_card_at(config.card)
+    peers = HttpPeers(
+        now,
+        bindings={eim: own.binding for eim, own in config.eims.items()},
+        paths={eim: own.path for eim, own in config.eims.items()},
+        eim_roots=_certificates(config.eim_ca),
+        server_roots=_certificates(config.rsp_ca),
+        server_binding=config.rsp_binding,
+        addresses={name: host_and_port(where, f"resolve.{name}") for name, where in config.resolve.items()},
+    )
+    state = StateFile(Path(config.state) if config.state else None)
+    device = IpaDevice(
+        card.channel,
+        peers,
+        network_of(config, sleep),
+        state,
+        now=now,
+        monotonic=time.monotonic,
+        sleep=sleep,
+        on_event=on_event,
+        observer=observer,
+    )
+    try:
+        yield Assistant(configuration_of(config, card), device, state)
+    finally:
+        peers.close()
+        card.channel.close()
+
+
+def network_of(config: IpaConfig, sleep: Callable[[float], None]) -> Network:
+    if not config.probe:
+        return AlwaysConnected()
+    host, port = host_and_port(config.probe, "probe")
+    return Probe(host, port, monotonic=time.monotonic, sleep=sleep)
+
+
+def _certificates(path: str) -> tuple[Certificate, ...] | None:
+    return tuple(read_certificates(Path(path))) if path else None
+
+
+def document_of(event: Event) -> dict[str, Any]:
+    """An event as one line of JSON."""
+    members = {name: getattr(event, name) for name in event.__slots__}
+    return {"event": type(event).__name__, **members}
