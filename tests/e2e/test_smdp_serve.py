@@ -4,126 +4,34 @@ from __future__ import annotations
 
 import asyncio
 import json
-import os
-import subprocess
-import sys
 from collections.abc import Iterator
 from datetime import UTC, datetime
-from pathlib import Path
 from typing import Any
 
 import pytest
 from tests.scripted_euicc import ADDRESS, EIDS, SMDS_ADDRESS, ScriptedEuicc, iccid, upp
+from tests.server_processes import Device, Site, keim
 
 from keim.errors import PeerError, Unreachable
 from keim.ids import Iccid
 from keim.io.asgi import Application
 from keim.io.http_client import HttpClient
-from keim.io.pki_files import create_files, load_world
 from keim.io.rsp_clients import Es2Client, Es12Client, rsp_client
 from keim.io.serve import Listener, Server
 from keim.messages.es2p import ConfirmOrderOk, DownloadOrderOk
 from keim.messages.es12 import DeleteEvent, EventOk, RegisterEvent
 from keim.messages.execution_status import Failure
 from keim.pki import Role
-from keim.pki.world import World, WorldPlan, create_world
 from keim.wire import es9p_asn1, es9p_json
-from keim.wire.es9p import function_of
 from keim.wire.es12_json import PATH_ES15
 from keim.wire.http import HttpRequest, HttpResponse
-
-ROOT = Path(__file__).resolve().parents[2]
-
-
-def start(noun: str, *arguments: str) -> tuple[subprocess.Popen[str], dict[str, Any]]:
-    """A server as a process, and where it says that it listens."""
-    process = subprocess.Popen(
-        [sys.executable, "-m", "keim.cli", noun, "serve", "--json", *arguments],
-        env={**os.environ, "PYTHONPATH": str(ROOT / "src")},
-        stdout=subprocess.PIPE,
-        stderr=subprocess.PIPE,
-        text=True,
-    )
-    assert process.stdout is not None
-    text = ""
-    for line in process.stdout:
-        text += line
-        if line.startswith("}"):
-            return process, json.loads(text)["listen"]
-    assert process.stderr is not None
-    raise AssertionError(process.stderr.read())
-
-
-def stop(process: subprocess.Popen[str]) -> int:
-    process.terminate()
-    _, errors = process.communicate(timeout=30)
-    assert "Traceback" not in errors, errors
-    return process.returncode
-
-
-def keim(*arguments: str) -> subprocess.CompletedProcess[str]:
-    return subprocess.run(
-        [sys.executable, "-m", "keim.cli", *arguments],
-        env={**os.environ, "PYTHONPATH": str(ROOT / "src")},
-        capture_output=True,
-        text=True,
-        check=False,
-        timeout=60,
-    )
-
-
-class Site:
-    """A PKI, a stocked SM-DP+ and an SM-DS that run."""
-
-    def __init__(self, folder: Path) -> None:
-        self.folder = folder
-        now = datetime.now(UTC)
-        plan = WorldPlan(eids=EIDS, smdp_address=ADDRESS, smds_address=SMDS_ADDRESS)
-        create_files(folder / "pki", create_world(plan, now=now))
-        self.world: World = load_world(folder / "pki")
-        packages = folder / "packages"
-        packages.mkdir()
-        for number in range(1, 7):
-            (packages / f"{number}.der").write_bytes(upp(number))
-        self.files = ("--pki", str(folder / "pki"), "--store", str(folder / "smdp.sqlite"))
-        self.files += ("--wrap-key", str(folder / "wrap-key"))
-        added = keim("smdp", "stock", "add", *self.files, "--type", "iot", "--json", str(packages))
-        assert added.returncode == 0, added.stderr
-        assert json.loads(added.stdout)["stocked"] == [iccid(number) for number in range(1, 7)]
-        listen = ("--listen", "127.0.0.1:0", "--status-listen", "127.0.0.1:0")
-        self.smds, self.smds_at = start(
-            "smds",
-            "--pki", str(folder / "pki"),
-            "--store", str(folder / "smds.sqlite"),
-            "--servers-listen", "127.0.0.1:0",
-            *listen,
-        )  # fmt: skip
-        self.smdp, self.smdp_at = start("smdp", *self.files, "--operators-listen", "127.0.0.1:0", *listen)
-
-    def address(self, where: str) -> tuple[str, int]:
-        host, _, port = where.rpartition(":")
-        return host, int(port)
-
-    def client(self, credential: str | None = "eim-tls", **changes: Any) -> HttpClient:
-        """Towards ES2+."""
-        return rsp_client(
-            f"https://{ADDRESS}",
-            self.world,
-            None if credential is None else self.world.get(credential),
-            role=Role.DP_TLS,
-            now=lambda: datetime.now(UTC),
-            connect_to=self.address(self.smdp_at["es2+"]),
-            server_name=ADDRESS,
-            **changes,
-        )
 
 
 @pytest.fixture(scope="module")
 def site(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Site]:
     made = Site(tmp_path_factory.mktemp("site"))
     yield made
-    assert stop(made.smdp) == 0
-    assert stop(made.smds) == 0
+    made.stop()
 
 
 async def order(site: Site, **terms: Any) -> ConfirmOrderOk:
@@ -134,26 +42,6 @@ async def order(site: Site, **terms: Any) -> ConfirmOrderOk:
     assert isinstance(confirmed, ConfirmOrderOk), confirmed
     client.close()
     return confirmed
-
-
-class Device:
-    """A card behind a TLS connection to one of the device-side listeners."""
-
-    def __init__(self, site: Site, where: str, name: str, role: Role, binding: Any = es9p_json) -> None:
-        self.binding = binding
-        self.http = rsp_client(
-            f"https://{name}",
-            site.world,
-            None,
-            role=role,
-            now=lambda: datetime.now(UTC),
-            server_name=name,
-            connect_to=site.address(where),
-        )
-
-    async def ask(self, request: Any) -> Any:
-        reply = await self.http.send(self.binding.write_request(request))
-        return self.binding.read_reply(function_of(request), reply)
 
 
 async def download(site: Site, card: ScriptedEuicc, binding: Any = es9p_json) -> bytes:
