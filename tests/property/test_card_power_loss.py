@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import random
 from collections.abc import Callable
+from itertools import pairwise
 from typing import NamedTuple
 
 import pytest
@@ -22,9 +23,10 @@ from tests.card_lab import Lab, SeededEntropy, configuration, iccid, identity
 from tests.property.card_operations import OPERATIONS, furnished
 
 from keim.der import read_tlv, tlv
+from keim.euicc import persist
 from keim.euicc.card import Card
 from keim.euicc.faults import Faults, PowerLost
-from keim.euicc.nvm import MemoryMedium
+from keim.euicc.nvm import MemoryMedium, changes
 from keim.euicc.state import CardState
 from keim.messages.package import DeleteEimEco, DeletePsmo, DisablePsmo, Eco, EnablePsmo, GetRatPsmo, Psmo
 from keim.messages.profile import ProfileInfoListRequest
@@ -270,6 +272,19 @@ def test_many_random_sequences_survive_every_cut(
     points = run_random(range(1000, 1500), start)
     with capsys.disabled():
         print(f"\nmany random sequences: power cut at {points} points, none lost", end="")
+
+
+@pytest.mark.parametrize("name", list(SCENARIOS))
+def test_every_transaction_can_be_written_and_read_back(
+    name: str, start: tuple[CardState, int, int | None]
+) -> None:
+    """The journal of the card file holds cells: they must give the state that was sealed."""
+    run = recorded(*start, SCENARIOS[name])
+    sealed = run.sealed[-1]
+    for old, new in pairwise(sealed):
+        cells = [persist.encode_write(write) for write in changes(old, new)]
+        assert persist.apply(old, cells) == new
+        assert persist.decode_snapshot(persist.encode_snapshot(IDENTITY, new)).state == new
 
 
 @pytest.mark.parametrize(

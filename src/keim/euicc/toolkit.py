@@ -38,7 +38,7 @@ class Inside:
             return es10.feed_stream(context, request)
         if len(request) > context.options.store_data_limit:
             return es10.answer_oversized(context, request[: context.options.store_data_limit])
-        return es10.answer(context, request)
+        return es10.answer(context, request, is_inside=True)
 
     def random(self, count: int) -> bytes:
         return self._card.entropy.bytes(count)

@@ -38,11 +38,17 @@ def answer(context: CardContext, request: bytes, *, is_inside: bool = False) -> 
         raise StatusError(CONDITIONS_NOT_SATISFIED)  # without a prepared session nobody can open it
     if not is_inside and tag in OF_THE_IPA_IN_CHARGE and ipae.is_active(context):
         raise StatusError(CONDITIONS_NOT_SATISFIED)
-    if stream.is_loading(context):
-        if tag == CANCEL_SESSION:
-            stream.drop_staging(context)
-        else:
-            stream.abort(context)
+    is_cancelled = tag == CANCEL_SESSION and stream.is_loading(context)
+    if not is_cancelled:
+        stream.abort(context)
+    response = _called(context, tag, request)
+    if is_cancelled:
+        stream.abort(context)  # also when the cancellation named another session
+        stream.drop_staging(context)
+    return response
+
+
+def _called(context: CardContext, tag: int, request: bytes) -> bytes:
     row = row_of(context, tag)
     if row is None:
         raise StatusError(REFERENCE_NOT_FOUND)

@@ -213,6 +213,15 @@ def test_cancelling_while_loading_drops_what_came_in() -> None:
     assert lab.states() == {}
 
 
+def test_cancelling_another_session_ends_a_load_too() -> None:
+    lab = Lab(eim=False)
+    bpp = lab.bound(lab.prepare(), 1)
+    assert lab.es10(bpp[:400]) == b""
+    assert cancel(lab, b"\x77").cancel_session_response_error == 5
+    assert lab.card.state.isdr.staging is None
+    assert lab.card.volatile.rsp is None
+
+
 def test_any_other_command_aborts_a_load_without_a_result() -> None:
     lab = Lab(eim=False)
     bpp = lab.bound(lab.prepare(), 1)
