@@ -22,6 +22,9 @@ class Tolerance(Enum):
     NATURAL_TAGS = (
         "openiotrsp writes 30, 02 and 0C where automatic tags prescribe A0, 81 and 80 (objects §2.4)"
     )
+    CONTEXT_TAGS = (
+        "YggdraSIM's card writes 80 where automatic tagging is off and the module gives 02 (euicc §18)"
+    )
     BARE_CONTENT = (
         "openiotrsp leaves out A0 under BF52, and v1.0 answers BF50 with nothing inside (objects §2.4, §19.1)"
     )

@@ -8,6 +8,7 @@ from __future__ import annotations
 from typing import Annotated
 
 from keim.der import (
+    Also,
     Certificate,
     CertificateList,
     Choice,
@@ -21,6 +22,7 @@ from keim.der import (
     Size,
     Split,
     Tag,
+    Tolerance,
 )
 from keim.messages.common import NotificationEvent
 from keim.messages.ipa_data import EuiccPackageResultList, PendingNotificationList
@@ -180,7 +182,7 @@ class CmdResult(Code):
 
 
 class ProfileRollbackResponse(Sequence, tag=0xBF58):
-    cmd_result: Annotated[CmdResult, Tag(0x02)]  # UNIVERSAL 02
+    cmd_result: Annotated[CmdResult, Tag(0x02), Also(0x80, Tolerance.CONTEXT_TAGS)]  # UNIVERSAL 02
     # new result replacing the undelivered one
     euicc_package_result: Annotated[EuiccPackageResult | None, Name("eUICCPackageResult")] = None
 
@@ -310,7 +312,7 @@ class IpaeActivationResponse(Sequence, tag=0xBF42):
 
 
 class LoadCRLRequest(Sequence, tag=0xBF35):
-    crl: Annotated[CertificateList, Tag(0xA0)]  # X.509 CRL, A0 replaces its 30
+    crl: Annotated[CertificateList, Tag(0xA0), Also(0x30)]  # X.509 CRL, A0 replaces its 30
 
 
 class LoadCRLResponse(Choice, tag=0xBF35):

@@ -163,3 +163,18 @@ def test_a_value_can_be_read_from_the_middle_of_octets() -> None:
 def test_every_tolerance_has_a_reason() -> None:
     assert all(len(tolerance.value) > 30 for tolerance in Tolerance)
     assert STRICT < TOLERANT < RELAY
+
+
+@pytest.mark.parametrize(
+    ("kind", "peer", "standard"),
+    [
+        (m.ProfileRollbackResponse, "bf5803800101", "bf5803020101"),
+        (m.ProfileRollbackResponse, "bf5803020101", "bf5803020101"),
+    ],
+)
+def test_a_tag_of_a_known_peer_means_the_same_field(kind: type[Sequence], peer: str, standard: str) -> None:
+    value = kind.decode(bytes.fromhex(peer), TOLERANT)
+    assert value.encode().hex() == standard
+    if peer != standard:
+        with pytest.raises(Malformed):
+            kind.decode(bytes.fromhex(peer))
