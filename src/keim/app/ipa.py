@@ -78,6 +78,7 @@ class IpaConfig(msgspec.Struct, forbid_unknown_fields=True, kw_only=True, frozen
 
     card: str = "pcsc:"
     state: str = ""
+    control: str = ""
     features: tuple[Feature, ...] = ("direct", "indirect")
     imei: str | None = None
     tac: str = "35290611"

@@ -26,6 +26,7 @@ NOUNS: tuple[Noun, ...] = (
     Noun("decode", "show what a message, an APDU or an APDU log says, field by field"),
     Noun("profile", "make, look at, check, change and compare profile packages"),
     Noun("euicc", "software eUICCs: make a card, serve it to readers and clients, send it APDUs"),
+    Noun("ipa", "run the assistant of a gateway on a card: poll eIMs, execute, download, report"),
     Noun("smdp", "run an SM-DP+, fill its stock, order profiles"),
     Noun("smds", "run an SM-DS: events that wait for an eUICC"),
     Noun("explain", "say what an error code means, who must act and what to do next"),

@@ -1,0 +1,107 @@
+"""The IPA as a daemon: cycles, pauses that a control command or a signal ends, local functions."""
+
+from __future__ import annotations
+
+import queue
+import time
+from collections.abc import Callable, Mapping
+from typing import Any
+
+from keim.app.ipa import Assistant
+from keim.errors import KeimError
+from keim.io.ipa_control import Command
+from keim.ipa.context import Ipa
+from keim.ipa.cycle import Cycle, pause_after, run_cycle
+from keim.ipa.effects import Procedure
+from keim.ipa.emergency import disable_emergency_profile, enable_emergency_profile
+from keim.ipa.fallback import execute_fallback, return_from_fallback
+from keim.ipa.initialise import initialise
+from keim.messages.es10b import (
+    DisableEmergencyProfileResult,
+    EnableEmergencyProfileResult,
+    ExecuteFallbackMechanismResult,
+    ReturnFromFallbackResult,
+)
+
+LocalResult = (
+    ExecuteFallbackMechanismResult
+    | ReturnFromFallbackResult
+    | EnableEmergencyProfileResult
+    | DisableEmergencyProfileResult
+)
+LOCAL_FUNCTIONS: Mapping[str, Callable[[Ipa], Procedure[LocalResult]]] = {
+    "fallback": execute_fallback,
+    "return": return_from_fallback,
+    "emergency-on": enable_emergency_profile,
+    "emergency-off": disable_emergency_profile,
+}
+WORDS = (*LOCAL_FUNCTIONS, "poll")
+
+
+def run_local(assistant: Assistant, word: str) -> dict[str, Any]:
+    """One local function on a freshly started IPA; the card's word for how it went."""
+
+    def procedure(ipa: Ipa) -> Procedure[str]:
+        yield from initialise(ipa)
+        result = yield from LOCAL_FUNCTIONS[word](ipa)
+        return result.name.lower()
+
+    return {"function": word, "result": assistant.run(procedure)}
+
+
+def run_once(assistant: Assistant, *, is_wanted_now: bool = True) -> tuple[Cycle, float]:
+    """One cycle, and how long to pause after it."""
+
+    def procedure(ipa: Ipa) -> Procedure[tuple[Cycle, float]]:
+        cycle = yield from run_cycle(ipa, is_wanted_now=is_wanted_now)
+        return cycle, (yield from pause_after(ipa, cycle))
+
+    return assistant.run(procedure)
+
+
+def run_daemon(
+    assistant: Assistant,
+    commands: queue.Queue[Command | None],
+    *,
+    on_cycle: Callable[[Cycle, float], None],
+    on_failure: Callable[[KeimError], None],
+    monotonic: Callable[[], float] = time.monotonic,
+) -> None:
+    """Until None comes through the queue. A command is carried out between two cycles."""
+    is_wanted_now = True
+    while True:
+        try:
+            cycle, pause_s = run_once(assistant, is_wanted_now=is_wanted_now)
+        except KeimError as failure:
+            on_failure(failure)
+            pause_s = assistant.configuration.timers.poll_busy_s
+        else:
+            on_cycle(cycle, pause_s)
+        is_wanted_now = False
+        until = monotonic() + pause_s
+        while (left := until - monotonic()) > 0 and not is_wanted_now:
+            try:
+                command = commands.get(timeout=min(left, 3600.0))
+            except queue.Empty:
+                continue
+            if command is None:
+                return
+            is_wanted_now = _carry_out(assistant, command, on_failure)
+
+
+def _carry_out(assistant: Assistant, command: Command, on_failure: Callable[[KeimError], None]) -> bool:
+    """Whether a cycle is wanted at once: after a poll command, and after a switch, to tell the eIMs."""
+    if command.word == "poll":
+        command.answer({"function": "poll", "result": "ok"})
+        return True
+    if command.word not in LOCAL_FUNCTIONS:
+        command.answer({"error": f"the words are {', '.join(WORDS)}"})
+        return False
+    try:
+        document = run_local(assistant, command.word)
+    except KeimError as failure:
+        on_failure(failure)
+        command.answer({"error": str(failure), "code": failure.code})
+        return False
+    command.answer(document)
+    return bool(document["result"] == "ok")

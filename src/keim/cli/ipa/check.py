@@ -1,0 +1,113 @@
+"""`keim ipa doctor`: the way to the card, the card's functions, each eIM's address and TLS."""
+
+from __future__ import annotations
+
+import argparse
+from collections.abc import Callable
+from typing import Any
+
+from keim.app.ipa import Assistant, IpaConfig, assistant, now
+from keim.cli.exit_codes import ExitCode
+from keim.cli.ipa.common import config_of
+from keim.cli.output import coloured, print_json
+from keim.errors import KeimError, Refused
+from keim.io.ipa_tls import is_clock_set
+from keim.ipa.card import open_isdr
+from keim.ipa.context import Ipa
+from keim.ipa.effects import CallEim, Procedure, ask
+from keim.ipa.es10 import get_eid, get_eim_configuration_data, get_euicc_info2
+from keim.ipa.trust import peer_of
+from keim.messages.esipa import GetEimPackageRequest
+from keim.messages.info import IpaMode
+
+Finding = dict[str, Any]
+
+
+def doctor(args: argparse.Namespace) -> int:
+    config = config_of(args)
+    findings: list[Finding] = []
+    _look(findings, "clock", _clock)
+    try:
+        with assistant(config) as ipa:
+            _examine(ipa, config, findings)
+    except KeimError as failure:
+        findings.append(_bad("way to the card", failure))
+    if args.json:
+        print_json({"fit": all(one["ok"] for one in findings), "findings": findings})
+    else:
+        for one in findings:
+            mark = coloured("ok     ", "green") if one["ok"] else coloured("missing", "red")
+            print(f"{mark}  {one['name']:<18}  {one['detail']}")
+    return ExitCode.OK if all(one["ok"] for one in findings) else ExitCode.FAULT
+
+
+def _clock() -> str:
+    moment = now()
+    if not is_clock_set(moment):
+        raise Refused(
+            f"{moment:%Y-%m-%d}: not set; certificate dates are not checked", code="ipa.peer_untrusted"
+        )
+    return f"{moment:%Y-%m-%dT%H:%M:%SZ}"
+
+
+def _look(findings: list[Finding], name: str, look: Callable[[], str]) -> None:
+    try:
+        findings.append({"name": name, "ok": True, "detail": look()})
+    except KeimError as failure:
+        findings.append(_bad(name, failure))
+
+
+def _bad(name: str, failure: KeimError) -> Finding:
+    return {"name": name, "ok": False, "detail": str(failure), "code": failure.code}
+
+
+def _examine(ipa: Assistant, config: IpaConfig, findings: list[Finding]) -> None:
+    _look(findings, "ISD-R", lambda: _select(ipa, config))
+    _look(findings, "EID", lambda: ipa.run(_eid))
+    _look(findings, "IoT functions", lambda: ipa.run(_iot))
+    try:
+        eims = ipa.run(get_eim_configuration_data)
+    except KeimError as failure:
+        findings.append(_bad("eIMs", failure))
+        return
+    findings.append(
+        {
+            "name": "eIMs",
+            "ok": bool(eims),
+            "detail": f"{len(eims)} associated" if eims else "none: provision one",
+        }
+    )
+    for eim in eims:
+        own = config.eims.get(eim.eim_id)
+        _look(findings, f"eIM {eim.eim_id}", lambda: ipa.run(_poll(eim, own.address if own else None)))  # noqa: B023 - called at once
+
+
+def _select(ipa: Assistant, config: IpaConfig) -> str:
+    ipa.run(open_isdr)
+    return f"selected by {config.card}"
+
+
+def _eid(ipa: Ipa) -> Procedure[str]:
+    ipa.eid = yield from get_eid(ipa)
+    return ipa.eid_text
+
+
+def _iot(ipa: Ipa) -> Procedure[str]:
+    info = yield from get_euicc_info2(ipa)
+    if info.iot_specific_info is None:
+        raise Refused("a consumer card without the functions of SGP.32", code="ipa.card_refused")
+    mode = "IPAe" if info.ipa_mode == IpaMode.IPAE else "IPAd"
+    versions = ", ".join(".".join(map(str, version)) for version in info.iot_specific_info.iot_version)
+    return f"SGP.32 {versions}, {mode} active"
+
+
+def _poll(eim: Any, address: str | None) -> Callable[[Ipa], Procedure[str]]:
+    """A poll for an EID that nobody has: it proves address, TLS and binding, and takes nothing away."""
+
+    def procedure(ipa: Ipa) -> Procedure[str]:
+        peer = peer_of(eim, address)
+        request = GetEimPackageRequest(eid_value=bytes(16)).encode()
+        yield from ask(CallEim(peer, request, ipa.configuration.timers.request_s))
+        return f"answers at {peer.address}, trusted by {peer.trust.name.lower()}"
+
+    return procedure
