@@ -231,7 +231,7 @@ class Recorder:
 
 
 def test_applets_get_events_and_their_commands_are_fetched_in_order(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(es10, "answer", lambda context, request: b"echo" + request)
+    monkeypatch.setattr(es10, "answer", lambda context, request, *, is_inside: b"echo" + request)
     applet = Recorder()
     state = CardState(profiles=(profile("iot-2-auth"),))
     card = Card(identity(), CountingEntropy(), applets=[applet], state=state)
