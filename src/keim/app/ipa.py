@@ -22,6 +22,7 @@ from keim.io.ipa_http import Binding, HttpPeers
 from keim.io.ipa_network import AlwaysConnected, Network, Probe
 from keim.io.ipa_state import StateFile
 from keim.io.pem import read_certificates
+from keim.ipa.card import close_isdr
 from keim.ipa.configuration import Configuration, Device, Timers
 from keim.ipa.context import Ipa
 from keim.ipa.effects import Procedure
@@ -134,6 +135,17 @@ def configuration_of(config: IpaConfig, card: OpenedCard) -> Configuration:
 
 def now() -> datetime:
     return datetime.now(UTC)
+
+
+def closing(procedure: Callable[[Ipa], Procedure[T]]) -> Callable[[Ipa], Procedure[T]]:
+    """The procedure with its logical channel closed behind it, for one function outside of a cycle."""
+
+    def closed(ipa: Ipa) -> Procedure[T]:
+        found = yield from procedure(ipa)
+        yield from close_isdr(ipa)
+        return found
+
+    return closed
 
 
 @dataclass(frozen=True, slots=True)

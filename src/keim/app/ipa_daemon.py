@@ -7,7 +7,7 @@ import time
 from collections.abc import Callable, Mapping
 from typing import Any
 
-from keim.app.ipa import Assistant
+from keim.app.ipa import Assistant, closing
 from keim.errors import KeimError
 from keim.io.ipa_control import Command
 from keim.ipa.context import Ipa
@@ -46,7 +46,7 @@ def run_local(assistant: Assistant, word: str) -> dict[str, Any]:
         result = yield from LOCAL_FUNCTIONS[word](ipa)
         return result.name.lower()
 
-    return {"function": word, "result": assistant.run(procedure)}
+    return {"function": word, "result": assistant.run(closing(procedure))}
 
 
 def run_once(assistant: Assistant, *, is_wanted_now: bool = True) -> tuple[Cycle, float]:

@@ -37,9 +37,7 @@ def register(nouns: Nouns) -> None:
     control = verbs.add_parser("control", help="local control: fallback, return, emergency, poll")
     _add_common(control)
     control.add_argument("word", choices=("fallback", "return", "emergency-on", "emergency-off", "poll"))
-    control.add_argument(
-        "--control", metavar="SOCKET", help="of the running IPA; without it the card is opened"
-    )
+    control.add_argument("--control", metavar="SOCKET", help="of the running IPA; else the card is opened")
     control.add_argument("--state", metavar="FILE", help="the state file, when no IPA is running")
     control.add_argument("--yes", action="store_true", help="switch profiles without asking")
     control.set_defaults(run=_control)

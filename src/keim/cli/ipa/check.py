@@ -6,7 +6,7 @@ import argparse
 from collections.abc import Callable
 from typing import Any
 
-from keim.app.ipa import Assistant, IpaConfig, assistant, now
+from keim.app.ipa import Assistant, IpaConfig, assistant, closing, now
 from keim.cli.exit_codes import ExitCode
 from keim.cli.ipa.common import config_of
 from keim.cli.output import coloured, print_json
@@ -63,10 +63,10 @@ def _bad(name: str, failure: KeimError) -> Finding:
 
 def _examine(ipa: Assistant, config: IpaConfig, findings: list[Finding]) -> None:
     _look(findings, "ISD-R", lambda: _select(ipa, config))
-    _look(findings, "EID", lambda: ipa.run(_eid))
-    _look(findings, "IoT functions", lambda: ipa.run(_iot))
+    _look(findings, "EID", lambda: ipa.run(closing(_eid)))
+    _look(findings, "IoT functions", lambda: ipa.run(closing(_iot)))
     try:
-        eims = ipa.run(get_eim_configuration_data)
+        eims = ipa.run(closing(get_eim_configuration_data))
     except KeimError as failure:
         findings.append(_bad("eIMs", failure))
         return
@@ -74,7 +74,7 @@ def _examine(ipa: Assistant, config: IpaConfig, findings: list[Finding]) -> None
         {
             "name": "eIMs",
             "ok": bool(eims),
-            "detail": f"{len(eims)} associated" if eims else "none: provision one",
+            "detail": f"{len(eims)} associated" if eims else "none: keim ipa provision",
         }
     )
     for eim in eims:
@@ -83,7 +83,7 @@ def _examine(ipa: Assistant, config: IpaConfig, findings: list[Finding]) -> None
 
 
 def _select(ipa: Assistant, config: IpaConfig) -> str:
-    ipa.run(open_isdr)
+    ipa.run(closing(open_isdr))
     return f"selected by {config.card}"
 
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import argparse
-import binascii
+from contextlib import suppress
 from pathlib import Path
 
 from keim.app.ipa import assistant
@@ -54,10 +54,8 @@ def read_entries(path: Path) -> tuple[EimConfigurationData, ...]:
         octets = path.read_bytes()
     except OSError as fault:
         raise Refused(f"{path}: {fault.strerror}", code="ipa.bad_provisioning_file") from None
-    try:
+    with suppress(UnicodeDecodeError, ValueError):  # else the octets themselves
         octets = bytes.fromhex(octets.decode("ascii"))
-    except (UnicodeDecodeError, ValueError, binascii.Error):
-        pass  # not hexadecimal: the octets themselves
     try:
         if read_tlv(octets).tag == 0xBF57:
             return AddInitialEimRequest.decode(octets, TOLERANT).eim_configuration_data_list

@@ -92,10 +92,9 @@ def _profile(profile: ProfileInfo) -> dict[str, Any]:
 def _print(document: dict[str, Any]) -> None:
     print(f"EID {document['eid']}")
     for eim in document["eims"]:
+        where = eim["address"] or "no address"
         owed = f", {eim['failures']} failures" if eim["failures"] else ""
-        print(
-            f"  eIM {eim['eim_id']} at {eim['address'] or 'no address'}, counter {eim['counter_value']}{owed}"
-        )
+        print(f"  eIM {eim['eim_id']} at {where}, counter {eim['counter_value']}{owed}")
     for profile in document["profiles"]:
         state = "enabled " if profile["enabled"] else "disabled"
         extra = ", fallback profile" if profile["fallback"] else ""
