@@ -35,7 +35,9 @@ class AuthenticatedEuicc(msgspec.Struct, frozen=True):
     """An eUICC whose chain, challenge and signature hold."""
 
     eid: Eid
-    certificate: bytes
+    suite: str
+    point: bytes
+    """Its public key, with which everything that it signs later is verified."""
     signature1: bytes
     """The value of euiccSignature1: what the server signs next is chained onto it."""
     info2: EUICCInfo2
@@ -95,7 +97,8 @@ def authenticate_euicc(
     if signed.server_challenge != server_challenge or signed.server_address != server_address:
         return Failure(EUICC_SIGNATURE_INVALID, "euiccSigned1 answers another challenge or another server")
     signature = response.euicc_signature1
-    if not verifying_key(leaf).accepts(signature, euicc_signed1_tbs(signed.encode())):
+    key = verifying_key(leaf)
+    if not key.accepts(signature, euicc_signed1_tbs(signed.encode())):
         return Failure(EUICC_SIGNATURE_INVALID, "euiccSignature1 does not verify")
     context = signed.ctx_params1.ctx_params_for_common_authentication
     if context is None:
@@ -103,7 +106,8 @@ def authenticate_euicc(
     eid = leaf.names.serial_number
     return AuthenticatedEuicc(
         eid=Eid(eid or ""),
-        certificate=response.euicc_certificate,
+        suite=suite_of_curve(key.curve).name,
+        point=key.point,
         signature1=signature,
         info2=signed.euicc_info2,
         matching_id=context.matching_id,

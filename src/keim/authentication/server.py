@@ -47,6 +47,10 @@ HIGHEST_SVN: Final = b"\x02\xff\xff"
 """Version 2 of SGP.22 is what we speak, whatever its minor number."""
 
 
+CHAINS_HELD: Final = 512
+"""Devices come once in a long while: what is worth keeping is their makers' certificates."""
+
+
 class Server(msgspec.Struct, frozen=True, kw_only=True):
     """What a server is and whom it trusts. `identities` are those of DPauth or DSauth, best first."""
 
@@ -58,7 +62,7 @@ class Server(msgspec.Struct, frozen=True, kw_only=True):
     intermediates: tuple[bytes, ...] = ()
     """Certificates between EUM and CI that eUICCs do not send (CI and EUM sub-CAs)."""
     revocations: Revocations = Revocations(())
-    chains: ChainCache = msgspec.field(default_factory=ChainCache)
+    chains: ChainCache = msgspec.field(default_factory=lambda: ChainCache(size=CHAINS_HELD))
     lowest_svn: bytes = LOWEST_SVN
     highest_svn: bytes = HIGHEST_SVN
 

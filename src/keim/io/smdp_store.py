@@ -39,8 +39,8 @@ MIGRATIONS: Final = (
     CREATE TABLE smdp_contents (iccid TEXT PRIMARY KEY, row TEXT NOT NULL);
     CREATE TABLE smdp_bodies (iccid TEXT PRIMARY KEY, octets {octets} NOT NULL);
     CREATE TABLE smdp_sessions (
-        transaction_id {octets} PRIMARY KEY, keep_until INTEGER NOT NULL, version INTEGER NOT NULL,
-        row TEXT NOT NULL);
+        transaction_id {octets} PRIMARY KEY, iccid TEXT, keep_until INTEGER NOT NULL,
+        version INTEGER NOT NULL, row TEXT NOT NULL);
     CREATE INDEX smdp_session_ends ON smdp_sessions (keep_until);
     CREATE TABLE smdp_notifications (
         eid TEXT NOT NULL, seq_number INTEGER NOT NULL, iccid TEXT, received_at INTEGER NOT NULL,
@@ -68,12 +68,20 @@ _UPDATE_PROFILE: Final = (
     "UPDATE smdp_profiles SET state = ?, profile_type = ?, owner = ?, matching_id = ?, eid = ?,"
     " ordered_at = ?, row = ?, version = ? WHERE iccid = ? AND version = ?"
 )
+_SESSION_AND_PROFILE: Final = (
+    "SELECT s.row, p.row FROM smdp_sessions s LEFT JOIN smdp_profiles p ON p.iccid = s.iccid"
+    " WHERE s.transaction_id = ?"
+)
+_CONTENTS_AND_BODY: Final = (
+    "SELECT c.row, b.octets FROM smdp_contents c JOIN smdp_bodies b ON b.iccid = c.iccid WHERE c.iccid = ?"
+)
 _INSERT_SESSION: Final = (
-    "INSERT INTO smdp_sessions (keep_until, row, version, transaction_id) VALUES (?, ?, ?, ?)"
+    "INSERT INTO smdp_sessions (iccid, keep_until, row, version, transaction_id) VALUES (?, ?, ?, ?, ?)"
     " ON CONFLICT (transaction_id) DO NOTHING"
 )
 _UPDATE_SESSION: Final = (
-    "UPDATE smdp_sessions SET keep_until = ?, row = ?, version = ? WHERE transaction_id = ? AND version = ?"
+    "UPDATE smdp_sessions SET iccid = ?, keep_until = ?, row = ?, version = ?"
+    " WHERE transaction_id = ? AND version = ?"
 )
 
 
@@ -90,6 +98,7 @@ class SmdpStore:
         self.engine = engine
         self._profiles = msgspec.json.Decoder(Profile)
         self._sessions = msgspec.json.Decoder(Session)
+        self._contents_rows = msgspec.json.Decoder(Contents)
 
     async def prepare(self) -> None:
         await self.engine.migrate("smdp", MIGRATIONS)
@@ -101,9 +110,7 @@ class SmdpStore:
         is_type_known = False
         iccid = wanted.iccid
         if wanted.transaction_id is not None:
-            session = await self.session(wanted.transaction_id)
-            if session is not None and iccid is None:
-                iccid = session.iccid
+            session, profile = await self._session_and_profile(wanted.transaction_id)
         if iccid is not None:
             profile = await self.profile(iccid)
         if wanted.matching_id:
@@ -147,6 +154,16 @@ class SmdpStore:
         )
         return self._sessions.decode(rows[0][0]) if rows else None
 
+    async def _session_and_profile(self, transaction_id: bytes) -> tuple[Session | None, Profile | None]:
+        rows = await self.engine.fetch(_SESSION_AND_PROFILE, transaction_id)
+        if not rows:
+            return None, None
+        session, profile = rows[0]
+        return (
+            self._sessions.decode(session),
+            None if profile is None else self._profiles.decode(profile),
+        )
+
     async def profile(self, iccid: str) -> Profile | None:
         return next(iter(await self._profiles_where("iccid = ?", iccid)), None)
 
@@ -183,11 +200,13 @@ class SmdpStore:
     ) -> tuple[Contents | None, bytes | None]:
         if profile is None or not wanted.with_contents:
             return None, None
-        contents = await self._one(Contents, "SELECT row FROM smdp_contents WHERE iccid = ?", profile.iccid)
-        if not wanted.with_body:
-            return contents, None
-        rows = await self.engine.fetch("SELECT octets FROM smdp_bodies WHERE iccid = ?", profile.iccid)
-        return contents, bytes(rows[0][0]) if rows else None
+        if wanted.with_body:
+            rows = await self.engine.fetch(_CONTENTS_AND_BODY, profile.iccid)
+            if not rows:
+                return None, None
+            return self._contents_rows.decode(rows[0][0]), bytes(rows[0][1])
+        rows = await self.engine.fetch("SELECT row FROM smdp_contents WHERE iccid = ?", profile.iccid)
+        return (self._contents_rows.decode(rows[0][0]) if rows else None), None
 
     async def commit(self, decision: Decision) -> None:
         """All of it in one transaction; `Conflict` when a row has moved on since it was loaded."""
@@ -327,7 +346,7 @@ def _of_profile(row: Profile) -> Statement:
 
 
 def _of_session(row: Session) -> Statement:
-    values = (milliseconds(row.keep_until), as_json(row), row.version, row.transaction_id)
+    values = (row.iccid, milliseconds(row.keep_until), as_json(row), row.version, row.transaction_id)
     if row.version == 1:
         return Statement(_INSERT_SESSION, values, 1)
     return Statement(_UPDATE_SESSION, (*values, row.version - 1), 1)

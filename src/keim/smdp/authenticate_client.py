@@ -111,9 +111,7 @@ def _repeated(
 ) -> AuthenticateClientOk | Failure:
     """The same answer for the same request: its first answer may have been lost. Anything else is refused."""
     is_same = (
-        session.stage is SessionStage.AUTHENTICATED
-        and response.euicc_signature1 == session.euicc_signature1
-        and response.euicc_certificate == session.euicc_certificate
+        session.stage is SessionStage.AUTHENTICATED and response.euicc_signature1 == session.euicc_signature1
     )
     if not is_same or facts.contents is None or session.smdp_signed2 is None:
         return UNKNOWN
@@ -131,7 +129,8 @@ def _of_euicc(session: Session, euicc: AuthenticatedEuicc) -> Session:
         session,
         SessionStage.REFUSED,
         eid=str(euicc.eid),
-        euicc_certificate=euicc.certificate,
+        euicc_suite=euicc.suite,
+        euicc_point=euicc.point,
         euicc_signature1=euicc.signature1,
         matching_id=euicc.matching_id,
     )

@@ -106,7 +106,7 @@ def _installation_result(
     smdp: Smdp, facts: Facts, result: ProfileInstallationResult, now: datetime
 ) -> Decision:
     session, profile = facts.session, facts.profile
-    if session is None or session.euicc_certificate is None or session.eid is None:
+    if session is None or session.euicc_point is None or session.eid is None:
         return _ignored("the session of this result is not known", now)
     data = result.profile_installation_result_data
     if not euicc_key(session).accepts(result.euicc_sign_pir, profile_installation_result_tbs(data.encode())):

@@ -109,7 +109,9 @@ class Session(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
     server_ci_pk_id: bytes = b""
     """Under which we do."""
     eid: str | None = None
-    euicc_certificate: bytes | None = None
+    euicc_suite: str | None = None
+    euicc_point: bytes | None = None
+    """The key of the certificate that was accepted: results come without one."""
     euicc_signature1: bytes | None = None
     iccid: str | None = None
     matching_id: str | None = None

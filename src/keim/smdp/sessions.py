@@ -10,10 +10,9 @@ from typing import Any
 
 import msgspec
 
-from keim.authentication.euicc import verifying_key
 from keim.crypto.ecdsa import VerifyingKey
+from keim.crypto.suites import suite_named
 from keim.messages.execution_status import TRANSACTION_UNKNOWN, Failure
-from keim.pki import Certificate
 from keim.smdp.rows import Session, SessionStage
 
 UNKNOWN = Failure(TRANSACTION_UNKNOWN, "there is no such session, or it has ended")
@@ -28,11 +27,12 @@ def next_stage(session: Session, stage: SessionStage, **changes: Any) -> Session
 
 
 def ended(session: Session) -> Session:
-    """Nothing is asked of it any more, but a late result is still verified with its certificate."""
+    """Nothing is asked of it any more, but a late result is still verified with its key."""
     return next_stage(session, SessionStage.ENDED)
 
 
 def euicc_key(session: Session) -> VerifyingKey:
     """Of the certificate that was accepted when the eUICC authenticated itself."""
-    assert session.euicc_certificate is not None  # set with every stage after INITIATED
-    return verifying_key(Certificate(session.euicc_certificate))
+    assert session.euicc_suite is not None  # both are set with every stage after INITIATED
+    assert session.euicc_point is not None
+    return suite_named(session.euicc_suite).verifying_key(session.euicc_point)
