@@ -209,7 +209,10 @@ class CardFile:
     def _compact(self) -> None:
         """Write-new-then-rename; the lock of the new file is held before the old name points to it."""
         fresh = self.path.with_name(self.path.name + ".new")
-        descriptor = os.open(fresh, os.O_RDWR | os.O_CREAT | os.O_TRUNC | os.O_CLOEXEC, 0o600)
+        try:
+            descriptor = os.open(fresh, os.O_RDWR | os.O_CREAT | os.O_TRUNC | os.O_CLOEXEC, 0o600)
+        except OSError:  # as below
+            return
         try:
             fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
             os.fchmod(descriptor, 0o600)
@@ -217,9 +220,10 @@ class CardFile:
             _write_all(descriptor, record)
             os.fsync(descriptor)
             os.rename(fresh, self.path)
-        except OSError as fault:
+        except OSError:  # the journal is whole and goes on growing; the next seal tries again
             os.close(descriptor)
-            raise _failed(self.path, fault) from fault
+            fresh.unlink(missing_ok=True)
+            return
         os.close(self._descriptor)
         self._descriptor = descriptor
         self._end = self._snapshot_end = len(record)

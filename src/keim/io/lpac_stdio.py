@@ -16,6 +16,7 @@ from collections.abc import Callable, Iterable, Sequence
 from typing import TypedDict
 
 from keim.errors import Unreachable
+from keim.euicc.faults import PowerLost
 from keim.seams import CardChannel
 
 FAILED = -1
@@ -39,9 +40,12 @@ class LpacSession:
         param = payload.get("param")
         try:
             octets = bytes.fromhex(param) if isinstance(param, str) else b""
-        except ValueError:
+            return self._perform(payload.get("func"), octets)
+        except (ValueError, PowerLost):  # no hexadecimal, or a fault control cut the card's power
             return {"ecode": FAILED}
-        match payload.get("func"):
+
+    def _perform(self, func: object, octets: bytes) -> Payload:
+        match func:
             case "connect":
                 self._card.reset()
                 return {"ecode": 0}

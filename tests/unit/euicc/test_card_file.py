@@ -188,6 +188,30 @@ def test_the_journal_is_compacted_and_stays_locked(tmp_path: Path, monkeypatch: 
         assert opened.reload() == kept
 
 
+def test_a_journal_that_cannot_be_compacted_goes_on_growing(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(card_file, "COMPACT_ABOVE", 4096)
+    path = tmp_path / "one.card"
+
+    def failing(source: Path, target: Path) -> None:
+        raise OSError(errno.EXDEV, "Invalid cross-device link")
+
+    monkeypatch.setattr(os, "rename", failing)
+    with CardFile.create(path, identity(), STATE) as medium:
+        card = Card(medium.identity, CountingEntropy(), medium=medium)
+        card.reset()
+        select_usim(card)
+        select(card, "6F7E")
+        for number in range(60):
+            assert send(card, f"00D6000001{number:02X}") == "9000"
+        kept = card.state
+    assert path.stat().st_size > 4096
+    assert not list(tmp_path.glob("*.new"))
+    with CardFile.open(path) as opened:
+        assert opened.reload() == kept
+
+
 def test_a_file_that_was_compacted_between_open_and_lock_is_opened_anew(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
