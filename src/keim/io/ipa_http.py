@@ -214,9 +214,13 @@ class RedirectedConnection(Connection):
             plain = socket.create_connection(self._where, timeout=timeout_s)
             try:
                 wrapped = self._context.wrap_socket(plain, server_hostname=self._host)
-                self._check(wrapped)
-            except (OSError, KeimError):
+            except OSError:
                 plain.close()
+                raise
+            try:
+                self._check(wrapped)
+            except KeimError:
+                wrapped.close()
                 raise
             connection = http.client.HTTPSConnection(self._host, self._port, timeout=timeout_s)
             connection.auto_open = 0  # a broken connection is opened here, never to the name itself

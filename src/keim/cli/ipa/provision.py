@@ -11,7 +11,7 @@ from keim.cli.exit_codes import ExitCode
 from keim.cli.ipa.common import config_of
 from keim.cli.output import print_json
 from keim.der import TOLERANT, read_tlv
-from keim.errors import Malformed, Refused
+from keim.errors import Malformed, PeerError, Refused
 from keim.ipa.context import Ipa
 from keim.ipa.effects import Procedure
 from keim.ipa.initialise import initialise
@@ -32,7 +32,7 @@ def provision(args: argparse.Namespace) -> int:
         eid, response = ipa.run(procedure)
     if response.add_initial_eim_error is not None:
         word = response.add_initial_eim_error.name.lower()
-        raise Refused(f"the card answered {word}", code="ipa.provisioning_refused")
+        raise PeerError(f"the card answered {word}", code="ipa.provisioning_refused", party="eUICC")
     tokens = [added.association_token for added in response.add_initial_eim_ok or ()]
     eims = [
         {"eim_id": entry.eim_id, "association_token": token}
