@@ -210,7 +210,9 @@ class CardFile:
         """Write-new-then-rename; the lock of the new file is held before the old name points to it."""
         fresh = self.path.with_name(self.path.name + ".new")
         try:
-            descriptor = os.open(fresh, os.O_RDWR | os.O_CREAT | os.O_TRUNC | os.O_CLOEXEC, 0o600)
+            descriptor = os.open(
+                fresh, os.O_RDWR | os.O_CREAT | os.O_TRUNC | os.O_NOFOLLOW | os.O_CLOEXEC, 0o600
+            )
         except OSError:  # as below
             return
         try:
