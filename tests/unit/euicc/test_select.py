@@ -171,3 +171,33 @@ def test_every_file_of_a_public_test_profile_can_be_selected_by_its_path() -> No
         assert f"8302{shown}" in response
         tried += 1
     assert tried > 150
+
+
+def test_what_a_card_tool_probes_is_answered() -> None:
+    """The order in which pySim looks at an unknown card (euicc.md section 15.5)."""
+    card = new_card("iot-3-mnosd")
+    assert select(card, "3F00").endswith("9000")
+    for fid in ("7F20", "7FE0", "7F25"):
+        assert select(card, fid) == "6A82"
+    assert select(card, "2F00").endswith("9000")
+    directory = send(card, "00B2010400")
+    assert directory.startswith("61184F0C" + FULL_AID)
+    for aid in (
+        "A000000003000000",
+        "A00000015141434C00",
+        "A000000087100A",
+        "A000000087100B",
+        "A0000000871004",
+    ):
+        assert send(card, f"00A40404{len(aid) // 2:02X}{aid}") == "6A82"
+    assert send(card, "00A404040C" + FULL_AID).startswith("62")
+    assert send(card, "00A4040410" + ECASD).endswith("9000")
+    assert send(card, "80CA005A00").startswith("5A10")
+    assert send(card, "00A4040410" + ISD_R.lower()).startswith("6F")
+    assert send(card, "80E2910006BF3E035C015A").startswith("BF3E125A10")
+    assert select(card, "3F00").endswith("9000")
+    assert select(card, "2FE2").endswith("9000")
+    assert send(card, "00B0000000") == "980001010000000030F59000"
+    assert select_usim(card).endswith("9000")
+    assert select(card, "6F07").endswith("9000")
+    assert send(card, "00B0000000") == "0809101000000000309000"
