@@ -21,9 +21,22 @@ ROOT = FOLDER.parent
 
 LOCKS: dict[str, list[str]] = {
     # file -> what it locks, in the order in which the files are made: later ones follow `test.txt`
-    "test.txt": ["--extra=server", "--extra=postgres", "--extra=pkcs11", "--group=build", "--group=test"],
+    "test.txt": [
+        "--extra=server",
+        "--extra=postgres",
+        "--extra=pkcs11",
+        "--extra=coap",
+        "--group=build",
+        "--group=test",
+    ],  # fmt: skip
     "run.txt": ["--group=build"],
-    "bench.txt": ["--extra=server", "--extra=postgres", "--group=build", "--group=bench"],
+    "bench.txt": [
+        "--extra=server",
+        "--extra=postgres",
+        "--extra=coap",
+        "--group=build",
+        "--group=bench",
+    ],  # fmt: skip
     "cards.txt": ["--extra=pcsc", "--group=build"],
 }
 """`cards.txt` stands alone because pyscard has to be compiled, which not every machine can do."""
