@@ -158,7 +158,7 @@ def garbage(lab: Lab, choose: Choices) -> None:
 
 def restart(lab: Lab, choose: Choices) -> None:
     if choose.random() < 0.5:
-        lab.card.transmit(bytes.fromhex("8010000023" + "FF" * 35))
+        lab.send(bytes.fromhex("8010000023" + "FF" * 35))
     else:
         lab.chain(b"\xbf\x20\x00")
 

@@ -259,7 +259,7 @@ def run_random(seeds: range, start: tuple[CardState, int, int | None]) -> int:
 def test_random_sequences_survive_every_cut(
     start: tuple[CardState, int, int | None], capsys: pytest.CaptureFixture[str]
 ) -> None:
-    points = run_random(range(24), start)
+    points = run_random(range(60), start)
     assert points > 1000
     with capsys.disabled():
         print(f"\nrandom sequences: power cut at {points} points, none lost", end="")
