@@ -23,7 +23,7 @@ _SETTINGS: Final = (
     "PRAGMA synchronous=FULL",
     "PRAGMA foreign_keys=ON",
     "PRAGMA busy_timeout=5000",
-    "PRAGMA cache_size=-65536",
+    "PRAGMA cache_size=-16384",
     "PRAGMA wal_autocheckpoint=4000",
 )
 _TYPES: Final = {"{octets}": "BLOB", "{serial}": "INTEGER PRIMARY KEY AUTOINCREMENT"}
