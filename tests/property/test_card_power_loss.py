@@ -19,7 +19,7 @@ from tests.card_invariants import (
     installed_aids,
     never_back,
 )
-from tests.card_lab import Lab, SeededEntropy, configuration, iccid, identity
+from tests.card_lab import Lab, SeededEntropy, configuration, iccid, identity, world
 from tests.property.card_operations import OPERATIONS, furnished
 
 from keim.der import read_tlv, tlv
@@ -30,10 +30,11 @@ from keim.euicc.nvm import MemoryMedium, changes
 from keim.euicc.state import CardState
 from keim.messages.package import DeleteEimEco, DeletePsmo, DisablePsmo, Eco, EnablePsmo, GetRatPsmo, Psmo
 from keim.messages.profile import ProfileInfoListRequest
+from keim.pki.load_crl import request_of
 
 A, B, C = iccid(1), iccid(2), iccid(3)
 SIGNED_ERROR = 0xA1
-IDENTITY = identity(has_reproducible_signatures=True)
+IDENTITY = identity(has_reproducible_signatures=True, has_load_crl=True, has_ipae=True)
 
 
 class Recorder(MemoryMedium):
@@ -222,6 +223,8 @@ SCENARIOS: dict[str, Callable[[Lab], object]] = {
     "local disable": lambda lab: lab.es10(tlv(0xBF32, tlv(0xA0, tlv(0x5A, A)), tlv(0x81, b"\x01"))),
     "local delete": lambda lab: lab.es10(tlv(0xBF33, tlv(0x5A, B))),
     "nickname": lambda lab: lab.es10(tlv(0xBF29, tlv(0x5A, A), tlv(0x90, b"n"))),
+    "CRL": lambda lab: lab.es10(request_of(world().crls[0])),
+    "IPAe": lambda lab: lab.es10("BF420480020780"),
     "address": lambda lab: lab.es10("BF6503800161"),
 }
 

@@ -24,7 +24,7 @@ if TYPE_CHECKING:
     from keim.euicc.context import CardContext
 
 BOUND_PROFILE_PACKAGE = 0xBF36
-EUICC_PACKAGE = b"\xbf\x51"
+EUICC_PACKAGE = 0xBF51
 CANCEL_SESSION = 0xBF41
 
 
@@ -65,10 +65,10 @@ def _root_tag(request: bytes) -> int:
     try:
         element = read_tlv(request, any_length_form=True)
     except Malformed:
-        if request.startswith(EUICC_PACKAGE):
-            return 0xBF51
+        if request.startswith(EUICC_PACKAGE.to_bytes(2, "big")):
+            return EUICC_PACKAGE
         raise
-    if element.end != len(request):
+    if element.end != len(request) and element.tag != EUICC_PACKAGE:
         raise StatusError(WRONG_DATA)
     return element.tag
 

@@ -45,6 +45,7 @@ def _judge(
     return validate(certificate, (), trust_store(roots), role=role, now=now, crls=_revocations(lists))
 
 
+@lru_cache(maxsize=512)
 def server_role(certificate: bytes) -> Role:
     """ds-auth when the certificate says so; whatever it is otherwise is judged as dp-auth."""
     policies = Certificate(certificate).policies

@@ -124,6 +124,8 @@ def test_an_unreadable_package_is_answered_as_far_as_it_is_legible(lab: Lab) -> 
     answer = EuiccPackageResult.decode(lab.es10(broken)).euicc_package_error_unsigned
     assert answer is not None
     assert (answer.eim_id, answer.eim_transaction_id) == (EIM, b"\x0a\x0b")
+    followed = EuiccPackageResult.decode(lab.es10(package + b"\x00")).euicc_package_error_unsigned
+    assert followed == answer
     assert lab.status_of("BF5103300101") == 0x6A80
 
 
