@@ -9,8 +9,7 @@ from typing import Any, TypeVar
 
 from keim.app.smdp_service import SmdpService
 from keim.io.smdp_store import SmdpStore
-from keim.io.store.engine import Engine
-from keim.io.store.sqlite import SqliteEngine
+from keim.io.store.open import MEMORY, open_engine
 from keim.messages import es2p
 from keim.messages.execution_status import Failure
 from keim.smdp.events import Event
@@ -28,11 +27,11 @@ OPERATOR = "operator-1"
 class Laboratory:
     """Everything synchronous: each call runs the service's coroutine to its end."""
 
-    def __init__(self, settings: Smdp | None = None, *, engine: Engine | None = None) -> None:
+    def __init__(self, settings: Smdp | None = None, *, where: str = MEMORY) -> None:
         self.loop = asyncio.new_event_loop()
         self.clock = FixedClock()
         self.smdp = settings or smdp()
-        self.store = SmdpStore(engine or SqliteEngine())
+        self.store = SmdpStore(self.run(open_engine(where)))
         self.registered: list[Registration] = []
         self.registration_answer: Failure | Exception | None = None
         self.service = SmdpService(
