@@ -1,7 +1,7 @@
 """keim.der beside asn1tools and pycrate on the same octets, in one run: `keim bench codec`.
 
 All three compile the same types; theirs come from an ASN.1 module that asn1_module.py writes from ours, with
-certificates as full X.509 structures (as the published modules have them) and, for comparison, as opaque octets.
+certificates as full X.509 structures (as the published modules have them) and, for comparison, opaque.
 """
 
 from __future__ import annotations
@@ -262,7 +262,7 @@ def measure_classes() -> dict[str, float]:
 
 
 def measure_import() -> float:
-    """Milliseconds of processor time that `import keim.messages` takes in a fresh interpreter; median of 5."""
+    """Milliseconds of processor time of `import keim.messages` in a fresh interpreter; median of 5."""
     script = "import time; t = time.process_time(); import keim.messages; print(time.process_time() - t)"
     command = [sys.executable, "-c", script]
     runs = [subprocess.run(command, check=True, capture_output=True, text=True).stdout for _ in range(5)]
@@ -277,7 +277,8 @@ def run(json: bool) -> int:
         return 0
     print("microseconds, medians; the codecs take turns in every round\n")
     print(
-        f"{'message':24} {'octets':>6}  {'keim':>7} {'asn1tools':>9} {'(opaque)':>8} {'pycrate':>8}   times faster"
+        f"{'message':24} {'octets':>6}  {'keim':>7} {'asn1tools':>9} {'(opaque)':>8} {'pycrate':>8}"
+        "   times faster"
     )
     for way in ("decode", "encode"):
         print(way)
