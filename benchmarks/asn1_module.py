@@ -1,8 +1,8 @@
 """Writes the ASN.1 module that the compared codecs compile, from keim's own message types.
 
 Every tag is written out: a type's own tag stands where it is referred to, and a CHOICE with a tag of its own
-is an EXPLICIT tag around a bare one, which is the same octets and which no compiler gets wrong. Certificates are
-full X.509 structures, as in the published modules, or opaque octets (`opaque=True`).
+is an EXPLICIT tag around a bare one, which is the same octets and which no compiler gets wrong. Certificates
+are full X.509 structures, as in the published modules, or opaque octets (`opaque=True`).
 """
 
 from __future__ import annotations
