@@ -118,7 +118,7 @@ def test_a_client_of_the_wrong_kind_is_refused_below_http(site: Site, credential
         client = Es2Client(site.client(credential), requester="2.999.1")
         with pytest.raises((Unreachable, PeerError)) as caught:
             await client.release_profile(iccid(1))
-        assert caught.value.code in ("http.unreachable", "http.broken_answer")
+        assert caught.value.code in ("exchange.unreachable", "exchange.broken_answer")
 
     asyncio.run(script())
 

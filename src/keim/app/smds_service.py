@@ -79,7 +79,7 @@ class SmdsService:
         if isinstance(answer, Failure) and answer.code != already:
             raise PeerError(
                 f"the root SM-DS refused: {answer.code} {answer.message}",
-                code="smds.root_refused",
+                code="discovery.root_refused",
                 party="root SM-DS",
             )
 

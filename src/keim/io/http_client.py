@@ -42,7 +42,7 @@ class HttpClient:
     ) -> None:
         parts = urlsplit(base)
         if parts.scheme not in ("http", "https") or not parts.hostname:
-            raise Refused(f"{base!r} is no address of a server", code="http.bad_address")
+            raise Refused(f"{base!r} is no address of a server", code="exchange.bad_address")
         self._is_tls = parts.scheme == "https"
         self._host = parts.hostname
         self._port = parts.port or (443 if self._is_tls else 80)
@@ -70,7 +70,7 @@ class HttpClient:
         except TimeoutError:
             raise TimedOut(
                 f"{self._authority} did not answer within {self._timeout_s:g} s",
-                code="http.timed_out",
+                code="exchange.timed_out",
                 party=self._party,
             ) from None
 
@@ -86,7 +86,7 @@ class HttpClient:
             )
         except (OSError, ssl.SSLError) as error:
             raise Unreachable(
-                f"{self._authority}: {error}", code="http.unreachable", party=self._party
+                f"{self._authority}: {error}", code="exchange.unreachable", party=self._party
             ) from None
         if self._check is not None:
             try:
@@ -176,7 +176,7 @@ class HttpClient:
     def _broken(self, why: str, evidence: bytes = b"") -> PeerError:
         return PeerError(
             f"{self._authority}: {why}",
-            code="http.broken_answer",
+            code="exchange.broken_answer",
             party=self._party,
             evidence=evidence[:100].decode("latin-1") or None,
         )

@@ -125,7 +125,7 @@ def test_a_broken_answer_is_told_and_never_sent_twice(answer: bytes | None) -> N
         return caught.value.code
 
     code, heard, _ = exchange([answer], use)
-    assert code == "http.broken_answer"
+    assert code == "exchange.broken_answer"
     assert len(heard) == 1
 
 
@@ -150,7 +150,7 @@ def test_a_silent_server_is_a_timeout_whose_outcome_is_unknown() -> None:
         await server.wait_closed()
         return caught.value.code
 
-    assert asyncio.run(script()) == "http.timed_out"
+    assert asyncio.run(script()) == "exchange.timed_out"
 
 
 def test_nobody_listens() -> None:
@@ -159,14 +159,14 @@ def test_nobody_listens() -> None:
             await HttpClient("http://127.0.0.1:1").send(REQUEST)
         return caught.value.code
 
-    assert asyncio.run(script()) == "http.unreachable"
+    assert asyncio.run(script()) == "exchange.unreachable"
 
 
 @pytest.mark.parametrize("base", ["", "host", "ftp://host", "https://", "http:///x"])
 def test_an_address_that_is_none_is_refused(base: str) -> None:
     with pytest.raises(Refused) as caught:
         HttpClient(base)
-    assert caught.value.code == "http.bad_address"
+    assert caught.value.code == "exchange.bad_address"
 
 
 def test_strangers_make_no_labels_in_the_metrics() -> None:
