@@ -19,13 +19,26 @@ POINT_OCTETS: Final = 1 + 2 * COORDINATE_OCTETS
 
 
 class Curve(msgspec.Struct, frozen=True, gc=False):
-    """One named curve. `order` is n in octets, `spki_prefix` what stands before the point in DER."""
+    """One named curve y² = x³ + ax + b over the integers modulo `prime`.
+
+    `order` is n in octets, `spki_prefix` what stands before the point in DER.
+    """
 
     name: str
     oid: str
     order: bytes
+    prime: int
+    a: int
+    b: int
     spki_prefix: bytes
     library_curve: ec.EllipticCurve
+
+    def has_point(self, coordinates: bytes) -> bool:
+        """Whether x || y is a point. In plain integers: public data only, and cheaper than a key object."""
+        x = int.from_bytes(coordinates[:COORDINATE_OCTETS], "big")
+        y = int.from_bytes(coordinates[COORDINATE_OCTETS:], "big")
+        prime = self.prime
+        return x < prime and y < prime and (y * y - (x * x + self.a) * x - self.b) % prime == 0
 
     def spki(self, point: bytes) -> bytes:
         """The SubjectPublicKeyInfo of a point (complete DER)."""
@@ -36,6 +49,9 @@ P256: Final = Curve(
     name="secp256r1",
     oid="1.2.840.10045.3.1.7",
     order=bytes.fromhex("ffffffff00000000ffffffffffffffffbce6faada7179e84f3b9cac2fc632551"),
+    prime=2**256 - 2**224 + 2**192 + 2**96 - 1,
+    a=-3,
+    b=0x5AC635D8AA3A93E7B3EBBD55769886BC651D06B0CC53B0F63BCE3C3E27D2604B,
     spki_prefix=bytes.fromhex("3059301306072a8648ce3d020106082a8648ce3d030107034200"),
     library_curve=ec.SECP256R1(),
 )
@@ -43,6 +59,9 @@ BRAINPOOL_P256: Final = Curve(
     name="brainpoolP256r1",
     oid="1.3.36.3.3.2.8.1.1.7",
     order=bytes.fromhex("a9fb57dba1eea9bc3e660a909d838d718c397aa3b561a6f7901e0e82974856a7"),
+    prime=0xA9FB57DBA1EEA9BC3E660A909D838D726E3BF623D52620282013481D1F6E5377,
+    a=0x7D5A0975FC2C3057EEF67530417AFFE7FB8055C126DC5C6CE94A4B44F330B5D9,
+    b=0x26DC5C6CE94A4B44F330B5D9BBD77CBF958416295CF7E1CE6BCCDC18FF8C07B6,
     spki_prefix=bytes.fromhex("305a301406072a8648ce3d020106092b2403030208010107034200"),
     library_curve=ec.BrainpoolP256R1(),
 )

@@ -13,11 +13,12 @@ from hashlib import sha256
 
 from keim.pki.certificate import Certificate
 from keim.pki.crl import Crl, Revocations
+from keim.pki.dates import moment_of
 from keim.pki.leaf import Expected
 from keim.pki.path import MAX_INTERMEDIATES
 from keim.pki.roles import Role
 from keim.pki.trust import TrustStore, as_certificate
-from keim.pki.validate import judge, leaf_role, moment_of
+from keim.pki.validate import demands_of, judge
 from keim.pki.verdict import Validation
 
 _Key = tuple[object, ...]
@@ -59,7 +60,7 @@ class ChainCache:
             digest.digest(), len(leaf), *map(len, intermediates),
             trust.fingerprint, role, server_name, server_oid, as_client, eid,
         )  # fmt: skip
-        revocations = crls if isinstance(crls, Revocations) else Revocations(crls)
+        revocations = Revocations.of(crls)
         entry = self._chains.pop(key, None)
         if entry is not None:
             validation, start, end = entry
@@ -72,7 +73,7 @@ class ChainCache:
             leaf,
             intermediates,
             trust,
-            Expected(leaf_role(role), server_name, server_oid, as_client, eid),
+            Expected(demands_of(role), server_name, server_oid, as_client, eid),
             now=now,
             revocations=revocations,
         )

@@ -23,14 +23,16 @@ from cryptography.hazmat.primitives.serialization import load_der_public_key
 from keim.crypto import curves
 from keim.errors import Malformed, Refused
 from keim.pki import extensions as ext
+from keim.pki.dates import as_datetime, read_validity
 from keim.pki.names import Subject, read_subject, title_of
-from keim.pki.reading import as_datetime, read_extensions, read_time, whole_octets
-from keim.pki.tlv import Element, children, only_child, sequence, small_integer
+from keim.pki.reading import read_extensions, read_signature, read_version
+from keim.pki.tlv import boundaries, contents
 
 MAX_OCTETS: Final = 65536
 """Real certificates stay below 2 KiB; post-quantum ones below 10."""
 
-ECDSA_WITH_SHA256: Final = bytes.fromhex("300a06082a8648ce3d040302")
+_MEMBERS: Final = b"\x02\x30\x30\x30\x30\x30"
+"""serialNumber, signature, issuer, validity, subject, subjectPublicKeyInfo."""
 SIGNATURE_HASH: Final = ec.ECDSA(hashes.SHA256())
 
 
@@ -71,9 +73,11 @@ class Certificate:
         "_alternative_names",
         "_constraints",
         "_fingerprint",
+        "_key_identifier",
         "_names",
         "_public_key",
-        "_signed_by",
+        "_serial",
+        "_verified_under",
         "aki",
         "curve",
         "der",
@@ -85,7 +89,6 @@ class Certificate:
         "not_before",
         "outer_algorithm",
         "policies",
-        "serial",
         "signature",
         "ski",
         "spki",
@@ -101,48 +104,43 @@ class Certificate:
         self._alternative_names: ext.AlternativeNames | None = None
         self._constraints: ext.NameConstraints | None = None
         self._fingerprint: bytes | None = None
+        self._key_identifier: bytes | None = None
         self._names: Subject | None = None
         self._public_key: ec.EllipticCurvePublicKey | None = None
-        self._signed_by: dict[bytes, bool] = {}
-        parts = sequence(der, "Certificate")
-        if [part[0] for part in parts] != [0x30, 0x30, 0x03]:
-            raise Malformed("a Certificate is tbsCertificate, signatureAlgorithm, signature", offset=0)
-        tbs, algorithm, signature = parts
-        self.tbs = der[tbs[1] : tbs[3]]
-        self.outer_algorithm = der[algorithm[1] : algorithm[3]]
-        self.signature = whole_octets(der, signature)
-        self._read_tbs(der, tbs)
+        self._verified_under: bytes | None = None
+        size = len(der)
+        start, end = contents(der, 0, size, 0x30, "Certificate")
+        inside, after = contents(der, start, end, 0x30, "tbsCertificate")
+        if end != size:
+            raise Malformed("octets follow the certificate", offset=end)
+        self.tbs = der[start:after]
+        self._read_tbs(der, inside, after)
+        self.outer_algorithm, self.signature = read_signature(der, after, end)
 
-    def _read_tbs(self, der: bytes, tbs: Element) -> None:
-        members = children(der, tbs[2], tbs[3])
-        self.version = 1
-        if members and members[0][0] == 0xA0:
-            self.version = 3
-            if der[members[0][2] : members[0][3]] != b"\x02\x01\x02":
-                version = only_child(der, members[0][2], members[0][3], 0x02, "version")
-                self.version = small_integer(der, version) + 1
-            del members[0]
-        if [member[0] for member in members[:6]] != [0x02, 0x30, 0x30, 0x30, 0x30, 0x30]:
-            raise Malformed("tbsCertificate has not the members that it must have", offset=tbs[1])
-        serial, algorithm, issuer, validity, subject, spki = members[:6]
-        if not 1 <= serial[3] - serial[2] <= 64:
-            raise Malformed("serialNumber is empty or absurdly large", offset=serial[1])
-        self.serial = int.from_bytes(der[serial[2] : serial[3]], "big", signed=True)
-        self.inner_algorithm = der[algorithm[1] : algorithm[3]]
-        self.issuer = der[issuer[1] : issuer[3]]
-        self.subject = der[subject[1] : subject[3]]
-        dates = children(der, validity[2], validity[3])
-        if len(dates) != 2:
-            raise Malformed("validity is not two dates", offset=validity[1])
-        self.not_before = read_time(der, dates[0])
-        self.not_after = read_time(der, dates[1])
-        self.spki = der[spki[1] : spki[3]]
+    def _read_tbs(self, der: bytes, position: int, end: int) -> None:
+        self.version, position = read_version(der, position, end)
+        serial, algorithm, issuer, validity, subject, spki, rest = boundaries(
+            der, position, end, _MEMBERS, "tbsCertificate"
+        )
+        # A length of so few octets has one octet: the contents begin two after the tag.
+        if not 3 <= algorithm - serial <= 66:
+            raise Malformed("serialNumber is empty or absurdly large", offset=serial)
+        self._serial = der[serial + 2 : algorithm]
+        self.inner_algorithm = der[algorithm:issuer]
+        self.issuer = der[issuer:validity]
+        self.not_before, self.not_after = read_validity(der, validity, subject)
+        self.subject = der[subject:spki]
+        self.spki = der[spki:rest]
         self.curve = curve_of(self.spki)
-        self.extensions = found = read_extensions(der, members[6:])
+        self.extensions = found = read_extensions(der, rest, end)
         self.ski = ext.subject_key_identifier(found)
         self.aki = ext.authority_key_identifier(found)
         self.policies = ext.policies(found)
         self.key_usage = ext.key_usage(found)
+
+    @property
+    def serial(self) -> int:
+        return int.from_bytes(self._serial, "big", signed=True)
 
     @property
     def point(self) -> bytes:
@@ -163,17 +161,24 @@ class Certificate:
             # The prefix of `spki` was compared already; reading it whole is faster than from the point.
             key = load_der_public_key(self.spki)
         except ValueError:
-            raise Malformed(
-                "the public point is not on its curve", offset=0, code="pki.point_not_on_curve"
-            ) from None
+            raise _off_curve() from None
         assert isinstance(key, ec.EllipticCurvePublicKey)  # the prefix says so
         self._public_key = key
         return key
 
+    def check_point(self) -> None:
+        """Refuses a key off its curve without making the library's object, which costs several times more."""
+        if self._public_key is None and self.curve and not self.curve.domain.has_point(self.spki[-64:]):
+            raise _off_curve()
+
     @property
     def key_identifier(self) -> bytes:
         """The SKI; where the extension is absent, SHA-1 of the point (RFC 5280 §4.2.1.2, method 1)."""
-        return hashlib.sha1(self.point, usedforsecurity=False).digest() if self.ski is None else self.ski
+        if self.ski is not None:
+            return self.ski
+        if self._key_identifier is None:
+            self._key_identifier = hashlib.sha1(self.point, usedforsecurity=False).digest()
+        return self._key_identifier
 
     @property
     def names(self) -> Subject:
@@ -213,17 +218,15 @@ class Certificate:
         return ext.basic_constraints(self.extensions)[1]
 
     def is_signed_by(self, issuer: Certificate) -> bool:
-        """Remembered per issuer key: a root or an EUM is checked once, however many chains hang under it."""
-        known = self._signed_by.get(issuer.spki)
-        if known is None:
-            try:
-                issuer.public_key.verify(self.signature, self.tbs, SIGNATURE_HASH)
-                known = True
-            except InvalidSignature:
-                known = False
-            if len(self._signed_by) < 8:
-                self._signed_by[issuer.spki] = known
-        return known
+        """Remembered: a root or an EUM is checked once, however many chains hang under it."""
+        if self._verified_under == issuer.spki:
+            return True
+        try:
+            issuer.public_key.verify(self.signature, self.tbs, SIGNATURE_HASH)
+        except InvalidSignature:
+            return False
+        self._verified_under = issuer.spki
+        return True
 
     @property
     def valid_from(self) -> datetime:
@@ -253,6 +256,10 @@ class Certificate:
 
     def __repr__(self) -> str:
         return f"<Certificate {self.title}>"
+
+
+def _off_curve() -> Malformed:
+    return Malformed("the public point is not on its curve", offset=0, code="pki.point_not_on_curve")
 
 
 def pem(label: str, der: bytes) -> bytes:

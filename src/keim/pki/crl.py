@@ -18,9 +18,10 @@ from cryptography.hazmat.primitives.serialization import Encoding
 
 from keim.errors import Malformed, Refused
 from keim.pki import extensions as ext
-from keim.pki.certificate import ECDSA_WITH_SHA256, SIGNATURE_HASH, Certificate, pem
-from keim.pki.reading import as_datetime, read_extension_list, read_time, whole_octets
-from keim.pki.tlv import Element, children, only_child, sequence
+from keim.pki.certificate import SIGNATURE_HASH, Certificate, pem
+from keim.pki.dates import as_datetime, read_time
+from keim.pki.reading import ECDSA_WITH_SHA256, read_extension_list, read_signature
+from keim.pki.tlv import Element, children, contents, only_child
 from keim.pki.trust import at
 
 CRL_NUMBER: Final = bytes.fromhex("551d14")
@@ -36,24 +37,22 @@ class Crl:
         if len(der) > MAX_OCTETS:
             raise Malformed(f"a CRL of {len(der)} octets is too large", offset=0)
         self.der = der = bytes(der)
-        parts = sequence(der, "CertificateList")
-        if [part[0] for part in parts] != [0x30, 0x30, 0x03]:
-            raise Malformed("a CertificateList is tbsCertList, signatureAlgorithm, signature", offset=0)
-        tbs, algorithm, signature = parts
-        self.tbs = der[tbs[1] : tbs[3]]
-        self.outer_algorithm = der[algorithm[1] : algorithm[3]]
-        self.signature = whole_octets(der, signature)
         self._signed_by: dict[bytes, bool] = {}
-        self._read_tbs(tbs)
+        start, end = contents(der, 0, len(der), 0x30, "CertificateList")
+        inside, after = contents(der, start, end, 0x30, "tbsCertList")
+        if end != len(der):
+            raise Malformed("octets follow the CRL", offset=end)
+        self.tbs = der[start:after]
+        self._read_tbs(der, inside, after)
+        self.outer_algorithm, self.signature = read_signature(der, after, end)
 
-    def _read_tbs(self, tbs: Element) -> None:
-        der = self.der
-        members = children(der, tbs[2], tbs[3])
+    def _read_tbs(self, der: bytes, start: int, end: int) -> None:
+        members = children(der, start, end)
         if members and members[0][0] == 0x02:
             del members[0]
         tags = [member[0] for member in members]
         if len(tags) < 3 or tags[:2] != [0x30, 0x30] or tags[2] not in (0x17, 0x18):
-            raise Malformed("tbsCertList has not the members that it must have", offset=tbs[1])
+            raise Malformed("tbsCertList has not the members that it must have", offset=start)
         self.inner_algorithm = der[members[0][1] : members[0][3]]
         self.issuer = der[members[1][1] : members[1][3]]
         self.this_update = read_time(der, members[2])
@@ -67,7 +66,7 @@ class Crl:
         self.extensions: ext.Extensions = {}
         if rest and rest[0][0] == 0xA0:
             outer = only_child(der, rest[0][2], rest[0][3], 0x30, "crlExtensions")
-            self.extensions = read_extension_list(der, outer)
+            self.extensions = read_extension_list(der, outer[2], outer[3])
             del rest[0]
         if rest:
             raise Malformed("an unknown member ends tbsCertList", offset=rest[0][1])
@@ -140,7 +139,9 @@ class Revocations:
 
     @classmethod
     def of(cls, crls: Revocations | Iterable[Crl | bytes]) -> Revocations:
-        return crls if isinstance(crls, Revocations) else cls(crls)
+        if isinstance(crls, Revocations):
+            return crls
+        return NO_REVOCATIONS if crls == () else cls(crls)
 
     def __bool__(self) -> bool:
         return bool(self._by_issuer)
@@ -165,6 +166,9 @@ class Revocations:
 
     def _of(self, certificate: Certificate, issuer: Certificate) -> list[Crl]:
         return self._by_issuer.get((certificate.issuer, issuer.key_identifier), [])
+
+
+NO_REVOCATIONS: Final = Revocations()
 
 
 def _read_crl(der: bytes, what: str) -> Crl:

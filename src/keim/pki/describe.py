@@ -11,9 +11,10 @@ from typing import Final
 from keim.errors import KeimError, Malformed
 from keim.ids import Eid, Oid
 from keim.pki import extensions as ext
-from keim.pki.certificate import ECDSA_WITH_SHA256, Certificate
+from keim.pki.certificate import Certificate
 from keim.pki.crl import Crl
 from keim.pki.names import title_of
+from keim.pki.reading import ECDSA_WITH_SHA256
 from keim.pki.roles import ROLE_OF_POLICY, Role
 
 _USAGES: Final = (

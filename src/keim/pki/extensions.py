@@ -13,7 +13,7 @@ import msgspec
 from keim.errors import Malformed
 from keim.ids import Oid
 from keim.pki.names import Subject, read_rdn_sequence
-from keim.pki.tlv import Element, boolean, children, only_child, sequence, small_integer, text
+from keim.pki.tlv import boolean, children, contents, only_child, sequence, small_integer, text
 
 Extensions = dict[bytes, tuple[bool, bytes]]
 """OID contents -> (critical, contents of extnValue)."""
@@ -76,10 +76,11 @@ def is_critical(extensions: Extensions, oid: bytes) -> bool:
 
 
 def subject_key_identifier(extensions: Extensions) -> bytes | None:
-    if SUBJECT_KEY_IDENTIFIER not in extensions:
+    found = extensions.get(SUBJECT_KEY_IDENTIFIER)
+    if found is None:
         return None
-    value = extensions[SUBJECT_KEY_IDENTIFIER][1]
-    if value[:2] == b"\x04\x14" and len(value) == 22:
+    value = found[1]
+    if len(value) == 22 and value.startswith(b"\x04\x14"):
         return value[2:]
     _, _, content, end = only_child(value, 0, len(value), 0x04, "subjectKeyIdentifier")
     return value[content:end]
@@ -87,10 +88,11 @@ def subject_key_identifier(extensions: Extensions) -> bytes | None:
 
 def authority_key_identifier(extensions: Extensions) -> bytes | None:
     """The keyIdentifier only; issuer and serial, where given, say the same again."""
-    if AUTHORITY_KEY_IDENTIFIER not in extensions:
+    found = extensions.get(AUTHORITY_KEY_IDENTIFIER)
+    if found is None:
         return None
-    value = extensions[AUTHORITY_KEY_IDENTIFIER][1]
-    if value[:4] == b"\x30\x16\x80\x14" and len(value) == 24:
+    value = found[1]
+    if len(value) == 24 and value.startswith(b"\x30\x16\x80\x14"):
         return value[4:]
     for tag, _, content, end in sequence(value, "authorityKeyIdentifier"):
         if tag == 0x80:
@@ -184,30 +186,35 @@ def name_constraints(extensions: Extensions) -> NameConstraints:
     if NAME_CONSTRAINTS in extensions:
         value = extensions[NAME_CONSTRAINTS][1]
         for tag, start, content, end in sequence(value, "nameConstraints"):
-            subtrees = tuple(_subtree(value, tree) for tree in children(value, content, end))
             if tag == 0xA0:
-                permitted = subtrees
+                permitted = _subtrees(value, content, end)
             elif tag == 0xA1:
-                excluded = subtrees
+                excluded = _subtrees(value, content, end)
             else:
                 raise Malformed("nameConstraints is permitted and excluded subtrees", offset=start)
     if PERMITTED_EINS in extensions:
         value = extensions[PERMITTED_EINS][1]
-        eins = tuple(text(value, element) for element in sequence(value, "permittedEins"))
+        eins = tuple([text(value, element) for element in sequence(value, "permittedEins")])
     return NameConstraints(permitted, excluded, eins)
 
 
-def _subtree(value: bytes, tree: Element) -> Subtree:
-    members = children(value, tree[2], tree[3]) if tree[0] == 0x30 else []
-    if not members:
-        raise Malformed("a GeneralSubtree starts with a name", offset=tree[1])
-    tag, start, content, end = members[0]
-    if tag == 0xA4:
-        name = only_child(value, content, end, 0x30, "directoryName")
-        return Subtree(directory=read_rdn_sequence(value, name))
-    if tag == 0x82:
-        return Subtree(dns=text(value, (0x16, start, content, end)))
-    return Subtree()
+def _subtrees(value: bytes, position: int, end: int) -> tuple[Subtree, ...]:
+    """GeneralSubtrees: of each the name that it starts with; minimum and maximum are not used in X.509."""
+    found = []
+    while position < end:
+        start, position = contents(value, position, end, 0x30, "a GeneralSubtree")
+        members = children(value, start, position)
+        if not members:
+            raise Malformed("a GeneralSubtree starts with a name", offset=start)
+        tag, start, content, stop = members[0]
+        if tag == 0xA4:
+            name = only_child(value, content, stop, 0x30, "directoryName")
+            found.append(Subtree(read_rdn_sequence(value, name)))
+        elif tag == 0x82:
+            found.append(Subtree(None, text(value, (0x16, start, content, stop))))
+        else:
+            found.append(Subtree())
+    return tuple(found)
 
 
 def crl_addresses(extensions: Extensions) -> tuple[str, ...]:

@@ -15,37 +15,41 @@ from keim.ids import Oid
 from keim.pki import extensions as ext
 from keim.pki.certificate import Certificate
 from keim.pki.names import SERIAL_NUMBER, Subject
-from keim.pki.roles import EIM_ROLES, IDENTIFIED_ROLES, POLICY_CONTENTS, TLS_ROLES, Role
+from keim.pki.roles import Demands, Role
 from keim.pki.verdict import Fault, Verdict
 
 
 class Expected(msgspec.Struct, frozen=True):
     """What the caller knows about the party that it wants to talk to."""
 
-    role: Role
+    demands: Demands
     server_name: str | None = None
     server_oid: str | None = None
     as_client: bool = False
     eid: str | None = None
 
+    @property
+    def role(self) -> Role:
+        return self.demands.role
+
 
 def check_leaf(leaf: Certificate, authorities: Sequence[Certificate], expected: Expected) -> Fault | None:
     """`authorities` are the CAs between the leaf and the root."""
-    role = expected.role
-    if ext.basic_constraints(leaf.extensions)[1]:
+    demands, extensions = expected.demands, leaf.extensions
+    if ext.basic_constraints(extensions)[1]:
         return Verdict.LEAF_IS_CA, "the end certificate says that it is a CA"
-    if not (leaf.key_usage & ext.DIGITAL_SIGNATURE and ext.is_critical(leaf.extensions, ext.KEY_USAGE)):
+    if not (leaf.key_usage & ext.DIGITAL_SIGNATURE and extensions[ext.KEY_USAGE][0]):
         return Verdict.WRONG_KEY_USAGE, "keyUsage is not critical with digitalSignature"
-    if role not in EIM_ROLES:
-        if POLICY_CONTENTS[role].isdisjoint(leaf.policies):
-            return Verdict.WRONG_POLICY, f"certificatePolicies does not name the role {role}"
-        if role not in TLS_ROLES and not ext.is_critical(leaf.extensions, ext.CERTIFICATE_POLICIES):
+    if not demands.is_eim:
+        if demands.policies.isdisjoint(leaf.policies):
+            return Verdict.WRONG_POLICY, f"certificatePolicies does not name the role {demands.role}"
+        if not (demands.is_tls or extensions[ext.CERTIFICATE_POLICIES][0]):
             return Verdict.POLICY_NOT_CRITICAL, "certificatePolicies is not critical"
-    if role is Role.EUICC:
+    if demands.role is Role.EUICC:
         return _check_eid(leaf, authorities, expected.eid)
-    if role in IDENTIFIED_ROLES and (fault := _check_registered_id(leaf, expected)):
+    if demands.is_identified and (fault := _check_registered_id(leaf, expected)):
         return fault
-    return _check_tls(leaf, authorities, expected) if role in TLS_ROLES else None
+    return _check_tls(leaf, authorities, expected) if demands.is_tls else None
 
 
 def _check_registered_id(leaf: Certificate, expected: Expected) -> Fault | None:
@@ -113,11 +117,12 @@ def _is_below(name: str, domain: str) -> bool:
 
 
 def _check_eid(leaf: Certificate, authorities: Sequence[Certificate], expected: str | None) -> Fault | None:
-    eid = leaf.names.serial_number
+    names = leaf.names
+    eid, organization = names.serial_number, names.organization
     if eid is None or len(eid) != 32 or not (eid.isascii() and eid.isdigit()):
         return Verdict.EID_FORMAT, f"the subject's serialNumber {eid!r} is not 32 decimal digits"
     for authority in authorities:
-        if fault := _check_range(eid, leaf.names.organization, authority):
+        if fault := _check_range(eid, organization, authority):
             return fault
     if expected is not None and eid != expected:
         return Verdict.NAME_MISMATCH, f"the certificate is for EID {eid}, expected was {expected}"
@@ -129,21 +134,28 @@ def _check_range(eid: str, organization: str | None, authority: Certificate) -> 
     constraints = authority.constraints
     if constraints.eins is not None and not any(ein and eid.startswith(ein) for ein in constraints.eins):
         return _outside(eid, authority)
-    excluded = [tree.directory for tree in constraints.excluded if tree.directory is not None]
-    if any(_covers(name, eid) and _is_same_organization(name, organization) for name in excluded):
-        return _outside(eid, authority)
-    permitted = [tree.directory for tree in constraints.permitted if tree.directory is not None]
-    if not permitted:
+    for tree in constraints.excluded:
+        name = tree.directory
+        if name is not None and _covers(name, eid) and _is_same_organization(name, organization):
+            return _outside(eid, authority)
+    has_names = is_in_range = False
+    for tree in constraints.permitted:
+        name = tree.directory
+        if name is None:
+            continue
+        has_names = True
+        if _covers(name, eid):
+            if _is_same_organization(name, organization):
+                return None
+            is_in_range = True
+    if not has_names:
         return None
-    in_range = [name for name in permitted if _covers(name, eid)]
-    if not in_range:
+    if not is_in_range:
         return _outside(eid, authority)
-    if not any(_is_same_organization(name, organization) for name in in_range):
-        return (
-            Verdict.ORGANIZATION_MISMATCH,
-            f"the organization {organization!r} is not that which {authority.title} may certify",
-        )
-    return None
+    return (
+        Verdict.ORGANIZATION_MISMATCH,
+        f"the organization {organization!r} is not that which {authority.title} may certify",
+    )
 
 
 def _outside(eid: str, authority: Certificate) -> Fault:
@@ -151,7 +163,7 @@ def _outside(eid: str, authority: Certificate) -> Fault:
 
 
 def _covers(name: Subject, eid: str) -> bool:
-    return all(eid.startswith(ein) for ein in name.all(SERIAL_NUMBER))
+    return not [ein for kind, ein in name.attributes if kind == SERIAL_NUMBER and not eid.startswith(ein)]
 
 
 def _is_same_organization(name: Subject, organization: str | None) -> bool:

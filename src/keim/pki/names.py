@@ -10,13 +10,16 @@ from typing import Final
 import msgspec
 
 from keim.errors import Malformed
-from keim.pki.tlv import Element, children, text
+from keim.pki.tlv import Element, children, contents, only_child, text
 
 COMMON_NAME: Final = bytes.fromhex("550403")
 SERIAL_NUMBER: Final = bytes.fromhex("550405")
 COUNTRY: Final = bytes.fromhex("550406")
 ORGANIZATION: Final = bytes.fromhex("55040a")
 ORGANIZATIONAL_UNIT: Final = bytes.fromhex("55040b")
+
+_COMMON_TEXT: Final = frozenset({0x0C, 0x13})
+"""UTF8String and PrintableString."""
 
 _LABELS: Final = {
     COMMON_NAME: "CN",
@@ -35,12 +38,17 @@ class Subject(msgspec.Struct, frozen=True):
     attributes: tuple[tuple[bytes, str], ...]
 
     def all(self, kind: bytes) -> tuple[str, ...]:
-        return tuple(value for oid, value in self.attributes if oid == kind)
+        return tuple([value for oid, value in self.attributes if oid == kind])
 
     def one(self, kind: bytes) -> str | None:
         """The value of an attribute that must not stand twice; None where it is absent or doubled."""
-        values = self.all(kind)
-        return values[0] if len(values) == 1 else None
+        found = None
+        for oid, value in self.attributes:
+            if oid == kind:
+                if found is not None:
+                    return None
+                found = value
+        return found
 
     @property
     def common_name(self) -> str | None:
@@ -70,10 +78,7 @@ def _label(oid: bytes) -> str:
 
 def read_subject(der: bytes) -> Subject:
     """A Name as it stands in a certificate, with its tag 30."""
-    outer = children(der, 0, len(der))
-    if len(outer) != 1 or outer[0][0] != 0x30:
-        raise Malformed("a Name is one SEQUENCE", offset=0)
-    return read_rdn_sequence(der, outer[0])
+    return read_rdn_sequence(der, only_child(der, 0, len(der), 0x30, "a Name"))
 
 
 def title_of(der: bytes) -> str:
@@ -86,25 +91,38 @@ def title_of(der: bytes) -> str:
 
 def read_rdn_sequence(der: bytes, outer: Element) -> Subject:
     found: list[tuple[bytes, str]] = []
-    for tag, start, content, end in children(der, outer[2], outer[3]):
-        # The common form: one attribute of id-at (55 04 xx) with a short value of UTF8 or printable text.
+    position, last = outer[2], outer[3]
+    while position < last:
+        size = der[position + 1] if last - position > 11 else 0
+        end = position + 2 + size
+        # The usual form in one step: one attribute of a three-octet OID, a short value in UTF8 or printable.
         if (
-            end - content > 8
-            and tag == 0x31
-            and der[content] == 0x30
-            and der[content + 1] == end - content - 2 < 0x80
-            and der[content + 2 : content + 4] == b"\x06\x03"
-            and der[content + 7] in (0x0C, 0x13)
-            and der[content + 8] == end - content - 9
+            9 <= size < 0x80
+            and end <= last
+            and der[position + 3] == size - 2
+            and der[position + 10] == size - 9
+            and der[position] == 0x31
+            and der[position + 2] == 0x30
+            and der[position + 4 : position + 6] == b"\x06\x03"
+            and der[position + 9] in _COMMON_TEXT
         ):
-            value = text(der, (der[content + 7], content + 7, content + 9, end))
-            found.append((der[content + 4 : content + 7], value))
-            continue
-        if tag != 0x31:
-            raise Malformed("a relative distinguished name is a SET", offset=start)
-        for inner_tag, inner_start, inner_content, inner_end in children(der, content, end):
-            pair = children(der, inner_content, inner_end) if inner_tag == 0x30 else []
-            if len(pair) != 2 or pair[0][0] != 0x06 or pair[0][2] == pair[0][3]:
-                raise Malformed("an attribute is an OID and a value", offset=inner_start)
-            found.append((der[pair[0][2] : pair[0][3]], text(der, pair[1])))
+            try:
+                value = str(der[position + 11 : end], "utf-8" if der[position + 9] == 0x0C else "ascii")
+            except UnicodeDecodeError:
+                raise Malformed("a character string is not of its type", offset=position + 9) from None
+            found.append((der[position + 6 : position + 9], value))
+        else:
+            content, end = contents(der, position, last, 0x31, "a relative distinguished name")
+            found += _read_attributes(der, content, end)
+        position = end
     return Subject(tuple(found))
+
+
+def _read_attributes(der: bytes, content: int, end: int) -> list[tuple[bytes, str]]:
+    found = []
+    for tag, start, inside, stop in children(der, content, end):
+        pair = children(der, inside, stop) if tag == 0x30 else []
+        if len(pair) != 2 or pair[0][0] != 0x06 or pair[0][2] == pair[0][3]:
+            raise Malformed("an attribute is an OID and a value", offset=start)
+        found.append((der[pair[0][2] : pair[0][3]], text(der, pair[1])))
+    return found

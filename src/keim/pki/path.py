@@ -10,11 +10,13 @@ from collections.abc import Sequence
 from typing import Final
 
 from keim.pki.certificate import Certificate
-from keim.pki.roles import EIM_ROLES, POLICY_CONTENTS, Role
+from keim.pki.roles import POLICY_CONTENTS, Demands, Role
 from keim.pki.trust import TrustStore
 
 MAX_INTERMEDIATES: Final = 8
 """The deepest tree of the standard (variant C) has three."""
+
+_CI_SUB_CA: Final = POLICY_CONTENTS[Role.CI_SUB_CA]
 
 Path = tuple[tuple[Certificate, ...], tuple[Certificate, ...], str | None]
 """(leaf first, as far as built; dropped certificates; why no trusted root was reached, or None)."""
@@ -25,9 +27,13 @@ def is_self_signed(certificate: Certificate) -> bool:
 
 
 def build_path(
-    leaf: Certificate, intermediates: Sequence[Certificate], trust: TrustStore, role: Role, moment: str | None
+    leaf: Certificate,
+    intermediates: Sequence[Certificate],
+    trust: TrustStore,
+    demands: Demands,
+    moment: str | None,
 ) -> Path:
-    if role in EIM_ROLES and leaf in trust:
+    if demands.is_eim and leaf in trust:
         # A pinned eIM certificate is its own anchor (trustedCertificateTls, bindings §3.2).
         return (leaf,), (), None
     dropped: tuple[Certificate, ...] = ()
@@ -54,11 +60,10 @@ def build_path(
                     position = index
                     break
         path.append(unused.pop(position))
-    if role is Role.EUICC and _lacks_eum(path[1:-1]):
+    if demands.role is Role.EUICC and _lacks_eum(path[1:-1]):
         return tuple(path), dropped, "no EUM certificate stands between the eUICC and the root"
     return tuple(path), dropped, None
 
 
 def _lacks_eum(authorities: Sequence[Certificate]) -> bool:
-    sub_ca = POLICY_CONTENTS[Role.CI_SUB_CA]
-    return all(not sub_ca.isdisjoint(authority.policies) for authority in authorities)
+    return not [authority for authority in authorities if _CI_SUB_CA.isdisjoint(authority.policies)]

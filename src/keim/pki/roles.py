@@ -9,6 +9,8 @@ from __future__ import annotations
 from enum import StrEnum
 from typing import Final
 
+import msgspec
+
 from keim.errors import Refused
 from keim.ids import Oid
 
@@ -90,8 +92,28 @@ _CA_ORDER: Final[dict[Role, tuple[Role, ...]]] = {
     **dict.fromkeys((Role.EIM_SIGN, Role.EIM_TLS), (Role.CI_SUB_CA,)),
 }
 
-CA_RANKS: Final[dict[Role, dict[bytes, int]]] = {
-    leaf: {content: rank for rank, ca in enumerate(order) for content in POLICY_CONTENTS[ca]}
+
+class Demands(msgspec.Struct, frozen=True, kw_only=True):
+    """What the role of a leaf demands of its chain; looked up once per chain."""
+
+    role: Role
+    policies: frozenset[bytes]
+    """One of these must stand in the leaf; empty for an eIM, which has none."""
+    ca_ranks: dict[bytes, int]
+    """Policy of a CA below the root -> how deep it stands; going down, the rank never falls."""
+    is_eim: bool
+    is_tls: bool
+    is_identified: bool
+
+
+DEMANDS: Final[dict[Role, Demands]] = {
+    leaf: Demands(
+        role=leaf,
+        policies=POLICY_CONTENTS.get(leaf, frozenset()),
+        ca_ranks={content: rank for rank, ca in enumerate(order) for content in POLICY_CONTENTS[ca]},
+        is_eim=leaf in EIM_ROLES,
+        is_tls=leaf in TLS_ROLES,
+        is_identified=leaf in IDENTIFIED_ROLES,
+    )
     for leaf, order in _CA_ORDER.items()
 }
-"""Per leaf role: policy of a CA below the root -> how deep it stands; going down, the rank never falls."""

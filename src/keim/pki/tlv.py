@@ -45,6 +45,37 @@ def _long_length(data: bytes, start: int, end: int, count: int) -> tuple[int, in
     return start + count, length
 
 
+def contents(data: bytes, position: int, end: int, tag: int, name: str) -> tuple[int, int]:
+    """Where the contents of the TLV at `position` start and end; it has this tag and ends before `end`."""
+    start = position + 2
+    if start > end or data[position] != tag:
+        raise Malformed(f"{name} is not where it belongs, or not of tag {tag:02X}", offset=position)
+    length = data[position + 1]
+    if length > 127:
+        start, length = _long_length(data, start, end, length & 0x7F)
+    stop = start + length
+    if stop > end:
+        raise Malformed(f"length {length} reaches beyond the end", offset=position)
+    return start, stop
+
+
+def boundaries(data: bytes, position: int, end: int, tags: bytes, name: str) -> list[int]:
+    """Where each of the members of these tags starts, and where the last one ends: one walk, one call."""
+    found = [position]
+    for tag in tags:
+        start = position + 2
+        if start > end or data[position] != tag:
+            raise Malformed(f"{name} has not the members that it must have", offset=position)
+        length = data[position + 1]
+        if length > 127:
+            start, length = _long_length(data, start, end, length & 0x7F)
+        position = start + length
+        if position > end:
+            raise Malformed(f"length {length} reaches beyond the end", offset=start)
+        found.append(position)
+    return found
+
+
 def only_child(data: bytes, position: int, end: int, tag: int, name: str) -> Element:
     """The one TLV of this tag that fills the range."""
     found = children(data, position, end)
