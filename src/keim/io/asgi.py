@@ -1,8 +1,9 @@
 """Pure answerers behind ASGI: reads one bounded request, asks, writes one response.
 
 An application is an async function of `HttpRequest`; None from it means that the path is not known. Limits
-hold before anything is asked: the size of a body (413), the time it may take (408). Works under every ASGI
-server; `keim.io.serve` runs it under uvicorn.
+hold before anything is asked: the size of a body (413) and, where `body_timeout_s` is given, the time that
+it may take (408). Works under every ASGI server; `keim.io.serve`, which runs it under uvicorn, bounds slow
+clients itself and more cheaply.
 """
 
 from __future__ import annotations
@@ -22,7 +23,6 @@ Send = Callable[[MutableMapping[str, Any]], Awaitable[None]]
 Answer = Callable[[HttpRequest], Awaitable[HttpResponse | None]]
 
 BODY_LIMIT: Final = 256 * 1024
-BODY_TIMEOUT_S: Final = 20.0
 PEER_EXTENSION: Final = "keim.peer"
 """Where keim.io.serve puts the client's certificate (DER)."""
 
@@ -43,7 +43,7 @@ class Application:
         answer: Answer,
         *,
         body_limit: int = BODY_LIMIT,
-        body_timeout_s: float = BODY_TIMEOUT_S,
+        body_timeout_s: float | None = None,
         observe: Callable[[str, int], None] | None = None,
     ) -> None:
         self._answer = answer
@@ -95,7 +95,10 @@ class Application:
             raise _Refused(plain(413, f"At most {self._body_limit} octets.", connection="close"))
         pieces: list[bytes] = []
         size = 0
-        message = await self._next(receive)
+        deadline = None
+        if self._body_timeout_s is not None:
+            deadline = asyncio.get_running_loop().time() + self._body_timeout_s
+        message = await self._next(receive, deadline)
         while True:
             if message["type"] == "http.disconnect":
                 raise _Refused(None)
@@ -106,15 +109,12 @@ class Application:
             if not message.get("more_body", False):
                 return piece if not pieces else b"".join([*pieces, piece])
             pieces.append(piece)
-            if len(pieces) == 1:
-                deadline = asyncio.get_running_loop().time() + self._body_timeout_s
             message = await self._next(receive, deadline)
 
-    async def _next(self, receive: Receive, deadline: float | None = None) -> MutableMapping[str, Any]:
+    async def _next(self, receive: Receive, deadline: float | None) -> MutableMapping[str, Any]:
+        if deadline is None:
+            return await receive()
         try:
-            if deadline is None:
-                async with asyncio.timeout(self._body_timeout_s):
-                    return await receive()
             async with asyncio.timeout_at(deadline):
                 return await receive()
         except TimeoutError:

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import gc
 import signal
 import socket
 import ssl
@@ -19,6 +20,7 @@ from keim.errors import Refused, Unreachable
 from keim.io.asgi import PEER_EXTENSION, Application
 
 HEADER_TIMEOUT_S: Final = 10.0
+BODY_TIMEOUT_S: Final = 20.0
 IDLE_TIMEOUT_S: Final = 60
 CONNECTIONS: Final = 4096
 STOP_TIMEOUT_S: Final = 10
@@ -40,9 +42,15 @@ class Listener(msgspec.Struct, frozen=True, kw_only=True):
 class Server:
     """A few listeners on one event loop; `run` returns when `stop` was called or a signal came."""
 
-    def __init__(self, listeners: Sequence[Listener], *, header_timeout_s: float = HEADER_TIMEOUT_S) -> None:
+    def __init__(
+        self,
+        listeners: Sequence[Listener],
+        *,
+        header_timeout_s: float = HEADER_TIMEOUT_S,
+        body_timeout_s: float = BODY_TIMEOUT_S,
+    ) -> None:
         self._listeners = listeners
-        self._header_timeout_s = header_timeout_s
+        self._timeouts_s = (header_timeout_s, body_timeout_s)
         self._servers: list[Any] = []
         self._stopped = asyncio.Event()
         self.addresses: dict[str, tuple[str, int]] = {}
@@ -66,6 +74,8 @@ class Server:
             loop = asyncio.get_running_loop()
             for number in (signal.SIGINT, signal.SIGTERM):
                 loop.add_signal_handler(number, self.stop)
+        gc.collect()
+        gc.freeze()  # what a server has made by now stays: later collections need not look at it
         if on_ready is not None:
             on_ready(self.addresses)
         waiting = asyncio.ensure_future(self._stopped.wait())
@@ -110,7 +120,7 @@ class Server:
     def _configuration(self, uvicorn: Any, listener: Listener) -> Any:
         config = uvicorn.Config(
             listener.application,
-            http=_protocol(listener.check_peer, self._header_timeout_s),
+            http=_protocol(listener.check_peer, *self._timeouts_s),
             loop="none",
             lifespan="off",
             ws="none",
@@ -146,8 +156,8 @@ def event_loop() -> asyncio.AbstractEventLoop:
     return loop
 
 
-def _protocol(check_peer: CheckPeer | None, header_timeout_s: float) -> type[Any]:
-    """uvicorn's HTTP protocol with what it lacks: the peer's certificate, and a bound on slow headers."""
+def _protocol(check_peer: CheckPeer | None, header_timeout_s: float, body_timeout_s: float) -> type[Any]:
+    """uvicorn's HTTP protocol with what it lacks: the peer's certificate, and bounds on slow clients."""
     from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol
 
     class Protocol(HttpToolsProtocol):
@@ -161,11 +171,11 @@ def _protocol(check_peer: CheckPeer | None, header_timeout_s: float) -> type[Any
             if check_peer is not None and (self._peer is None or not check_peer(self._peer)):
                 transport.abort()
                 return
-            self._arm()
+            self._arm(header_timeout_s)
 
-        def _arm(self) -> None:
-            if self._timer is None:
-                self._timer = self.loop.call_later(header_timeout_s, self._too_slow)
+        def _arm(self, seconds: float) -> None:
+            self._disarm()
+            self._timer = self.loop.call_later(seconds, self._too_slow)
 
         def _disarm(self) -> None:
             if self._timer is not None:
@@ -179,13 +189,17 @@ def _protocol(check_peer: CheckPeer | None, header_timeout_s: float) -> type[Any
 
         def on_message_begin(self) -> None:
             super().on_message_begin()
-            self._arm()
+            self._arm(header_timeout_s)
             if self._peer is not None:
                 self.scope["extensions"] = {PEER_EXTENSION: self._peer}  # type: ignore[dict-item]  # an extension of ours
 
         def on_headers_complete(self) -> None:
-            self._disarm()
+            self._arm(body_timeout_s)
             super().on_headers_complete()
+
+        def on_message_complete(self) -> None:
+            self._disarm()
+            super().on_message_complete()
 
         def data_received(self, data: bytes) -> None:
             if check_peer is not None and self.transport.is_closing():
