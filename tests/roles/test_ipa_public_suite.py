@@ -179,7 +179,7 @@ class SuiteEim:
             return None
         if callable(answer):
             answer = answer(request)
-        return answer if isinstance(answer, bytes) else answer.encode()  # type: ignore[attr-defined]
+        return answer if isinstance(answer, bytes) else answer.encode()  # type: ignore[attr-defined]  # whatever else stands in a queue is a message
 
 
 def run(suite_card: ScriptedCard, eim: SuiteEim) -> IpaWorld:
@@ -229,9 +229,7 @@ def test_package_execution() -> None:
 
 def test_a_package_with_an_unknown_operation_reaches_the_card_octet_by_octet() -> None:
     unknown_operation = tlv(0xAF, b"\x05\x00")
-    signed = tlv(
-        0x30, tlv(0x80, b"myEIM"), tlv(0x5A, EID), tlv(0x81, b"\x02"), tlv(0xA0, unknown_operation)
-    )
+    signed = tlv(0x30, tlv(0x80, b"myEIM"), tlv(0x5A, EID), tlv(0x81, b"\x02"), tlv(0xA0, unknown_operation))
     package = tlv(0xBF51, signed, tlv(0x5F37, SIGNATURE))
     suite_card = card(BF51=result(5, ENABLED).encode())
     run(suite_card, SuiteEim(BF4F=[tlv(0xBF4F, package)], BF50=[ACKNOWLEDGED]))
