@@ -23,6 +23,16 @@ def as_certificate(value: CertificateLike, what: str) -> Certificate:
         raise at(error, what) from None
 
 
+def as_certificates(values: Iterable[CertificateLike], what: str) -> list[Certificate]:
+    found: list[Certificate] = []
+    try:
+        for value in values:
+            found.append(value if isinstance(value, Certificate) else Certificate(value))
+    except Malformed as error:
+        raise at(error, f"{what}[{len(found)}]") from None
+    return found
+
+
 def at(error: Malformed, what: str) -> Malformed:
     """The same refusal, saying which of the certificates it was."""
     path = f"{what}.{error.path}" if error.path else what
@@ -33,7 +43,7 @@ class TrustStore:
     """Immutable. Holding one, rather than passing octets each time, keeps keys parsed and roots checked."""
 
     def __init__(self, roots: Iterable[CertificateLike] = ()) -> None:
-        self.roots = tuple(as_certificate(root, f"roots[{i}]") for i, root in enumerate(roots))
+        self.roots = tuple(as_certificates(roots, "roots"))
         self._by_key: dict[bytes, list[Certificate]] = {}
         for root in self.roots:
             self._by_key.setdefault(root.key_identifier, []).append(root)

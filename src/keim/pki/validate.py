@@ -19,7 +19,7 @@ from keim.pki.leaf import Expected, check_leaf
 from keim.pki.link import check_link, check_state, is_bare_anchor
 from keim.pki.path import MAX_INTERMEDIATES, build_path
 from keim.pki.roles import DEMANDS, Demands, Role
-from keim.pki.trust import CertificateLike, TrustStore, as_certificate, at
+from keim.pki.trust import CertificateLike, TrustStore, as_certificate, as_certificates, at
 from keim.pki.verdict import Fault, Validation, Verdict
 
 
@@ -40,7 +40,7 @@ def validate(
     demands = demands_of(role)
     return judge(
         as_certificate(leaf, "leaf"),
-        [as_certificate(item, f"intermediates[{i}]") for i, item in enumerate(intermediates)],
+        as_certificates(intermediates, "intermediates"),
         TrustStore.of(roots),
         Expected(demands, server_name, server_oid, as_client, eid),
         moment=moment_of(now),
