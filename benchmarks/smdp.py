@@ -122,7 +122,7 @@ async def _stock(config: SmdpConfig, world: World, eids: tuple[str, ...]) -> lis
     async def one(number: int, eid: str) -> ScriptedEuicc:
         decision = admit(
             _package(number),
-            Label(profile_type="bench", notification_address=ADDRESS),
+            Label(profile_type="bench", notification_addresses=(ADDRESS,)),
             protection=Protection.PPK,
             key_wrap=service.smdp.key_wrap,
             now=service.clock.now(),

@@ -66,7 +66,7 @@ class Laboratory:
         self.stocked += 1
         decision = admit(
             upp(self.stocked),
-            Label(profile_type=profile_type, notification_address=ADDRESS, **label),
+            Label(profile_type=profile_type, notification_addresses=(ADDRESS,), **label),
             protection=protection,
             key_wrap=self.smdp.key_wrap,
             now=self.clock.now(),

@@ -12,16 +12,11 @@ import msgspec
 from keim.crypto.bpp import PPK_OCTETS, profile_protection_keys, protect_profile
 from keim.errors import Refused
 from keim.ids import Iccid
-from keim.messages.common import NotificationEvent, OperatorId
-from keim.messages.profile import (
-    IconType,
-    NotificationConfigurationInformation,
-    PprIds,
-    ProfileClass,
-    StoreMetadataRequest,
-)
+from keim.messages.common import OperatorId
+from keim.messages.profile import PprIds, ProfileClass
 from keim.saip.elements import ProfileHeader
 from keim.saip.package import Package
+from keim.saip.store_metadata import metadata
 from keim.seams import Entropy, KeyWrap
 from keim.smdp.binding import key_context, package_context
 from keim.smdp.events import ProfileStocked
@@ -33,14 +28,14 @@ class Label(msgspec.Struct, frozen=True, kw_only=True):
     """What the metadata say beside the package itself."""
 
     profile_type: str
-    service_provider: str = "keim"
-    profile_name: str = ""
-    """Empty: the text in the package's header."""
+    service_provider: str | None = None
+    profile_name: str | None = None
+    """None: what the package itself says."""
     profile_class: ProfileClass = ProfileClass.OPERATIONAL
     owner: str = ""
     operator: OperatorId | None = None
     policy_rules: PprIds = PprIds(0)
-    notification_address: str | None = None
+    notification_addresses: tuple[str, ...] = ()
     """Where the eUICC reports every later change of the profile; usually this SM-DP+."""
     fallback_allowed: bool | None = None
     icon: bytes | None = None
@@ -60,9 +55,18 @@ def admit(
     header = package.elements[0].value if package.elements else None
     if not isinstance(header, ProfileHeader):
         raise Refused("a profile package begins with its header", code="smdp.package_without_header")
-    number = Iccid.from_header_octets(header.iccid)
-    iccid = str(number)
-    metadata = _metadata(number, header, label)
+    iccid = str(Iccid.from_header_octets(header.iccid))
+    told = metadata(
+        package,
+        service_provider_name=label.service_provider,
+        profile_name=label.profile_name,
+        profile_class=label.profile_class,
+        owner=label.operator,
+        notification_addresses=label.notification_addresses,
+        policy_rules=label.policy_rules or None,
+        fallback_allowed=label.fallback_allowed,
+        icon=label.icon,
+    )
     wrapped_keys = b""
     if protection is Protection.PPK:
         random = entropy.bytes(PPK_OCTETS)
@@ -72,7 +76,7 @@ def admit(
         body = key_wrap.wrap(upp, package_context(iccid))
     contents = Contents(
         iccid=iccid,
-        metadata=metadata.encode(),
+        metadata=told.encode(),
         protection=protection,
         wrapped_keys=wrapped_keys,
         octets=len(upp),
@@ -84,32 +88,3 @@ def admit(
     )
     event = ProfileStocked(at=now, iccid=iccid, profile_type=label.profile_type)
     return Decision(reply=iccid, rows=(profile, contents, StoredBody(iccid, body)), events=(event,))
-
-
-def _metadata(iccid: Iccid, header: ProfileHeader, label: Label) -> StoreMetadataRequest:
-    address = label.notification_address
-    configuration = None
-    if address is not None:
-        every = (
-            NotificationEvent.NOTIFICATION_INSTALL
-            | NotificationEvent.NOTIFICATION_ENABLE
-            | NotificationEvent.NOTIFICATION_DISABLE
-            | NotificationEvent.NOTIFICATION_DELETE
-        )
-        configuration = (
-            NotificationConfigurationInformation(
-                profile_management_operation=every, notification_address=address
-            ),
-        )
-    return StoreMetadataRequest(
-        iccid=iccid.octets,
-        service_provider_name=label.service_provider[:32],
-        profile_name=(label.profile_name or header.profile_type or label.profile_type)[:64],
-        icon_type=None if label.icon is None else IconType.PNG,
-        icon=label.icon,
-        profile_class=label.profile_class,
-        notification_configuration_info=configuration,
-        profile_owner=label.operator,
-        profile_policy_rules=label.policy_rules or None,
-        fallback_allowed=label.fallback_allowed,
-    )

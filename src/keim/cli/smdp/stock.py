@@ -21,8 +21,8 @@ def register(verbs: Nouns) -> None:
     add_configuration(adding)
     adding.add_argument("paths", nargs="+", type=Path, metavar="PATH")
     adding.add_argument("--type", required=True, metavar="NAME", help="profile type that orders name")
-    adding.add_argument("--provider", default="keim", metavar="TEXT", help="service provider in the metadata")
-    adding.add_argument("--name", default="", metavar="TEXT", help="profile name in the metadata")
+    adding.add_argument("--provider", metavar="TEXT", help="service provider (default: the package's)")
+    adding.add_argument("--name", metavar="TEXT", help="profile name (default: the package's)")
     adding.add_argument("--operator", default="", metavar="NAME", help="only this operator may order them")
     adding.add_argument(
         "--ppr", action="append", choices=("ppr1", "ppr2"), default=[], help="policy rules of the profile"
@@ -77,7 +77,7 @@ async def _add(args: argparse.Namespace, config: Any) -> int:
         profile_name=args.name,
         owner=args.operator,
         policy_rules=rules,
-        notification_address=service.smdp.address,
+        notification_addresses=(service.smdp.address,),
     )
     stocked: list[str] = []
     failed: list[dict[str, str]] = []
