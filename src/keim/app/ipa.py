@@ -88,6 +88,7 @@ class IpaConfig(msgspec.Struct, forbid_unknown_fields=True, kw_only=True, frozen
     eim_ca: str = ""
     rsp_ca: str = ""
     rsp_binding: Binding = "json"
+    accept_v1_0: bool = False
     resolve: dict[str, str] = {}
     probe: str = ""
     prefer_direct: bool = True
@@ -127,6 +128,7 @@ def configuration_of(config: IpaConfig, card: OpenedCard) -> Configuration:
         is_immediate_enable_tried=config.immediate_enable,
         confirmation_codes=config.confirmation_codes,
         accepted_owners=frozenset(config.accepted_owners),
+        accepts_v1_0=config.accept_v1_0,
         block_size=config.block_size or card.block_size,
         has_refresh_flag=card.is_behind_modem,
         answers_proactive_commands=not card.is_behind_modem,

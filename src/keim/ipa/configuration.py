@@ -5,15 +5,18 @@ A frozen value; `app/` reads it from TOML and the environment. Imports keim.mess
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Set
+from typing import Final
 
 import msgspec
 
+from keim.der import RELAY, Tolerance
 from keim.messages.info import DeviceCapabilities, DeviceInfo
 from keim.messages.ipa_data import IpaCapabilities, IpaFeatures, IpaSupportedProtocols
 
 TERMINAL_CAPABILITY = bytes.fromhex("A903830107")
 """Tag 83 = eUICC-related capabilities; which bit means "IPAd" is not public (bindings §15 #16)."""
+WITHOUT_V1_0: Final[Set[Tolerance]] = RELAY - {Tolerance.OLD_TAGS}
 ISDR_AID = bytes.fromhex("A0000005591010FFFFFFFF8900000100")
 
 
@@ -85,6 +88,9 @@ class Configuration(msgspec.Struct, frozen=True, kw_only=True):
     polls_per_cycle: int = 100
     """An eIM that never ends with "nothing available" is left after so many packages."""
 
+    accepts_v1_0: bool = False
+    """Reads what eIMs of SGP.32 v1.0 answer, too: their tags, and BF50 with nothing inside."""
+
     # downloads
     is_direct_preferred: bool = True
     """Which way where both are possible and the trigger has data (procedures §11.2)."""
@@ -119,6 +125,11 @@ class Configuration(msgspec.Struct, frozen=True, kw_only=True):
     @property
     def capabilities(self) -> IpaCapabilities:
         return IpaCapabilities(ipa_features=self.features, ipa_supported_protocols=self.protocols)
+
+    @property
+    def reader(self) -> Set[Tolerance]:
+        """How answers of eIMs are read: what known peers need; the forms of v1.0 only when asked for."""
+        return RELAY if self.accepts_v1_0 else WITHOUT_V1_0
 
     def has(self, feature: IpaFeatures) -> bool:
         return feature in self.features

@@ -7,10 +7,11 @@ Imports its neighbours and keim.messages only.
 
 from __future__ import annotations
 
+from collections.abc import Set
 from dataclasses import dataclass
 from typing import TypeVar
 
-from keim.der import RELAY, Message, read_tlv, tag_text
+from keim.der import Message, Tolerance, read_tlv, tag_text
 from keim.errors import KeimError, Malformed, PeerError, UnexpectedStep, WorldError
 from keim.ipa.context import Ipa
 from keim.ipa.effects import CallEim, PeerBusy, Procedure, Wait, ask
@@ -57,10 +58,10 @@ def call_eim(ipa: Ipa, peer: EimPeer, request: bytes, retry: Retry) -> Procedure
 def call_function(ipa: Ipa, peer: EimPeer, request: Message, response: type[M], retry: Retry) -> Procedure[M]:
     """A function whose answer is a message type; an answer to another function is `UnexpectedStep`."""
     octets = yield from call_eim(ipa, peer, request.encode(), retry)
-    return read_answer(octets, response)
+    return read_answer(octets, response, ipa.configuration.reader)
 
 
-def read_answer(octets: bytes, response: type[M]) -> M:
+def read_answer(octets: bytes, response: type[M], tolerances: Set[Tolerance]) -> M:
     expected = response.__keim_tag__
     tag = outer_tag(octets)
     if expected is not None and tag != expected:
@@ -71,7 +72,7 @@ def read_answer(octets: bytes, response: type[M]) -> M:
             evidence=octets[:64].hex().upper(),
         )
     try:
-        return response.decode(octets, RELAY)
+        return response.decode(octets, tolerances)
     except Malformed as error:
         error.party = "eIM"
         error.evidence = octets[:64].hex().upper()

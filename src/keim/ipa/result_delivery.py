@@ -9,6 +9,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 
+from keim.errors import Malformed
 from keim.ipa.card import CARD_ERRORS
 from keim.ipa.context import Ipa
 from keim.ipa.effects import Procedure
@@ -27,6 +28,8 @@ from keim.messages.esipa import (
 )
 from keim.messages.notification import PendingNotification
 from keim.messages.package import EimConfigurationData, EuiccPackageResult
+
+BARE_ANSWER = b"\xbf\x50\x00"
 
 
 @dataclass(frozen=True, slots=True)
@@ -67,7 +70,7 @@ def deliver(ipa: Ipa, entry: EimConfigurationData, offer: Offer, retry: Retry) -
     request = ProvideEimPackageResult(eid_value=ipa.eid, eim_package_result=offer.result)
     try:
         octets = yield from call_eim(ipa, peer, request.encode(), retry)
-        answer = _answer(octets)
+        answer = _answer(ipa, octets)
     except CALL_ERRORS as failure:
         yield from ipa.tell(ResultNotDelivered(entry.eim_id, offer.kind, str(failure)))
         return False
@@ -80,10 +83,13 @@ def deliver(ipa: Ipa, entry: EimConfigurationData, offer: Offer, retry: Retry) -
     return True
 
 
-def _answer(octets: bytes) -> ProvideEimPackageResultResponse:
+def _answer(ipa: Ipa, octets: bytes) -> ProvideEimPackageResultResponse:
+    """BF50 with nothing inside is how v1.0 says "empty"; in v1.2 it is no answer."""
     if not octets:
         return ProvideEimPackageResultResponse(empty_response=EmptyResponse())
-    return read_answer(octets, ProvideEimPackageResultResponse)
+    if octets == BARE_ANSWER and not ipa.configuration.accepts_v1_0:
+        raise Malformed("nothing is inside of the answer", offset=3, party="eIM")
+    return read_answer(octets, ProvideEimPackageResultResponse, ipa.configuration.reader)
 
 
 def _word(answer: ProvideEimPackageResultResponse) -> str:
