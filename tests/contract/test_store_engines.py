@@ -24,7 +24,7 @@ INSERT = "INSERT INTO things (id, number, octets) VALUES (?, ?, ?)"
 UPDATE = "UPDATE things SET number = ? WHERE id = ? AND number = ?"
 
 Run = Callable[[Coroutine[Any, Any, Any]], Any]
-KINDS = ["memory", "file", "thread", pytest.param("postgres", marks=needs_system("postgresql"))]
+KINDS = ["memory", "file", "gathering", "thread", pytest.param("postgres", marks=needs_system("postgresql"))]
 
 
 @pytest.fixture
@@ -42,7 +42,8 @@ def engine(request: pytest.FixtureRequest, tmp_path: Path, run: Run) -> Iterator
     elif request.param == "memory":
         made = SqliteEngine()
     else:
-        made = SqliteEngine(tmp_path / "store.db", in_thread=request.param == "thread")
+        gather_s = 0.001 if request.param == "gathering" else 0.0
+        made = SqliteEngine(tmp_path / "store.db", in_thread=request.param == "thread", gather_s=gather_s)
     run(made.migrate("test", MIGRATIONS))
     yield made
     run(made.close())

@@ -92,6 +92,8 @@ class SmdpConfig(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     """False only behind something that ends TLS itself; operators then prove nothing and are not served."""
     store: str = "smdp.db"
     store_in_thread: bool = False
+    store_gather_ms: float = 0.0
+    """SQLite only: how long a change waits for company in its transaction."""
     wrap_key: str = "smdp.wrap-key"
     body_limit: int = 256 * 1024
     rules: RulesConfig = RulesConfig()
@@ -199,7 +201,11 @@ async def open_service(config: SmdpConfig, world: World) -> SmdpService:
     """The service on its database, its tables in this version's form."""
     clock = SystemClock()
     smdp = smdp_of(world, config)
-    store = SmdpStore(await open_engine(config.store, in_thread=config.store_in_thread))
+    store = SmdpStore(
+        await open_engine(
+            config.store, in_thread=config.store_in_thread, gather_s=config.store_gather_ms / 1000
+        )
+    )
     await store.prepare()
     outside = Outside(world, config, address=smdp.address, now=clock.now)
     return SmdpService(

@@ -58,6 +58,8 @@ class SmdsConfig(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     tls: bool = True
     store: str = "smds.db"
     store_in_thread: bool = False
+    store_gather_ms: float = 0.0
+    """SQLite only: how long a change waits for company in its transaction."""
     root: str | None = None
     """HOST[:PORT] of the root SM-DS's ES15; without it this is a root."""
     event_days: int = 365
@@ -112,7 +114,11 @@ def smds_of(world: World, config: SmdsConfig) -> Smds:
 async def open_service(config: SmdsConfig, world: World) -> SmdsService:
     clock = SystemClock()
     smds = smds_of(world, config)
-    store = SmdsStore(await open_engine(config.store, in_thread=config.store_in_thread))
+    store = SmdsStore(
+        await open_engine(
+            config.store, in_thread=config.store_in_thread, gather_s=config.store_gather_ms / 1000
+        )
+    )
     await store.prepare()
     send = None
     if config.root is not None:

@@ -11,7 +11,7 @@ from keim.io.store.sqlite import SqliteEngine
 MEMORY = ":memory:"
 
 
-async def open_engine(where: str, *, in_thread: bool = False) -> Engine:
+async def open_engine(where: str, *, in_thread: bool = False, gather_s: float = 0.0) -> Engine:
     if where.startswith(("postgresql://", "postgres://")):
         return await PostgresEngine.open(where)
-    return SqliteEngine(None if where == MEMORY else Path(where), in_thread=in_thread)
+    return SqliteEngine(None if where == MEMORY else Path(where), in_thread=in_thread, gather_s=gather_s)
