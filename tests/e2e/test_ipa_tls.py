@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import asyncio
 import json
+import queue
 import socket
 import threading
 from collections.abc import Iterator
@@ -15,10 +17,19 @@ from tests.card_lab import EIM, SMDP, world
 from tests.https_peer import HttpsPeer
 from tests.roles.ipa_lab import IpaLab, entry, iccid
 
+from keim.app.config import load
+from keim.app.ipa import IpaConfig, assistant
+from keim.app.ipa_daemon import run_daemon
 from keim.cli.program import run_command
 from keim.der import Certificate, PublicKeyInfo
+from keim.errors import KeimError, Unreachable
 from keim.io.card_server import serve_tcp
+from keim.io.drive import drive_async
+from keim.io.ipa_control import Command, ControlSocket, ask_running_ipa
+from keim.io.ipa_device import AsyncDevice
 from keim.io.tls import server_context
+from keim.ipa.context import Ipa
+from keim.ipa.cycle import Cycle, run_cycle
 from keim.messages.download_trigger import ProfileDownloadData, ProfileDownloadTriggerRequest
 from keim.messages.execution_status import Function
 from keim.messages.package import EimConfigurationData, EnablePsmo, Psmo, TrustedPublicKeyDataTls
@@ -275,3 +286,74 @@ def test_a_silent_peer_ends_the_cycle_with_its_exit_code(make: Any) -> None:
     field.eim.port = port
     field.eim.close = lambda: None
     assert field.run("run", "--once", "--json") == 8
+
+
+def serve_card(field: Field, connections: int = 1) -> threading.Thread:
+    ready = threading.Event()
+
+    def note(host: str, port: int) -> None:
+        field.card_port = port
+        ready.set()
+
+    card = threading.Thread(
+        target=serve_tcp,
+        args=(field.lab.lab.card, "127.0.0.1", 0),
+        kwargs={"on_ready": note, "connections": connections},
+        daemon=True,
+    )
+    card.start()
+    assert ready.wait(10)
+    field.write()
+    return card
+
+
+def test_the_same_cycle_runs_under_asyncio(make: Any) -> None:
+    field = make()
+    field.lab.eim.package(LIST)
+    card = serve_card(field)
+    config = load(IpaConfig, field.config, prefix="KEIM_IPA", environment={})
+    with assistant(config) as ipa:
+        procedure = run_cycle(Ipa(ipa.configuration))
+        cycle = asyncio.run(drive_async(procedure, AsyncDevice(ipa.device).perform))
+    card.join(10)
+    assert cycle.packages == 1
+    assert list(field.lab.eim.executed) == [1]
+
+
+def test_a_daemon_polls_obeys_its_socket_and_ends(make: Any, tmp_path: Path) -> None:
+    field = make()
+    card = serve_card(field)
+    config = load(IpaConfig, field.config, prefix="KEIM_IPA", environment={})
+    commands: queue.Queue[Command | None] = queue.Queue()
+    path = tmp_path / "control"
+    control = ControlSocket(path, commands)
+    cycles: list[Cycle] = []
+    failures: list[KeimError] = []
+    arrived = threading.Semaphore(0)
+
+    def on_cycle(cycle: Cycle, pause_s: float) -> None:
+        cycles.append(cycle)
+        arrived.release()
+
+    def daemon() -> None:
+        with assistant(config) as ipa:
+            run_daemon(ipa, commands, on_cycle=on_cycle, on_failure=failures.append)
+
+    thread = threading.Thread(target=daemon, daemon=True)
+    thread.start()
+    assert arrived.acquire(timeout=10)
+    field.lab.eim.package(LIST)
+    assert ask_running_ipa(path, "poll") == {"function": "poll", "result": "ok"}
+    assert arrived.acquire(timeout=10)
+    assert cycles[-1].packages == 1
+    assert ask_running_ipa(path, "fallback")["result"] == "fallback_not_available"
+    assert "error" in ask_running_ipa(path, "dance")
+    commands.put(None)
+    thread.join(10)
+    assert not thread.is_alive()
+    card.join(10)
+    control.close()
+    assert failures == []
+    assert not path.exists()
+    with pytest.raises(Unreachable):
+        ask_running_ipa(path, "poll")
