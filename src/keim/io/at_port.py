@@ -119,6 +119,7 @@ class AtPort:
     ) -> None:
         self._line, self._timeout_s, self._monotonic = line, timeout_s, monotonic
         self._buffer = b""
+        self._is_closed = False
 
     def command(self, text: str, *, timeout_s: float | None = None) -> list[str]:
         """The information lines of the answer; `Refused` for a final error."""
@@ -146,4 +147,6 @@ class AtPort:
         return line.decode("ascii", "replace").strip()
 
     def close(self) -> None:
-        self._line.close()
+        if not self._is_closed:
+            self._is_closed = True
+            self._line.close()
