@@ -33,6 +33,8 @@ from keim.crypto.suites import SUITES, Suite
 from keim.der import tlv
 
 ROUNDS: Final = 7
+SLICES: Final = 5
+SLICE_S: Final = 0.04
 SHORT: Final = {"ecdsa-p256-sha256": "P-256", "ecdsa-brainpoolp256r1-sha256": "brainpool"}
 OPENSSL_NAME: Final = {"ecdsa-p256-sha256": "ecdsap256", "ecdsa-brainpoolp256r1-sha256": "ecdsabrp256r1"}
 MESSAGE: Final = bytes(range(200))
@@ -62,18 +64,28 @@ Times = dict[str, list[float]]
 def take_turns(
     functions: Mapping[str, Callable[[], object]], openssl: Callable[[], dict[str, float]] | None = None
 ) -> Times:
-    """Microseconds of each function, once per round; a second of `openssl speed` opens each round."""
-    numbers = {name: calibrated(function, 0.05) for name, function in functions.items()}
+    """Microseconds of each function, once per round.
+
+    `openssl speed` runs before and after each round and its two figures are averaged, so that a machine that
+    grows slower or faster meanwhile shifts both sides alike. A function's figure is the mean of short slices
+    spread over the round: whoever comes first after another process finds cold caches, so all have it.
+    """
+    numbers = {name: calibrated(function, SLICE_S) for name, function in functions.items()}
     order = list(functions)
     times: Times = {}
+    before = openssl() if openssl is not None else {}
     for _ in range(ROUNDS):
-        if openssl is not None:
-            for name, value in openssl().items():
-                times.setdefault(name, []).append(value)
-        # Whoever comes first after another process finds cold caches: each function takes that place in turn.
-        order = order[1:] + order[:1]
-        for name in order:
-            times.setdefault(name, []).append(microseconds(functions[name], numbers[name]))
+        slices: Times = {name: [] for name in functions}
+        for _ in range(SLICES):
+            order = order[1:] + order[:1]
+            for name in order:
+                slices[name].append(microseconds(functions[name], numbers[name]))
+        for name, values in slices.items():
+            times.setdefault(name, []).append(statistics.fmean(values))
+        after = openssl() if openssl is not None else {}
+        for name, value in after.items():
+            times.setdefault(name, []).append((value + before[name]) / 2)
+        before = after
     return times
 
 
