@@ -28,7 +28,7 @@ LOCKS: dict[str, list[str]] = {
         "--extra=coap",
         "--group=build",
         "--group=test",
-    ],  # fmt: skip
+    ],
     "run.txt": ["--group=build"],
     "bench.txt": [
         "--extra=server",
@@ -36,7 +36,7 @@ LOCKS: dict[str, list[str]] = {
         "--extra=coap",
         "--group=build",
         "--group=bench",
-    ],  # fmt: skip
+    ],
     "cards.txt": ["--extra=pcsc", "--group=build"],
 }
 """`cards.txt` stands alone because pyscard has to be compiled, which not every machine can do."""

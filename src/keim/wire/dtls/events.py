@@ -18,10 +18,15 @@ AssociationKey = Hashable
 
 
 class Identity(msgspec.Struct, frozen=True):
-    """Whom the handshake proved. `value` is the leaf's DER, the SubjectPublicKeyInfo, or the PSK identity."""
+    """Whom the handshake proved; small, for it is kept with every session.
+
+    `value` is the SHA-256 of the SubjectPublicKeyInfo, or the PSK identity itself;
+    `name` is the certificate's first dNSName or its common name.
+    """
 
     kind: Literal["nobody", "certificate", "raw_key", "psk"] = "nobody"
     value: bytes = b""
+    name: str = ""
 
 
 NOBODY = Identity()

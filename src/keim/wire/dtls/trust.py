@@ -1,0 +1,150 @@
+"""Whether a peer's certificate or raw key may be trusted (bindings §3.2). Pure; the time is an argument."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Sequence
+from datetime import UTC, datetime
+from typing import Protocol
+
+from cryptography import x509
+from cryptography.exceptions import InvalidSignature
+from cryptography.hazmat.primitives.serialization import Encoding, PublicFormat
+from cryptography.x509.oid import ExtendedKeyUsageOID, NameOID
+
+from keim.errors import Untrusted
+
+
+class Trust(Protocol):
+    def check_chain(
+        self, chain: Sequence[x509.Certificate], *, name: str | None, is_server: bool, now: float
+    ) -> None:
+        """Raises `Untrusted`; `name` is what the server was called by, `is_server` tells who is checked."""
+        ...
+
+    def check_raw_key(self, spki: bytes) -> None: ...
+
+
+def spki_of(certificate: x509.Certificate) -> bytes:
+    return certificate.public_key().public_bytes(Encoding.DER, PublicFormat.SubjectPublicKeyInfo)
+
+
+class PinnedKeys:
+    """The key is the identity (trustedEimPkTls): no name, no validity, no chain."""
+
+    def __init__(self, spkis: Iterable[bytes]) -> None:
+        self._spkis = frozenset(spkis)
+
+    def check_chain(
+        self, chain: Sequence[x509.Certificate], *, name: str | None, is_server: bool, now: float
+    ) -> None:
+        self.check_raw_key(spki_of(chain[0]))
+
+    def check_raw_key(self, spki: bytes) -> None:
+        if spki not in self._spkis:
+            raise Untrusted("the key is not one of the pinned ones", code="dtls.key_not_pinned")
+
+
+class Anchors:
+    """Chains up to one of the anchors, which may be the leaf itself (trustedCertificateTls)."""
+
+    def __init__(self, certificates: Iterable[x509.Certificate], *, is_name_checked: bool = True) -> None:
+        self._anchors = tuple(certificates)
+        self._octets = frozenset(anchor.public_bytes(Encoding.DER) for anchor in self._anchors)
+        self._is_name_checked = is_name_checked
+
+    def check_raw_key(self, spki: bytes) -> None:
+        raise Untrusted("a raw key has no chain; pin it", code="dtls.key_not_pinned")
+
+    def check_chain(
+        self, chain: Sequence[x509.Certificate], *, name: str | None, is_server: bool, now: float
+    ) -> None:
+        moment = datetime.fromtimestamp(now, UTC)
+        leaf = chain[0]
+        _check_dates(leaf, moment)
+        _check_leaf_use(leaf, is_server=is_server)
+        if is_server and self._is_name_checked and (name is None or not _is_named(leaf, name)):
+            raise _refused(f"the certificate is not for {name}")
+        current, pool = leaf, list(chain[1:])
+        while current.public_bytes(Encoding.DER) not in self._octets:
+            anchor = _issuer_of(current, self._anchors)
+            if anchor is not None:
+                _check_dates(anchor, moment)
+                return
+            above = _issuer_of(current, pool)
+            if above is None:
+                raise _refused("no anchor issued this chain")
+            pool.remove(above)
+            _check_dates(above, moment)
+            current = above
+
+
+def _refused(why: str) -> Untrusted:
+    return Untrusted(why, code="dtls.untrusted")
+
+
+def _check_dates(certificate: x509.Certificate, moment: datetime) -> None:
+    if not certificate.not_valid_before_utc <= moment <= certificate.not_valid_after_utc:
+        raise _refused("a certificate of the chain is not valid now")
+
+
+def _check_leaf_use(leaf: x509.Certificate, *, is_server: bool) -> None:
+    extensions = leaf.extensions
+    try:
+        if not extensions.get_extension_for_class(x509.KeyUsage).value.digital_signature:
+            raise _refused("the certificate's key must not sign handshakes")
+    except x509.ExtensionNotFound:
+        pass  # a self-signed leaf may carry none
+    try:
+        uses = extensions.get_extension_for_class(x509.ExtendedKeyUsage).value
+    except x509.ExtensionNotFound:
+        return
+    wanted = ExtendedKeyUsageOID.SERVER_AUTH if is_server else ExtendedKeyUsageOID.CLIENT_AUTH
+    if wanted not in uses and ExtendedKeyUsageOID.ANY_EXTENDED_KEY_USAGE not in uses:
+        raise _refused("the certificate is not for this side of TLS")
+
+
+def _issuer_of(
+    certificate: x509.Certificate, candidates: Iterable[x509.Certificate]
+) -> x509.Certificate | None:
+    for candidate in candidates:
+        if candidate.subject == certificate.issuer and _may_issue(candidate):
+            try:
+                certificate.verify_directly_issued_by(candidate)
+            except (InvalidSignature, ValueError, TypeError):
+                continue
+            return candidate
+    return None
+
+
+def _may_issue(candidate: x509.Certificate) -> bool:
+    try:
+        if not candidate.extensions.get_extension_for_class(x509.BasicConstraints).value.ca:
+            return False
+        usage = candidate.extensions.get_extension_for_class(x509.KeyUsage).value
+    except x509.ExtensionNotFound:
+        return False
+    return usage.key_cert_sign
+
+
+def names_of(certificate: x509.Certificate) -> list[str]:
+    """dNSNames; the common name where there are none."""
+    try:
+        alternative = certificate.extensions.get_extension_for_class(x509.SubjectAlternativeName).value
+        names = alternative.get_values_for_type(x509.DNSName)
+        addresses = [str(address) for address in alternative.get_values_for_type(x509.IPAddress)]
+    except x509.ExtensionNotFound:
+        names, addresses = [], []
+    if names or addresses:
+        return [*names, *addresses]
+    return [
+        str(attribute.value) for attribute in certificate.subject.get_attributes_for_oid(NameOID.COMMON_NAME)
+    ]
+
+
+def _is_named(leaf: x509.Certificate, name: str) -> bool:
+    wanted = name.lower().rstrip(".")
+    for known in names_of(leaf):
+        lower = known.lower()
+        if lower == wanted or (lower.startswith("*.") and wanted.partition(".")[2] == lower[2:]):
+            return True
+    return False
