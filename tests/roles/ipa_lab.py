@@ -10,8 +10,9 @@ from tests.roles.ipa_world import IpaWorld
 from tests.roles.scripted_eim import ScriptedEim
 from tests.smdp_laboratory import Laboratory
 
-from keim.app.new_card import preloaded
+from keim.app.new_card import with_preloaded
 from keim.authentication.euicc import verifying_key
+from keim.euicc.state import CardState
 from keim.ipa.configuration import Configuration
 from keim.ipa.cycle import Cycle, run_cycle
 from keim.ipa.effects import ServerReply, ServerRequest
@@ -45,7 +46,9 @@ class IpaLab:
         seed: int = 0,
         **card: Any,
     ) -> None:
-        state = preloaded([upp(n + 1) for n in range(profiles)], is_first_enabled=True)
+        state = CardState()
+        for number in range(1, profiles + 1):
+            state = with_preloaded(state, upp(number), is_enabled=number == 1)
         self.lab = Lab(state=state, eim=False, seed=seed, **card)
         entries = (entry(),) if eims is None else eims
         self.eims: dict[str, ScriptedEim] = {}

@@ -8,12 +8,17 @@ import pytest
 from tests.card_lab import EIM, SMDP, signer, world
 from tests.roles.ipa_lab import EID, IpaLab
 from tests.roles.scripted_eim import Relay
+from tests.scripted_euicc import RealEntropy
 
+from keim.app.smds_service import SmdsService
+from keim.authentication import Server, server_identity
 from keim.crypto.confirmation import confirmation_code_hash, hash_cc
 from keim.crypto.signed import server_signed1_tbs
 from keim.der import Certificate
 from keim.errors import Unreachable
 from keim.ids import Iccid, Oid
+from keim.io.smds_store import SmdsStore
+from keim.io.store.sqlite import SqliteEngine
 from keim.ipa.configuration import Configuration
 from keim.ipa.effects import ServerReply, ServerRequest
 from keim.ipa.es10 import sequence_number_of
@@ -32,10 +37,14 @@ from keim.messages.download_trigger import (
     ProfileDownloadTriggerResult,
 )
 from keim.messages.es11 import AuthenticateClientOkEs11, EventEntries
+from keim.messages.es12 import RegisterEvent
+from keim.messages.esipa import EsipaMessageFromIpaToEim
 from keim.messages.execution_status import Failure, StatusCode
 from keim.messages.ipa_data import IpaFeatures
 from keim.messages.package import ConfigureImmediateEnablePsmo, Psmo
 from keim.smdp.rows import ProfileState
+from keim.smds.registration import Es12Call
+from keim.smds.settings import SMDS_CODES, Smds
 
 F = IpaFeatures
 DIRECT = F.DIRECT_RSP_SERVER_COMMUNICATION
@@ -214,7 +223,11 @@ def test_a_compact_form_that_the_eim_cannot_expand_is_repeated_in_full() -> None
     answer = type(lab.eim).__call__
 
     def forgetful(request: bytes) -> bytes | None:
-        if request[:2] in refused and b"\xa2" in (request[request.index(b"\xbf", 3) + 2 :][:4]):
+        message = EsipaMessageFromIpaToEim.decode(request).value
+        inner = getattr(message, "authenticate_server_response", None) or getattr(
+            message, "prepare_download_response", None
+        )
+        if inner is not None and inner.kind.startswith("compact"):
             return refused.pop(request[:2])
         return answer(lab.eim, request)
 
@@ -474,6 +487,38 @@ def test_an_event_of_the_smds_leads_to_the_download(direct: IpaLab, address: str
     direct.cycle()
     assert_installed(direct, number)
     assert ways(direct) == ["direct", "direct"]
+
+
+@pytest.mark.parametrize("way", ["direct", "indirect"])
+def test_our_smds_leads_to_the_download(way: str) -> None:
+    lab = made(DIRECT if way == "direct" else INDIRECT)
+    number, matching_id = lab.smdp.order()
+    server = Server(
+        addresses=(SMDS,),
+        identities=(server_identity(world().get("ds-auth"), world().get("ci").certificate),),
+        trust=world().trust,
+        codes=SMDS_CODES,
+    )
+    service = SmdsService(
+        Smds(server=server, root=None),
+        SmdsStore(SqliteEngine()),
+        clock=lab.smdp.clock,
+        entropy=RealEntropy(),
+        send_to_root=None,
+    )
+    lab.smdp.run(service.store.prepare())
+    event = RegisterEvent(eid=EID, rsp_server_address=SMDP, event_id=matching_id, forwarding_indicator=False)
+    assert not isinstance(lab.smdp.run(service.answer(Es12Call("2.999.10", event))), Failure)
+    lab.world.servers[SMDS] = lambda request: lab.smdp.run(service.answer(request))
+    lab.eim.following_trigger = ProfileDownloadTriggerRequest(
+        profile_download_data=ProfileDownloadData(activation_code=f"1${SMDP}${matching_id}")
+    )
+    lab.eim.trigger(trigger(contact_smds=ContactSmds(smds_address=SMDS)))
+    lab.cycle()
+    assert_installed(lab, number)
+    assert ways(lab) == [way, way]
+    lab.smdp.run(service.store.engine.close())
+    lab.close()
 
 
 def test_two_events_are_both_fetched(direct: IpaLab) -> None:
