@@ -1,0 +1,116 @@
+"""A decision in the making: the rows as they become, and what is to be told.
+
+Mutable and short-lived: made from `Facts`, ended by `decision`. Pure; imports floor 0 only.
+"""
+
+from __future__ import annotations
+
+from typing import Any
+
+import msgspec
+
+from keim.eim.chores import with_chores
+from keim.eim.events import AlarmRaised, Event
+from keim.eim.facts import Context, Decision, Facts, OrderMove, StillActive
+from keim.eim.rows import Chore, Device, Errand, Knowledge, Operation, OrderState, Receipt, Relay, Row
+from keim.eim.settings import Eim
+
+
+class Change:
+    def __init__(
+        self, eim: Eim, facts: Facts, context: Context, device: Device, *, is_new: bool = False
+    ) -> None:
+        self.eim = eim
+        self.facts = facts
+        self.now = context.now
+        self.context = context
+        self.device = device
+        self._is_new = is_new
+        self.knowledge = facts.knowledge if facts.knowledge is not None else Knowledge(eid=device.eid)
+        self._known = self.knowledge
+        self.relay = facts.relay
+        self.events: list[Event] = []
+        self.errands: list[Errand] = []
+        self._orders: list[OrderMove | StillActive] = []
+        self._rows: list[Row] = []
+        self._operations: dict[int, Operation] = {}
+
+    @property
+    def eid(self) -> str:
+        return self.device.eid
+
+    def set(self, **members: Any) -> None:
+        """Members of the device."""
+        self.device = msgspec.structs.replace(self.device, **members)
+
+    def know(self, **members: Any) -> None:
+        self.knowledge = msgspec.structs.replace(self.knowledge, **members)
+
+    def want(self, *chores: Chore) -> None:
+        self.device = with_chores(self.device, *chores)
+
+    def want_first(self, *chores: Chore) -> None:
+        rest = tuple(chore for chore in self.device.chores if chore not in chores)
+        self.set(chores=(*chores, *rest))
+
+    def alarm(self, why: str) -> None:
+        self.set(alarm=why)
+        self.events.append(AlarmRaised(at=self.now, eid=self.eid, why=why))
+
+    def operation(self, row: Operation) -> None:
+        self._operations[row.order] = row
+
+    def receipt(self, row: Receipt) -> None:
+        self._rows.append(row)
+
+    def order_taken(self, order: int, *, is_mass: bool) -> None:
+        """The order goes out, provided that nobody cancels it meanwhile."""
+        if is_mass:
+            self.set(mass_cursor=order)
+            self._orders.append(StillActive(order))
+        else:
+            self._orders.append(OrderMove(order, OrderState.ACTIVE, OrderState.TAKEN))
+
+    def order_expired(self, order: int, *, is_mass: bool) -> None:
+        if is_mass:
+            self.set(mass_cursor=order)
+        else:
+            self._orders.append(OrderMove(order, OrderState.ACTIVE, OrderState.EXPIRED))
+
+    def order_again(self, order: int, *, is_mass: bool) -> None:
+        """It comes next once more, before everything that was ordered later."""
+        if is_mass:
+            self.set(mass_cursor=order - 1)
+        else:
+            self._orders.append(OrderMove(order, OrderState.TAKEN, OrderState.ACTIVE))
+
+    def order_settled(self, order: int, *, is_mass: bool) -> None:
+        """It was to come once more, but its result has turned up."""
+        if is_mass:
+            self.set(mass_cursor=max(order, self.device.mass_cursor))
+        else:
+            self._orders.append(OrderMove(order, OrderState.ACTIVE, OrderState.TAKEN))
+
+    def decision(self, reply: bytes | None) -> Decision:
+        rows: list[Row] = [*self._operations.values(), *self._rows]
+        if self.knowledge is not self._known:
+            version = 1 if self.facts.knowledge is None else self.knowledge.version + 1
+            rows.append(msgspec.structs.replace(self.knowledge, version=version))
+        before = self.facts.relay
+        if self.relay is not None and self.relay is not before:
+            rows.append(_next_relay(self.relay, before))
+        is_changed = rows or self.events or self.errands or self._orders
+        if is_changed or self._is_new or self.device is not self.facts.device:
+            version = 1 if self._is_new else self.device.version + 1
+            rows.insert(0, msgspec.structs.replace(self.device, version=version))
+        return Decision(
+            reply=reply,
+            rows=tuple(rows),
+            events=tuple(self.events),
+            errands=tuple(self.errands),
+            orders=tuple(self._orders),
+        )
+
+
+def _next_relay(relay: Relay, before: Relay | None) -> Relay:
+    return relay if before is None else msgspec.structs.replace(relay, version=before.version + 1)

@@ -1,0 +1,236 @@
+"""GetEimPackage (SGP.32 §5.14.5, procedures §4.2): what this device gets now.
+
+Strict FIFO, at most one outstanding package, the same octets until a result, an expiry or the cap. Third
+parties are never asked here. Pure; imports floor 0 only.
+"""
+
+from __future__ import annotations
+
+from typing import Final
+
+import msgspec
+
+from keim.der import tlv
+from keim.eim import enrolment
+from keim.eim.change import Change
+from keim.eim.events import (
+    DeviceEnrolled,
+    NetworkSeen,
+    PackageDelivered,
+    PackageExpired,
+    PackageStuck,
+    StateChangeReported,
+)
+from keim.eim.facts import Context, Decision, Facts, Next, Wanted
+from keim.eim.offers import CHORES, make_offer
+from keim.eim.operations import ended, operation_of
+from keim.eim.rows import Chore, DeviceState, Kind, Offer, State
+from keim.eim.settings import Eim
+from keim.eim.words import name_of
+from keim.eim.work import Work
+from keim.errors import Malformed, Refused
+from keim.ids import Eid, Plmn
+from keim.messages.esipa import GetEimPackageError, GetEimPackageRequest, StateChangeCause
+
+NOTHING: Final = tlv(0xBF4F, b"\x02\x01\x01")
+
+
+def _error(code: GetEimPackageError) -> bytes:
+    return tlv(0xBF4F, tlv(0x02, bytes((code,))))
+
+
+_NOT_FOUND: Final = _error(GetEimPackageError.EID_NOT_FOUND)
+_INVALID: Final = _error(GetEimPackageError.INVALID_EID)
+
+CHORES_OF_CAUSE: Final = {
+    StateChangeCause.OTHER_EIM: (Chore.LIST_PROFILES, Chore.LIST_EIMS),
+    StateChangeCause.DEVICE_CHANGE: (Chore.LEARN, Chore.LIST_PROFILES),
+}
+"""What a cause asks for beyond the list of profiles (procedures §17)."""
+
+
+def wanted(request: GetEimPackageRequest) -> Wanted:
+    return Wanted(eid=request.eid_value.hex(), with_next=True)
+
+
+def decide(eim: Eim, facts: Facts, request: GetEimPackageRequest, context: Context) -> Decision:
+    device = facts.device
+    is_new = device is None
+    enrolled: DeviceEnrolled | None = None
+    if device is None:
+        try:
+            eid = Eid.from_octets(request.eid_value)
+        except Malformed:
+            return Decision(reply=_INVALID)
+        found = enrolment.at_first_call(eim, eid, facts.quarantined, context)
+        if found is None:
+            return Decision(reply=_NOT_FOUND)
+        device, enrolled = found
+    elif device.state is not DeviceState.ACTIVE:
+        return Decision(reply=_NOT_FOUND)
+    change = Change(eim, facts, context, device, is_new=is_new)
+    if enrolled is not None:
+        change.events.append(enrolled)
+        if device.state is not DeviceState.ACTIVE:
+            return change.decision(_NOT_FOUND)
+    if request.notify_state_change or request.rplmn is not None:
+        _hear(change, request)
+    return change.decision(_choose(change))
+
+
+def _hear(change: Change, request: GetEimPackageRequest) -> None:
+    """State changes and the network are noted before anything is handed out."""
+    if request.rplmn is not None:
+        try:
+            plmn = str(Plmn.from_octets(request.rplmn))
+        except (Malformed, Refused):
+            plmn = request.rplmn.hex()
+        if plmn != change.device.plmn:
+            change.set(plmn=plmn)
+            change.events.append(NetworkSeen(at=change.now, eid=change.eid, plmn=plmn))
+    if not request.notify_state_change:
+        return
+    told = request.state_change_cause
+    cause = StateChangeCause.UNDEFINED if told is None else told
+    change.events.append(StateChangeReported(at=change.now, eid=change.eid, cause=name_of(cause)))
+    change.want(*CHORES_OF_CAUSE.get(cause, (Chore.LIST_PROFILES,)))
+    change.set(is_stale=True)
+
+
+def _choose(change: Change) -> bytes:
+    """The answer: the outstanding package, else a chore, else the next order, else nothing."""
+    offer = change.device.offer
+    if offer is not None:
+        if offer.not_before is not None and change.now < offer.not_before:
+            return NOTHING
+        if offer.expires_at is not None and change.now >= offer.expires_at:
+            _expire(change, offer)
+        elif _is_stuck(change, offer):
+            _give_up(change, offer)
+        else:
+            return _again(change, offer)
+    device = change.device
+    chores = device.chores
+    if device.point is None and change.eim.rules.learns_first and not device.has_been_asked:
+        chores = (Chore.LEARN, *(chore for chore in chores if chore is not Chore.LEARN))
+    if chores:
+        return _hand_out_chore(change, chores)
+    for candidate in change.facts.next:
+        expires_at = candidate.order.expires_at
+        if expires_at is None or change.now < expires_at:
+            return _hand_out(change, candidate)
+        change.order_expired(candidate.order.id, is_mass=candidate.is_mass)
+        change.events.append(
+            PackageExpired(at=change.now, eid=change.eid, order=candidate.order.id, was_delivered=False)
+        )
+    return NOTHING
+
+
+# the outstanding package
+
+
+def _expire(change: Change, offer: Offer) -> None:
+    """What was handed out cannot be called back: look at the device before anything else."""
+    change.operation(ended(offer, change.eid, State.EXPIRED, change.now, ("expired",)))
+    change.events.append(PackageExpired(at=change.now, eid=change.eid, order=offer.order, was_delivered=True))
+    change.set(offer=None, attempt=0, is_stale=True)
+    if offer.kind is Kind.PACKAGE and offer.chore is None:
+        change.want_first(Chore.LIST_PROFILES)
+
+
+def _is_stuck(change: Change, offer: Offer) -> bool:
+    switches = change.eim.switches_of(change.device)
+    if offer.times >= switches.offers:
+        return True
+    return _is_same_connection(change, offer) and offer.on_connection >= switches.offers_on_connection
+
+
+def _is_same_connection(change: Change, offer: Offer) -> bool:
+    return change.context.connection != "" and offer.connection == change.context.connection
+
+
+def _give_up(change: Change, offer: Offer) -> None:
+    change.operation(ended(offer, change.eid, State.UNKNOWN, change.now, ("stuck",)))
+    change.events.append(PackageStuck(at=change.now, eid=change.eid, order=offer.order, offers=offer.times))
+    change.set(offer=None, attempt=0)
+    change.alarm("a package was handed out again and again without a result")
+
+
+def _again(change: Change, offer: Offer) -> bytes:
+    on_connection = offer.on_connection + 1 if _is_same_connection(change, offer) else 1
+    change.set(
+        offer=msgspec.structs.replace(
+            offer,
+            times=offer.times + 1,
+            connection=change.context.connection,
+            on_connection=on_connection,
+            not_before=None,
+        )
+    )
+    return tlv(0xBF4F, offer.octets)
+
+
+# the next one
+
+
+def _hand_out_chore(change: Change, chores: tuple[Chore, ...]) -> bytes:
+    first, *rest = chores
+    number = change.device.chores_made + 1
+    change.set(chores=tuple(rest), chores_made=number)
+    if first is Chore.LEARN:
+        change.set(has_been_asked=True)
+    return _sign(change, CHORES[first], order=-number, attempt=1, chore=first)
+
+
+def _hand_out(change: Change, candidate: Next) -> bytes:
+    order, attempt = candidate.order, change.device.attempt + 1
+    reply = _sign(change, order.work, order=order.id, attempt=attempt, is_mass=candidate.is_mass)
+    if reply is not NOTHING:
+        change.set(attempt=attempt)
+        change.order_taken(order.id, is_mass=candidate.is_mass)
+    return reply
+
+
+def _sign(
+    change: Change,
+    work: Work,
+    *,
+    order: int,
+    attempt: int,
+    chore: Chore | None = None,
+    is_mass: bool = False,
+) -> bytes:
+    device = change.device
+    try:
+        offer = make_offer(
+            change.eim,
+            device,
+            work,
+            change.context,
+            order=order,
+            attempt=attempt,
+            chore=chore,
+            is_mass=is_mass,
+        )
+    except Refused as refused:
+        if refused.code != "eim.counter_exhausted":
+            raise
+        if device.alarm != refused.message:
+            change.alarm(refused.message)
+        return NOTHING
+    made = operation_of(offer, device.eid, attempt=attempt)
+    change.operation(made)
+    change.events.append(
+        PackageDelivered(
+            at=change.now,
+            eid=device.eid,
+            order=order,
+            kind=offer.kind.value,
+            transaction_id=offer.transaction_id,
+            digest=made.digest,
+            counter=offer.counter,
+            chore=None if chore is None else chore.value,
+        )
+    )
+    change.set(offer=offer, counter=device.counter if offer.counter is None else offer.counter)
+    return tlv(0xBF4F, offer.octets)

@@ -1,0 +1,139 @@
+"""From a work to the octets that a device gets: the one place where this eIM signs (SGP.32 §2.11.1).
+
+Counter allocation and signature belong to one decision; the store makes them durable before they leave.
+Pure; imports floor 0 only.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Final
+
+from keim.crypto.signed import euicc_package_tbs
+from keim.der import tlv
+from keim.eim.compose import EVERYTHING
+from keim.eim.facts import Context
+from keim.eim.key_form import nest_key_data
+from keim.eim.rows import Chore, Device, Kind, Offer
+from keim.eim.settings import COUNTER_MAXIMUM, Eim
+from keim.eim.work import DataWork, DownloadWork, PackageWork, Work
+from keim.errors import Refused
+
+_ECO_LIST: Final = 0xA1
+INVENTORY: Final = tlv(0xA0, tlv(0xBF2D, tlv(0x5C, bytes.fromhex("5a4f9f709192959f7b9f269f67"))))
+"""psmoList[listProfileInfo] with the default tags written out (procedures §6.4)."""
+EIM_LIST: Final = tlv(_ECO_LIST, tlv(0xAB))
+
+CHORES: Final[dict[Chore, Work]] = {
+    Chore.LEARN: DataWork(tag_list=EVERYTHING),
+    Chore.RECOVER: DataWork(tag_list=bytes.fromhex("a2a0")),
+    Chore.LIST_PROFILES: PackageWork(INVENTORY),
+    Chore.LIST_EIMS: PackageWork(EIM_LIST),
+}
+
+
+def new_transaction_id(order: int, attempt: int, context: Context) -> bytes:
+    """16 octets: order and attempt for people who read traces, and eight that nobody can guess."""
+    return order.to_bytes(6, "big", signed=True) + attempt.to_bytes(2, "big") + context.entropy.bytes(8)
+
+
+def _package(eim: Eim, device: Device, work: PackageWork, offer: Offer) -> Offer:
+    counter = device.counter + 1
+    if counter > COUNTER_MAXIMUM:
+        raise Refused(
+            "the counter of this eUICC is used up: update the association", code="eim.counter_exhausted"
+        )
+    commands = work.commands
+    if commands[0] == _ECO_LIST and eim.switches_of(device).nests_key_data:
+        commands = nest_key_data(commands)
+    signed = tlv(
+        0x30,
+        tlv(0x80, eim.eim_id.encode()),
+        tlv(0x5A, bytes.fromhex(device.eid)),
+        tlv(0x81, counter.to_bytes(counter.bit_length() // 8 + 1, "big")),
+        tlv(0x82, offer.transaction_id),
+        commands,
+    )
+    signature = eim.signer_of(device).sign(euicc_package_tbs(signed, device.token))
+    return _finish(offer, tlv(0xBF51, signed, tlv(0x5F37, signature)), counter=counter, token=device.token)
+
+
+def _data(eim: Eim, device: Device, work: DataWork, offer: Offer) -> Offer:
+    del eim, device
+    parts = [tlv(0x5C, work.tag_list)]
+    if work.ci_pk_id is not None:
+        parts.append(tlv(0x04, work.ci_pk_id))
+    if work.notification_search is not None:
+        parts.append(tlv(0xA1, work.notification_search))
+    if (number := work.result_sequence_number) is not None:
+        parts.append(tlv(0xA2, tlv(0x80, number.to_bytes(number.bit_length() // 8 + 1, "big"))))
+    return _finish(offer, tlv(0xBF52, *parts, tlv(0x83, offer.transaction_id)))
+
+
+def _download(eim: Eim, device: Device, work: DownloadWork, offer: Offer) -> Offer:
+    del eim, device
+    return _finish(offer, trigger(None if work.hides_data else download_data(work), offer.transaction_id))
+
+
+def download_data(work: DownloadWork) -> bytes:
+    """ProfileDownloadData as one TLV."""
+    if work.activation_code is not None:
+        return tlv(0x80, work.activation_code.encode())
+    if work.smds_address is not None:
+        return tlv(0xA2, tlv(0x80, work.smds_address.encode()) if work.smds_address else b"")
+    return tlv(0x81)
+
+
+def trigger(data: bytes | None, transaction_id: bytes) -> bytes:
+    """ProfileDownloadTriggerRequest."""
+    return tlv(0xBF54, b"" if data is None else tlv(0xA0, data), tlv(0x82, transaction_id))
+
+
+def _finish(offer: Offer, octets: bytes, *, counter: int | None = None, token: int | None = None) -> Offer:
+    return Offer(
+        kind=offer.kind,
+        order=offer.order,
+        octets=octets,
+        transaction_id=offer.transaction_id,
+        offered_at=offer.offered_at,
+        counter=counter,
+        token=token,
+        chore=offer.chore,
+        is_mass=offer.is_mass,
+        connection=offer.connection,
+        expires_at=offer.expires_at,
+    )
+
+
+_MAKERS: Final[dict[type, tuple[Kind, Callable[[Eim, Device, object, Offer], Offer]]]] = {
+    PackageWork: (Kind.PACKAGE, _package),  # type: ignore[dict-item]  # each maker takes its own key's works
+    DataWork: (Kind.DATA, _data),  # type: ignore[dict-item]  # as above
+    DownloadWork: (Kind.DOWNLOAD, _download),  # type: ignore[dict-item]  # as above
+}
+
+
+def make_offer(
+    eim: Eim,
+    device: Device,
+    work: Work,
+    context: Context,
+    *,
+    order: int,
+    attempt: int,
+    chore: Chore | None = None,
+    is_mass: bool = False,
+) -> Offer:
+    """Signed and complete; nothing of it may leave before it is stored."""
+    kind, make = _MAKERS[type(work)]
+    blank = Offer(
+        kind=kind,
+        order=order,
+        octets=b"",
+        transaction_id=new_transaction_id(order, attempt, context),
+        offered_at=context.now,
+        chore=chore,
+        is_mass=is_mass,
+        connection=context.connection,
+        expires_at=context.now + eim.rules.offer_lifetime,
+    )
+    return make(eim, device, work, blank)

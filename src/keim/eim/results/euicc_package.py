@@ -1,0 +1,258 @@
+"""The result of an eUICC package (BF51): verified against chain, token, counter and transaction id first.
+
+SGP.32 §2.11.2, §3.3.1 steps 12 to 14; procedures §4.3, §4.5, §5.1. Pure; imports floor 0 and keim.eim only.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from hashlib import sha256
+from typing import Final, NamedTuple
+
+import msgspec
+
+from keim.crypto.signed import euicc_package_result_tbs
+from keim.der import TOLERANT
+from keim.eim.change import Change
+from keim.eim.compose import commands_of
+from keim.eim.events import ResultReceived, ResultRefused
+from keim.eim.facts import Known
+from keim.eim.offers import CHORES
+from keim.eim.operations import ended
+from keim.eim.results import effects, package_errors
+from keim.eim.results.verification import BY_SIGNATURE, SWITCHED_OFF, why_not
+from keim.eim.rows import Chore, Kind, Offer, Operation, Receipt, State
+from keim.eim.work import PackageWork
+from keim.messages.package import (
+    EuiccPackageErrorSigned,
+    EuiccPackageErrorUnsigned,
+    EuiccPackageRequest,
+    EuiccPackageResult,
+    EuiccPackageResultDataSigned,
+    EuiccPackageResultSigned,
+    EuiccResultData,
+    RollbackProfileResult,
+)
+
+REFUSALS: Final = 3
+"""At the third delivery of the same octets an unverifiable result is given up (procedures §4.3 step 4)."""
+
+
+class Taken(NamedTuple):
+    """`numbers` are safely held and may leave the card; `is_refused`: the IPA keeps it and comes again."""
+
+    numbers: tuple[int, ...] = ()
+    is_refused: bool = False
+
+
+def take(change: Change, result: EuiccPackageResult) -> Taken:
+    match result:
+        case EuiccPackageResult(euicc_package_result_signed=EuiccPackageResultSigned() as signed):
+            return _signed(change, signed, result.encode())
+        case EuiccPackageResult(euicc_package_error_signed=EuiccPackageErrorSigned() as error):
+            refused = package_errors.take_signed(change, error, result.encode())
+            return Taken() if refused is None else _refuse(change, refused, result.encode())
+        case EuiccPackageResult(euicc_package_error_unsigned=EuiccPackageErrorUnsigned() as unsigned):
+            package_errors.take_unsigned(change, unsigned)
+    return Taken()
+
+
+def _signed(change: Change, result: EuiccPackageResultSigned, octets: bytes) -> Taken:
+    data = result.euicc_package_result_data_signed
+    if data.eim_id != change.eim.eim_id:
+        # Of an association that is no more: kept for people, never believed (procedures §4.3 step 8).
+        _keep(change, data.seq_number, octets, is_verified=False)
+        return Taken((data.seq_number,))
+    offer = matching_offer(change, data.counter_value, data.eim_transaction_id)
+    known = None if offer is not None else change.facts.named(data.eim_transaction_id, data.counter_value)
+    switches = change.eim.switches_of(change.device)
+    commands = _commands(offer, known)
+    why = None
+    if switches.verifies:
+        token = change.device.token if offer is None else offer.token
+        why = why_not(change, result.euicc_sign_epr, euicc_package_result_tbs(data.encode(), token))
+    if why is None and commands is not None:
+        why = _misfit(commands, data.euicc_result)
+    if why is not None:
+        return _refuse(change, why, octets, offer=offer)
+    if switches.verifies and not change.device.is_token_proved:
+        change.set(is_token_proved=True)
+    if change.device.refused_times:
+        change.set(refused_times=0, refused_digest=b"")
+    _keep(change, data.seq_number, octets, is_verified=switches.verifies)
+    verification = BY_SIGNATURE if switches.verifies else SWITCHED_OFF
+    if offer is not None:
+        change.set(offer=None, attempt=0, replays=0)
+        ending = _apply(change, commands or (), data)
+        row = ended(
+            offer,
+            change.eid,
+            ending.state,
+            change.now,
+            ending.outcome,
+            sequence_number=data.seq_number,
+            is_verified=switches.verifies,
+        )
+        change.operation(row)
+        _tell(change, row, octets, verification)
+    elif known is not None:
+        _late(change, known, commands, data, octets=octets, verification=verification)
+    else:
+        change.set(is_stale=True)
+        change.want(Chore.LIST_PROFILES)
+    return Taken((data.seq_number,))
+
+
+def matching_offer(change: Change, counter: int, transaction_id: bytes | None) -> Offer | None:
+    offer = change.device.offer
+    if offer is None or offer.kind is not Kind.PACKAGE or offer.counter != counter:
+        return None
+    return offer if transaction_id in (None, offer.transaction_id) else None
+
+
+def _commands(offer: Offer | None, known: Known | None) -> Sequence[effects.Command] | None:
+    """What the package asked for; None where nobody knows any more."""
+    if offer is not None:
+        package = EuiccPackageRequest.decode(offer.octets, TOLERANT).euicc_package_signed.euicc_package
+        return package.psmo_list if package.psmo_list is not None else package.eco_list or ()
+    if known is None:
+        return None
+    chore = known.operation.chore
+    work = CHORES.get(chore) if chore is not None else known.order.work if known.order else None
+    return commands_of(work.commands) if isinstance(work, PackageWork) else None
+
+
+def _misfit(commands: Sequence[effects.Command], results: Sequence[EuiccResultData]) -> str | None:
+    """Fewer results than commands: the rest was not executed. One more only for a rollback."""
+    entries = list(results)
+    if entries and entries[-1].rollback_result is not None:
+        entries.pop()
+    if len(entries) > len(commands):
+        return "there are more results than commands"
+    for command, entry in zip(commands, entries, strict=False):
+        if not effects.fits(command, entry):
+            return f"{entry.kind} is no result of {command.kind}"
+    return None
+
+
+class _Ending(NamedTuple):
+    state: State
+    outcome: tuple[str, ...]
+
+
+def _apply(
+    change: Change, commands: Sequence[effects.Command], data: EuiccPackageResultDataSigned
+) -> _Ending:
+    entries = list(data.euicc_result)
+    rollback: RollbackProfileResult | None = None
+    if entries and entries[-1].rollback_result is not None:
+        rollback = entries.pop().rollback_result
+    outcome: list[str] = []
+    successes = 0
+    for command, entry in zip(commands, entries, strict=False):
+        text, is_success = effects.told(entry)
+        outcome.append(text)
+        successes += is_success
+        if is_success and not (rollback == RollbackProfileResult.OK and entry.kind == "enable_result"):
+            effects.apply(change, command, entry)
+    if rollback is not None:
+        outcome.append(effects.told(data.euicc_result[-1])[0])
+        change.set(is_stale=True)
+        change.want(Chore.LIST_PROFILES)
+        is_back = rollback == RollbackProfileResult.OK
+        return _Ending(State.ROLLED_BACK if is_back else State.FAILED, tuple(outcome))
+    is_done = successes == len(commands)
+    return _Ending(State.SUCCEEDED if is_done else State.FAILED, tuple(outcome))
+
+
+def _late(
+    change: Change,
+    known: Known,
+    commands: Sequence[effects.Command] | None,
+    data: EuiccPackageResultDataSigned,
+    *,
+    octets: bytes,
+    verification: str,
+) -> None:
+    """Again, or at last, or instead of an earlier one (a rollback after a lost acknowledgement)."""
+    operation = known.operation
+    number = operation.sequence_number
+    if operation.counter != data.counter_value or (number is not None and data.seq_number <= number):
+        return
+    if operation.state is State.QUEUED:
+        is_mass = known.order is not None and known.order.eid is None
+        change.order_settled(operation.order, is_mass=is_mass)
+        change.set(attempt=0)
+    if commands is None:
+        ending = _Ending(State.UNKNOWN, ("the commands are not known any more",))
+        change.want(Chore.LIST_PROFILES)
+    else:
+        ending = _apply(change, commands, data)
+    row = msgspec.structs.replace(
+        operation,
+        state=ending.state,
+        outcome=ending.outcome,
+        sequence_number=data.seq_number,
+        ended_at=change.now,
+        is_verified=verification == BY_SIGNATURE,
+    )
+    change.operation(row)
+    # Later packages may have changed the device since: the list of profiles decides.
+    change.set(is_stale=True)
+    change.want(Chore.LIST_PROFILES)
+    _tell(change, row, octets, verification)
+
+
+def _tell(change: Change, row: Operation, octets: bytes, verification: str) -> None:
+    change.events.append(
+        ResultReceived(
+            at=change.now,
+            eid=row.eid,
+            order=row.order,
+            state=row.state.value,
+            outcome=row.outcome,
+            transaction_id=row.transaction_id,
+            digest=sha256(octets).digest(),
+            counter=row.counter,
+            sequence_number=row.sequence_number,
+            verification=verification,
+        )
+    )
+
+
+def _keep(change: Change, number: int, octets: bytes, *, is_verified: bool) -> None:
+    change.receipt(
+        Receipt(
+            eid=change.eid,
+            sequence_number=number,
+            digest=sha256(octets).digest(),
+            kind="result",
+            octets=octets,
+            received_at=change.now,
+            is_verified=is_verified,
+        )
+    )
+
+
+def _refuse(change: Change, why: str, octets: bytes, *, offer: Offer | None = None) -> Taken:
+    """Kept as it came; nothing is believed. The third time it ends, so that the card gets rid of it."""
+    device, digest = change.device, sha256(octets).digest()
+    times = device.refused_times + 1 if digest == device.refused_digest else 1
+    is_given_up = times >= REFUSALS
+    change.set(refused_digest=digest, refused_times=0 if is_given_up else times)
+    if times == 1:
+        _keep(change, 0, octets, is_verified=False)
+        change.alarm(f"a result was not believed: {why}")
+    change.events.append(
+        ResultRefused(at=change.now, eid=change.eid, why=why, digest=digest, is_given_up=is_given_up)
+    )
+    if device.point is None and change.eim.switches_of(device).verifies:
+        # Its key first: the device keeps the result and brings it again.
+        change.want_first(Chore.LEARN)
+    elif not is_given_up:
+        return Taken(is_refused=True)
+    if offer is not None:
+        change.set(offer=None, attempt=0, is_stale=True)
+        change.want(Chore.LIST_PROFILES)
+        change.operation(ended(offer, change.eid, State.UNKNOWN, change.now, (f"unverified: {why}",)))
+    return Taken(is_refused=not is_given_up)

@@ -1,0 +1,152 @@
+"""Notifications that devices bring: verified, kept, passed on by an errand, acknowledged (procedures §16).
+
+Their addresses are used only after the signature was verified, and only if the policy allows it.
+Pure; imports floor 0 and keim.eim only.
+"""
+
+from __future__ import annotations
+
+from hashlib import sha256
+from typing import Final
+
+from keim.crypto.compact import RelayedSession, expand_pending_notification
+from keim.crypto.signed import other_notification_tbs, profile_installation_result_tbs
+from keim.eim.change import Change
+from keim.eim.events import NotificationRefused, NotificationTaken
+from keim.eim.relayed import session_of
+from keim.eim.results import effects
+from keim.eim.results.verification import is_signed_by, proved_certificate, remember_certificate, why_not
+from keim.eim.rows import Errand, Receipt
+from keim.errors import KeimError
+from keim.messages.common import NotificationEvent
+from keim.messages.notification import (
+    NotificationMetadata,
+    OtherSignedNotification,
+    PendingNotification,
+    ProfileInstallationResult,
+)
+
+_EFFECTS: Final = {
+    NotificationEvent.NOTIFICATION_INSTALL: effects.set_installed,
+    NotificationEvent.NOTIFICATION_ENABLE: effects.set_enabled,
+    NotificationEvent.NOTIFICATION_DISABLE: effects.set_disabled,
+    NotificationEvent.NOTIFICATION_DELETE: effects.set_deleted,
+}
+_NAMES: Final = {
+    NotificationEvent.NOTIFICATION_INSTALL: "install",
+    NotificationEvent.NOTIFICATION_ENABLE: "enable",
+    NotificationEvent.NOTIFICATION_DISABLE: "disable",
+    NotificationEvent.NOTIFICATION_DELETE: "delete",
+}
+
+
+def take_all(change: Change, notifications: tuple[PendingNotification, ...]) -> list[int]:
+    """The sequence numbers of those that are held safely now."""
+    numbers = []
+    for one in notifications:
+        full = take(change, one)
+        if full is not None:
+            numbers.append(metadata_of(full).seq_number)
+    return numbers
+
+
+def take(change: Change, notification: PendingNotification) -> PendingNotification | None:
+    """The notification in its full form; None if it is not believed."""
+    try:
+        full = expanded(notification, session_of(change.relay, change.knowledge))
+    except KeimError as error:
+        _refused(change, f"the compact form cannot be expanded: {error}")
+        return None
+    if change.eim.switches_of(change.device).verifies:
+        why = _why_not(change, full)
+        if why is not None:
+            _refused(change, why)
+            return None
+    metadata = metadata_of(full)
+    octets = full.encode()
+    address = metadata.notification_address
+    is_forwarded = bool(address) and change.eim.addresses.accepts(address)
+    change.receipt(
+        Receipt(
+            eid=change.eid,
+            sequence_number=metadata.seq_number,
+            digest=sha256(octets).digest(),
+            kind="notification",
+            octets=octets,
+            received_at=change.now,
+            is_verified=change.eim.switches_of(change.device).verifies,
+        )
+    )
+    if is_forwarded:
+        change.errands.append(
+            Errand(
+                eid=change.eid,
+                address=address,
+                body=octets,
+                sequence_number=metadata.seq_number,
+                at=change.now,
+            )
+        )
+    iccid = None if metadata.iccid is None else effects.iccid_of(metadata.iccid)
+    event = metadata.profile_management_operation
+    change.events.append(
+        NotificationTaken(
+            at=change.now,
+            eid=change.eid,
+            operation=_NAMES.get(event, "unknown"),
+            sequence_number=metadata.seq_number,
+            address=address,
+            is_forwarded=is_forwarded,
+            iccid=iccid,
+        )
+    )
+    result = full.profile_installation_result
+    has_failed = (
+        result is not None and result.profile_installation_result_data.final_result.error_result is not None
+    )
+    if iccid is not None and event in _EFFECTS and not has_failed:
+        _EFFECTS[event](change, iccid)
+    return full
+
+
+def expanded(notification: PendingNotification, session: RelayedSession) -> PendingNotification:
+    """A notification with every octet that the eUICC signed; a full one is returned as it is."""
+    if notification.kind in ("profile_installation_result", "other_signed_notification"):
+        return notification
+    return PendingNotification.decode(expand_pending_notification(notification.encode(), session))
+
+
+def metadata_of(notification: PendingNotification) -> NotificationMetadata:
+    match notification:
+        case PendingNotification(profile_installation_result=ProfileInstallationResult() as result):
+            return result.profile_installation_result_data.notification_metadata
+        case PendingNotification(other_signed_notification=OtherSignedNotification() as other):
+            return other.tbs_other_notification
+    raise AssertionError(notification)  # `expanded` returns the two full forms only
+
+
+def _why_not(change: Change, notification: PendingNotification) -> str | None:
+    result = notification.profile_installation_result
+    if result is not None:
+        tbs = profile_installation_result_tbs(result.profile_installation_result_data.encode())
+        relay = change.relay
+        if relay is not None and relay.euicc_certificate is not None:
+            if is_signed_by(relay.euicc_certificate, result.euicc_sign_pir, tbs):
+                return None
+            return "euiccSignPIR does not verify"
+        return why_not(change, result.euicc_sign_pir, tbs)
+    other = notification.other_signed_notification
+    assert other is not None  # `expanded` returns the two full forms only
+    leaf = proved_certificate(change, other.euicc_certificate, other.eum_certificate)
+    if isinstance(leaf, str):
+        return leaf
+    tbs = other_notification_tbs(other.tbs_other_notification.encode())
+    if not is_signed_by(leaf.der, other.euicc_notification_signature, tbs):
+        return "the notification's signature does not verify"
+    if change.device.point is None:
+        remember_certificate(change, leaf, other.eum_certificate)
+    return None
+
+
+def _refused(change: Change, why: str) -> None:
+    change.events.append(NotificationRefused(at=change.now, eid=change.eid, why=why))

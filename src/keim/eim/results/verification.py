@@ -1,0 +1,75 @@
+"""Whether an eUICC has said it: its chain to a CI, its key, its signature over the octets as received.
+
+Pure; imports floor 0 only.
+"""
+
+from __future__ import annotations
+
+from typing import Final
+
+from keim.authentication.euicc import verifying_key
+from keim.crypto.ecdsa import VerifyingKey
+from keim.crypto.suites import suite_of_curve
+from keim.eim.change import Change
+from keim.errors import KeimError, Malformed
+from keim.pki import Certificate, Curve, Role
+
+BY_SIGNATURE: Final = "signature"
+SWITCHED_OFF: Final = "switched off"
+UNSIGNED: Final = "unsigned"
+
+
+def proved_certificate(change: Change, euicc: bytes, eum: bytes) -> Certificate | str:
+    """CERT.EUICC of this very device under a CI that we trust, or why not."""
+    eim = change.eim
+    try:
+        found = eim.chains.validate(
+            euicc,
+            [eum, *eim.intermediates],
+            eim.trust,
+            role=Role.EUICC,
+            now=change.now,
+            crls=eim.revocations,
+        )
+    except Malformed as error:
+        return f"a certificate cannot be read: {error}"
+    if not found.ok:
+        return f"the eUICC's chain is refused: {found.reason}"
+    if found.leaf.names.serial_number != change.eid:
+        return "the certificate is of another eUICC"
+    return found.leaf
+
+
+def remember_certificate(change: Change, leaf: Certificate, eum: bytes) -> None:
+    """From now on this key proves results."""
+    if leaf.point == change.device.point:
+        return
+    assert leaf.curve is not None  # the chain's check refuses other keys
+    change.set(point=leaf.point, curve=leaf.curve.value)
+    change.know(euicc_certificate=leaf.der, eum_certificate=eum)
+
+
+def euicc_key(change: Change) -> VerifyingKey | None:
+    device = change.device
+    if device.point is None:
+        return None
+    return suite_of_curve(Curve(device.curve).domain).verifying_key(device.point)
+
+
+def why_not(change: Change, signature: bytes, message: bytes) -> str | None:
+    """None: this eUICC signed `message`."""
+    key = euicc_key(change)
+    if key is None:
+        return "the eUICC's certificate is not known"
+    accepts_der = change.eim.switches_of(change.device).accepts_der
+    if not key.accepts(signature, message, accept_der=accepts_der):
+        return "the signature does not verify"
+    return None
+
+
+def is_signed_by(certificate: bytes, signature: bytes, message: bytes) -> bool:
+    """For a certificate that has been verified before (of a relayed session)."""
+    try:
+        return verifying_key(Certificate(certificate)).accepts(signature, message)
+    except KeimError:
+        return False

@@ -1,0 +1,45 @@
+"""The tables of an eIM, one script for each version; a script that was released is never changed."""
+
+from __future__ import annotations
+
+from typing import Final
+
+MIGRATIONS: Final = (
+    """
+    CREATE TABLE eim_devices (
+        ordinal {serial}, eid TEXT NOT NULL UNIQUE, state TEXT NOT NULL, version INTEGER NOT NULL,
+        row TEXT NOT NULL);
+    CREATE INDEX eim_devices_quarantined ON eim_devices (eid) WHERE state = 'quarantined';
+    CREATE TABLE eim_knowledge (eid TEXT PRIMARY KEY, version INTEGER NOT NULL, row TEXT NOT NULL);
+    CREATE TABLE eim_contacts (eid TEXT PRIMARY KEY, at INTEGER NOT NULL);
+    CREATE TABLE eim_sequences (name TEXT PRIMARY KEY, value INTEGER NOT NULL);
+    INSERT INTO eim_sequences VALUES ('order', 0);
+    CREATE TABLE eim_orders (
+        id INTEGER PRIMARY KEY, reference TEXT NOT NULL UNIQUE, eid TEXT, state TEXT NOT NULL,
+        expires_at INTEGER, row TEXT NOT NULL);
+    CREATE INDEX eim_orders_next ON eim_orders (eid, id) WHERE state = 'active';
+    CREATE INDEX eim_orders_for_many ON eim_orders (id) WHERE eid IS NULL;
+    CREATE TABLE eim_selections (
+        reference TEXT NOT NULL, part INTEGER NOT NULL, octets {octets} NOT NULL,
+        PRIMARY KEY (reference, part));
+    CREATE TABLE eim_operations (
+        eid TEXT NOT NULL, order_id INTEGER NOT NULL, state TEXT NOT NULL, counter INTEGER,
+        transaction_id {octets} NOT NULL, row TEXT NOT NULL, PRIMARY KEY (eid, order_id));
+    CREATE UNIQUE INDEX eim_operations_named ON eim_operations (transaction_id);
+    CREATE INDEX eim_operations_of ON eim_operations (order_id);
+    CREATE TABLE eim_receipts (
+        eid TEXT NOT NULL, sequence_number INTEGER NOT NULL, digest {octets} NOT NULL, kind TEXT NOT NULL,
+        at INTEGER NOT NULL, is_verified INTEGER NOT NULL, octets {octets} NOT NULL,
+        PRIMARY KEY (eid, sequence_number, digest));
+    CREATE TABLE eim_relays (
+        transaction_id {octets} PRIMARY KEY, keep_until INTEGER NOT NULL, version INTEGER NOT NULL,
+        row TEXT NOT NULL);
+    CREATE INDEX eim_relay_ends ON eim_relays (keep_until);
+    CREATE TABLE eim_errands (
+        id {serial}, due_at INTEGER NOT NULL, attempts INTEGER NOT NULL, state TEXT NOT NULL,
+        address TEXT NOT NULL, row TEXT NOT NULL);
+    CREATE INDEX eim_errands_due ON eim_errands (due_at) WHERE state = 'due';
+    CREATE TABLE eim_events (id {serial}, at INTEGER NOT NULL, eid TEXT, row TEXT NOT NULL);
+    CREATE INDEX eim_events_of ON eim_events (eid, id)
+    """,
+)

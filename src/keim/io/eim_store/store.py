@@ -1,0 +1,323 @@
+"""What an eIM's composition asks of its database."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Sequence
+from datetime import datetime
+from typing import Any, Final
+
+import msgspec
+
+from keim.eim.events import Event
+from keim.eim.facts import Decision, Facts, Known, Named, Next, OrderMove, Wanted
+from keim.eim.rows import Device, Errand, Knowledge, Operation, Order, OrderState, Relay
+from keim.eim.selection import groups_of
+from keim.io.eim_store.many import OrdersForMany
+from keim.io.eim_store.schema import MIGRATIONS
+from keim.io.eim_store.statements import of_decision, of_event, of_new_device, of_new_order
+from keim.io.store.engine import Engine, Statement, milliseconds, moment
+
+_CANDIDATES: Final = 4
+"""Orders looked at in one poll: more only when several have expired."""
+_LOT: Final = 20_000
+"""Devices that are read at once while a selection is made."""
+_DEVICE: Final = "SELECT ordinal, row FROM eim_devices WHERE eid = ?"
+_DEVICE_AND_NEXT: Final = (
+    "SELECT d.ordinal, d.row, o.id, o.row FROM eim_devices d"
+    " LEFT JOIN eim_orders o ON o.eid = d.eid AND o.state = 'active'"
+    f" WHERE d.eid = ? ORDER BY o.id LIMIT {_CANDIDATES}"
+)
+_KNOWN: Final = "SELECT p.row, o.id, o.row FROM eim_operations p LEFT JOIN eim_orders o ON o.id = p.order_id"
+
+
+class DueErrand(msgspec.Struct, frozen=True):
+    id: int
+    attempts: int
+    errand: Errand
+
+
+class EimStore:
+    def __init__(self, engine: Engine) -> None:
+        self.engine = engine
+        self.many = OrdersForMany(engine)
+        self._device = msgspec.json.Decoder(Device).decode
+        self._knowledge = msgspec.json.Decoder(Knowledge).decode
+        self._order = msgspec.json.Decoder(Order).decode
+        self._operation = msgspec.json.Decoder(Operation).decode
+        self._relay = msgspec.json.Decoder(Relay).decode
+
+    async def prepare(self) -> None:
+        await self.engine.migrate("eim", MIGRATIONS)
+        await self.many.refresh()
+
+    # what a message needs
+
+    async def load(self, wanted: Wanted) -> Facts:
+        if wanted.with_next and wanted.eid is not None:
+            return await self._for_poll(wanted.eid)
+        eid, relay = wanted.eid, None
+        operations: list[Known] = []
+        if wanted.relay is not None:
+            relay = await self.relay(wanted.relay)
+            if relay is not None:
+                eid = relay.eid
+                operations = await self._known("p.eid = ? AND p.order_id = ?", eid, relay.order)
+        elif eid is None and wanted.named:
+            operations = await self._named(None, wanted.named)
+            eid = operations[0].operation.eid if operations else None
+        if eid is None:
+            return Facts()
+        device = await self.device(eid)
+        if device is None:
+            return Facts()
+        if not operations and wanted.named:
+            operations = await self._named(device, wanted.named)
+        knowledge = await self.knowledge(eid) if wanted.with_knowledge else None
+        return Facts(device=device, knowledge=knowledge, relay=relay, operations=tuple(operations))
+
+    async def _for_poll(self, eid: str) -> Facts:
+        rows = await self.engine.fetch(_DEVICE_AND_NEXT, eid)
+        if not rows:
+            counted = await self.engine.fetch("SELECT COUNT(*) FROM eim_devices WHERE state = 'quarantined'")
+            return Facts(quarantined=int(counted[0][0]))
+        ordinal, row = rows[0][:2]
+        device = self._device(row)
+        following = [
+            Next(msgspec.structs.replace(self._order(order), id=id_))
+            for _, _, id_, order in rows
+            if id_ is not None
+        ]
+        if self.many:
+            following += self.many.after(device.mass_cursor, ordinal)
+            following.sort(key=lambda candidate: candidate.order.id)
+        return Facts(device=device, next=tuple(following))
+
+    async def _named(self, device: Device | None, named: Iterable[Named]) -> list[Known]:
+        """Operations beside the outstanding one, which the device's row holds; never another device's."""
+        found: list[Known] = []
+        offer = None if device is None else device.offer
+        for one in named:
+            if offer is not None and (
+                offer.transaction_id == one.transaction_id
+                or (one.transaction_id is None and offer.counter == one.counter)
+            ):
+                continue
+            if one.transaction_id is not None:
+                known = await self._known("p.transaction_id = ?", one.transaction_id)
+            elif device is not None and one.counter is not None and abs(one.counter) < 1 << 62:
+                known = await self._known("p.eid = ? AND p.counter = ?", device.eid, one.counter)
+            else:
+                continue
+            found += [one for one in known if device is None or one.operation.eid == device.eid]
+        return found
+
+    async def _known(self, condition: str, *parameters: Any) -> list[Known]:
+        rows = await self.engine.fetch(f"{_KNOWN} WHERE {condition}", *parameters)
+        return [
+            Known(
+                self._operation(row),
+                None if id_ is None else msgspec.structs.replace(self._order(order), id=id_),
+            )
+            for row, id_, order in rows
+        ]
+
+    async def device(self, eid: str) -> Device | None:
+        rows = await self.engine.fetch(_DEVICE, eid)
+        return self._device(rows[0][1]) if rows else None
+
+    async def knowledge(self, eid: str) -> Knowledge | None:
+        rows = await self.engine.fetch("SELECT row FROM eim_knowledge WHERE eid = ?", eid)
+        return self._knowledge(rows[0][0]) if rows else None
+
+    async def relay(self, transaction_id: bytes) -> Relay | None:
+        rows = await self.engine.fetch("SELECT row FROM eim_relays WHERE transaction_id = ?", transaction_id)
+        return self._relay(rows[0][0]) if rows else None
+
+    async def commit(self, decision: Decision) -> None:
+        """All of it in one transaction; `Conflict` when a row has moved on since it was loaded."""
+        statements = of_decision(decision)
+        if statements:
+            await self.engine.commit(statements)
+
+    # devices and orders
+
+    async def enrol(self, device: Device, knowledge: Knowledge | None, events: Sequence[Event]) -> None:
+        await self.engine.commit([*of_new_device(device, knowledge), *(of_event(event) for event in events)])
+
+    async def change(self, device: Device, events: Sequence[Event]) -> None:
+        await self.commit(Decision(reply=None, rows=(device,), events=tuple(events)))
+
+    async def move(self, move: OrderMove, events: Sequence[Event]) -> None:
+        """`Conflict` if somebody was faster."""
+        await self.commit(Decision(reply=None, orders=(move,), events=tuple(events)))
+
+    async def place(self, order: Order, events: Sequence[Event]) -> None:
+        """`Conflict` if the reference is in use."""
+        await self.engine.commit([*of_new_order(order), *(of_event(event) for event in events)])
+        if order.eid is None:
+            await self.many.refresh()
+
+    async def freeze(self, reference: str, eids: Sequence[str] | None = None) -> int:
+        """Writes the selection of an order for many: all active devices, or those of the list. How many.
+
+        In lots, so that devices that poll meanwhile wait for none longer than a moment.
+        """
+        total = 0
+        async for part, octets, count in self._parts(eids):
+            await self.engine.commit(
+                [
+                    Statement(
+                        "INSERT INTO eim_selections (reference, part, octets) VALUES (?, ?, ?)",
+                        (reference, part, octets),
+                    )
+                ]
+            )
+            total += count
+        return total
+
+    async def _parts(self, eids: Sequence[str] | None) -> Any:
+        gathered: list[int] = []
+        if eids is None:
+            async for lot in self._ordinals():
+                gathered += lot
+                full = gathered[-1] >> 16
+                if gathered[0] >> 16 != full:
+                    cut = next(i for i, ordinal in enumerate(gathered) if ordinal >> 16 == full)
+                    for group in groups_of(gathered[:cut]):
+                        yield group
+                    gathered = gathered[cut:]
+        else:
+            for start in range(0, len(eids), 500):
+                lot_of_eids = eids[start : start + 500]
+                marks = ", ".join("?" * len(lot_of_eids))
+                rows = await self.engine.fetch(
+                    f"SELECT ordinal FROM eim_devices WHERE eid IN ({marks})", *lot_of_eids
+                )
+                gathered += [row[0] for row in rows]
+            gathered = sorted(set(gathered))
+        for group in groups_of(gathered):
+            yield group
+
+    async def _ordinals(self) -> Any:
+        last = -1
+        while True:
+            rows = await self.engine.fetch(
+                "SELECT ordinal FROM eim_devices WHERE ordinal > ? AND state = 'active'"
+                f" ORDER BY ordinal LIMIT {_LOT:d}",
+                last,
+            )
+            if not rows:
+                return
+            yield [row[0] for row in rows]
+            last = rows[-1][0]
+
+    async def order(self, reference: str) -> tuple[Order, OrderState] | None:
+        rows = await self.engine.fetch("SELECT id, state, row FROM eim_orders WHERE reference = ?", reference)
+        if not rows:
+            return None
+        id_, state, row = rows[0]
+        return msgspec.structs.replace(self._order(row), id=id_), OrderState(state)
+
+    async def operations(self, order: int | None = None, *, eid: str | None = None) -> list[Operation]:
+        if eid is None:
+            rows = await self.engine.fetch(
+                "SELECT row FROM eim_operations WHERE order_id = ? ORDER BY eid", order
+            )
+        else:
+            rows = await self.engine.fetch(
+                "SELECT row FROM eim_operations WHERE eid = ? ORDER BY order_id", eid
+            )
+        return [self._operation(row[0]) for row in rows]
+
+    async def counts(self, order: int) -> dict[str, int]:
+        """Operations of an order by state."""
+        rows = await self.engine.fetch(
+            "SELECT state, COUNT(*) FROM eim_operations WHERE order_id = ? GROUP BY state", order
+        )
+        return {state: int(count) for state, count in rows}
+
+    async def devices_by_state(self) -> dict[str, int]:
+        rows = await self.engine.fetch("SELECT state, COUNT(*) FROM eim_devices GROUP BY state")
+        return {state: int(count) for state, count in rows}
+
+    # notifications on their way
+
+    async def due_errands(self, now: datetime, limit: int = 100) -> list[DueErrand]:
+        """One for each address: what comes later must not overtake it (procedures §16.2)."""
+        rows = await self.engine.fetch(
+            "SELECT id, due_at, attempts, address, row FROM eim_errands WHERE state = 'due'"
+            f" ORDER BY id LIMIT {10 * limit:d}"
+        )
+        first: dict[str, DueErrand] = {}
+        waiting: set[str] = set()
+        for id_, due_at, attempts, address, row in rows:
+            if address in first or address in waiting:
+                continue
+            if due_at > milliseconds(now):
+                waiting.add(address)
+                continue
+            first[address] = DueErrand(id_, attempts, msgspec.json.decode(row, type=Errand))
+        return list(first.values())[:limit]
+
+    async def errand_done(self, due: DueErrand) -> None:
+        await self.engine.commit([Statement("DELETE FROM eim_errands WHERE id = ?", (due.id,))])
+
+    async def errand_failed(self, due: DueErrand, next_try: datetime | None) -> None:
+        """None: given up; it stays for the operator's eyes."""
+        state, due_at = ("dead", 0) if next_try is None else ("due", milliseconds(next_try))
+        await self.engine.commit(
+            [
+                Statement(
+                    "UPDATE eim_errands SET attempts = ?, due_at = ?, state = ? WHERE id = ?",
+                    (due.attempts + 1, due_at, state, due.id),
+                )
+            ]
+        )
+
+    async def errands_by_state(self) -> dict[str, int]:
+        rows = await self.engine.fetch("SELECT state, COUNT(*) FROM eim_errands GROUP BY state")
+        return {state: int(count) for state, count in rows}
+
+    # time and memory
+
+    async def seen(self, contacts: dict[str, datetime]) -> None:
+        """When devices called last; told in lots, since an idle poll must cost no write."""
+        await self.engine.commit(
+            [
+                Statement(
+                    "INSERT INTO eim_contacts (eid, at) VALUES (?, ?)"
+                    " ON CONFLICT (eid) DO UPDATE SET at = excluded.at",
+                    (eid, milliseconds(at)),
+                )
+                for eid, at in sorted(contacts.items())
+            ]
+        )
+
+    async def last_seen(self, eid: str) -> datetime | None:
+        rows = await self.engine.fetch("SELECT at FROM eim_contacts WHERE eid = ?", eid)
+        return moment(rows[0][0]) if rows else None
+
+    async def purge(self, now: datetime) -> None:
+        """Relayed sessions whose time is over, and orders for many that have expired."""
+        await self.engine.commit(
+            [
+                Statement("DELETE FROM eim_relays WHERE keep_until < ?", (milliseconds(now),)),
+                Statement(
+                    "UPDATE eim_orders SET state = 'expired'"
+                    " WHERE eid IS NULL AND state = 'active' AND expires_at <= ?",
+                    (milliseconds(now),),
+                ),
+            ]
+        )
+        await self.many.refresh()
+
+    async def events(
+        self, eid: str | None = None, *, after: int = 0, limit: int = 1000
+    ) -> list[tuple[int, Event]]:
+        condition, parameters = "id > ?", [after]
+        if eid is not None:
+            condition, parameters = "id > ? AND eid = ?", [after, eid]  # type: ignore[list-item]  # of both kinds
+        rows = await self.engine.fetch(
+            f"SELECT id, row FROM eim_events WHERE {condition} ORDER BY id LIMIT {limit:d}", *parameters
+        )
+        return [(id_, msgspec.json.decode(row, type=Event)) for id_, row in rows]
