@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import ssl
 import stat
 from contextlib import suppress
 from datetime import UTC, datetime
@@ -18,6 +19,7 @@ from keim.errors import Refused, StoreFailed, TimedOut
 from keim.io.card_address import OpenedCard
 from keim.io.drive import drive, drive_async
 from keim.io.ipa_state import StateFile
+from keim.io.ipa_tls import NO_CHECK_TIME, eim_context
 from keim.ipa.activation_code import ActivationCode
 from keim.ipa.configuration import Device
 from keim.ipa.data_request import tags_of
@@ -213,3 +215,17 @@ def test_what_the_way_to_the_card_implies() -> None:
     assert modem.timers.refresh_s == 10
     with pytest.raises(Refused):
         configuration_of(IpaConfig(imei="123"), OpenedCard(card, 255, False))
+
+
+@pytest.mark.parametrize(
+    ("moment", "checks_dates"),
+    [(datetime(1970, 1, 2, tzinfo=UTC), False), (datetime(2026, 11, 20, tzinfo=UTC), True)],
+)
+def test_only_a_clock_that_was_never_set_suspends_the_check_of_dates(
+    moment: datetime, checks_dates: bool
+) -> None:
+    entry = eim(eim_fqdn="a.example.com")
+    context = eim_context(peer_of(entry), roots=None, now=moment)
+    assert bool(context.verify_flags & NO_CHECK_TIME) is not checks_dates
+    assert context.check_hostname
+    assert context.verify_mode is ssl.CERT_REQUIRED
