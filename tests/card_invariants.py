@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 from keim.der import read_tlv, walk
-from keim.euicc.card import Card, file_system_of
+from keim.euicc.card import Card
 from keim.euicc.isdr.profiles import metadata_of
+from keim.euicc.platform import file_system_of
 from keim.euicc.state import CardState
 from keim.messages.notification import ProfileInstallationResult
 from keim.messages.package import EuiccPackageResult

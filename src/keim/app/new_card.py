@@ -11,19 +11,18 @@ import msgspec
 
 from keim.crypto.suites import suite_of_curve
 from keim.errors import Refused
-from keim.euicc.channels import isd_p
 from keim.euicc.identity import Identity, Options, SigningCredential, TrustedCi
+from keim.euicc.install.finish import with_profile
+from keim.euicc.isdr.memory import ISDP_OCTETS, used
 from keim.euicc.isdr_state import ProfileRecord
-from keim.euicc.state import CardState, Profile
+from keim.euicc.platform import file_system_of
+from keim.euicc.state import CardState
 from keim.ids import Eid, Iccid
 from keim.pki import Curve, Role
 from keim.pki.issue import Particulars
 from keim.pki.world import Credential, World, add, example_eids
-from keim.saip import Package, instantiate
+from keim.saip import Package
 from keim.saip.store_metadata import metadata
-
-ISDP_OCTETS = 512
-"""Charged for each profile besides its metadata and what its package makes (euicc.md section 13)."""
 
 
 def next_eid(world: World) -> Eid:
@@ -90,32 +89,28 @@ def _credential(world: World, euicc: Credential) -> SigningCredential:
 def with_preloaded(state: CardState, octets: bytes, *, is_enabled: bool) -> CardState:
     """The state with one more profile, as the factory loads it: no session, no notifications."""
     package = Package.decode(octets)
-    file_system = instantiate(package)
+    file_system = file_system_of(octets)
     described = metadata(package)
     if any(profile.iccid == described.iccid for profile in state.profiles):
         iccid = Iccid.from_octets(described.iccid)
         raise Refused(f"The profile {iccid} is given twice.", code="euicc.profile_twice")
     raw = described.encode()
-    header = package.header
-    record = ProfileRecord(
-        metadata=raw,
-        is_preloaded=True,
-        connectivity_parameters=None if header is None else header.connectivity_parameters,
-    )
-    profile = Profile(
-        aid=isd_p(state.isdr.next_instance),
-        iccid=described.iccid,
-        is_enabled=is_enabled,
-        record=record,
-        package=octets,
-        charge=ISDP_OCTETS + len(raw) + file_system.charge,
-    )
-    isdr = msgspec.structs.replace(state.isdr, next_instance=state.isdr.next_instance + 1)
-    return msgspec.structs.replace(state, isdr=isdr, profiles=(*state.profiles, profile))
+    record = ProfileRecord(metadata=raw, is_preloaded=True)
+    charge = ISDP_OCTETS + len(raw) + file_system.charge
+    state, profile = with_profile(state, octets, package, record, charge)
+    return state.with_profile(msgspec.structs.replace(profile, is_enabled=is_enabled))
 
 
-def preloaded(packages: Iterable[bytes], *, is_first_enabled: bool) -> CardState:
+def preloaded(
+    packages: Iterable[bytes], *, is_first_enabled: bool, memory_octets: int = Options().memory_octets
+) -> CardState:
+    """The state of a card that leaves the factory with these profiles, if they fit into its memory."""
     state = CardState()
     for octets in packages:
         state = with_preloaded(state, octets, is_enabled=is_first_enabled and not state.profiles)
+    if used(state) > memory_octets:
+        raise Refused(
+            f"The profiles need {used(state)} octets, the card has {memory_octets}.",
+            code="euicc.profiles_too_large",
+        )
     return state

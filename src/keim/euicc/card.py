@@ -6,7 +6,6 @@ profiles when the standard's moment for it has come, and boots.
 
 from __future__ import annotations
 
-import functools
 from collections.abc import Sequence
 
 import msgspec
@@ -23,18 +22,13 @@ from keim.euicc.context import CardContext
 from keim.euicc.faults import Faults, PowerLost
 from keim.euicc.identity import Identity
 from keim.euicc.nvm import Medium, MemoryMedium
+from keim.euicc.platform import file_system_of
 from keim.euicc.state import POWERED_OFF, CardState, Volatile
 from keim.euicc.status import StatusError
-from keim.saip import FileSystem, Package, instantiate
+from keim.saip import FileSystem
 from keim.seams import Entropy
 
 GET_RESPONSE = 0xC0
-
-
-@functools.lru_cache(maxsize=64)
-def file_system_of(package: bytes) -> FileSystem:
-    """Cards that are awake share what their packages have in common; idle ones hold no file system."""
-    return instantiate(Package.decode(package))
 
 
 class Card:

@@ -34,7 +34,7 @@ class Inside:
 
     def es10(self, request: bytes) -> bytes:
         context = CardContext(self._card, 0)
-        if es10.is_stream(context, request):
+        if es10.is_stream(context, request, is_inside=True):
             return es10.feed_stream(context, request)
         if len(request) > context.options.store_data_limit:
             return es10.answer_oversized(context, request[: context.options.store_data_limit])

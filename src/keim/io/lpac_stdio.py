@@ -100,9 +100,7 @@ def serve_lines(
 def serve_command(card: CardChannel, command: Sequence[str], others: Callable[[str], object]) -> int:
     """Starts the client with its standard streams crossed with ours; returns its exit code."""
     try:
-        client = subprocess.Popen(
-            command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True, bufsize=1
-        )
+        client = subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, bufsize=0)
     except OSError as fault:
         raise Unreachable(
             f"Cannot start {command[0]}: {fault.strerror}", code="euicc.client_not_started"
@@ -113,11 +111,15 @@ def serve_command(card: CardChannel, command: Sequence[str], others: Callable[[s
         assert stdout is not None
 
         def write(line: str) -> None:
-            with contextlib.suppress(BrokenPipeError):  # the client may end without waiting for the answer
-                stdin.write(line)
-                stdin.flush()
+            # The client may end without waiting for its answer. The pipe has no buffer of ours, so that
+            # nothing is left to be written, and to fail again, when it is closed.
+            with contextlib.suppress(BrokenPipeError):
+                rest = memoryview(line.encode())
+                while rest:
+                    rest = rest[stdin.write(rest) :]
 
-        serve_lines(card, stdout, write, others)
+        with open(stdout.fileno(), encoding="utf-8", errors="replace", closefd=False) as lines:
+            serve_lines(card, lines, write, others)
     return client.returncode
 
 

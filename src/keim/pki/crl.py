@@ -27,6 +27,10 @@ from keim.pki.trust import at
 CRL_NUMBER: Final = bytes.fromhex("551d14")
 ISSUING_DISTRIBUTION_POINT: Final = bytes.fromhex("551d1c")
 _DELTA_CRL: Final = bytes.fromhex("551d1b")
+TOTAL_PARTIAL_CRL_NUMBER: Final = bytes.fromhex("67811201020002")
+"""2.23.146.1.2.0.2, in a base CRL: how many partial CRLs complete it."""
+PARTIAL_CRL_NUMBER: Final = bytes.fromhex("67811201020003")
+"""2.23.146.1.2.0.3, in a partial CRL: which of them it is, from 1."""
 MAX_OCTETS: Final = 16 * 1024 * 1024
 
 
@@ -74,12 +78,25 @@ class Crl:
 
     @property
     def number(self) -> int | None:
-        if CRL_NUMBER not in self.extensions:
+        return self._integer(CRL_NUMBER, "cRLNumber")
+
+    @property
+    def total_parts(self) -> int | None:
+        """Of a base CRL that partial CRLs complete."""
+        return self._integer(TOTAL_PARTIAL_CRL_NUMBER, "totalPartialCrlNumber")
+
+    @property
+    def part(self) -> int | None:
+        """Of a partial CRL, from 1."""
+        return self._integer(PARTIAL_CRL_NUMBER, "partialCrlNumber")
+
+    def _integer(self, extension: bytes, name: str) -> int | None:
+        if extension not in self.extensions:
             return None
-        value = self.extensions[CRL_NUMBER][1]
-        _, _, content, end = only_child(value, 0, len(value), 0x02, "cRLNumber")
+        value = self.extensions[extension][1]
+        _, _, content, end = only_child(value, 0, len(value), 0x02, name)
         if not 1 <= end - content <= 20 or value[content] > 127:
-            raise Malformed("cRLNumber is negative, empty or longer than 20 octets", offset=content)
+            raise Malformed(f"{name} is negative, empty or longer than 20 octets", offset=content)
         return int.from_bytes(value[content:end], "big")
 
     @property
@@ -187,8 +204,13 @@ def make_crl(
     now: datetime,
     next_update: datetime,
     address: str | None = None,
+    part: int | None = None,
+    total_parts: int | None = None,
 ) -> Crl:
-    """A complete list of the form that SGP.26 uses: AKI, cRLNumber, issuingDistributionPoint."""
+    """A list of the form that SGP.26 uses: AKI, cRLNumber, issuingDistributionPoint.
+
+    It is complete, unless it is `part` n, or the base that `total_parts` others complete.
+    """
     if not issuer.key_usage & ext.CRL_SIGN:
         raise Refused(f"{issuer.title} may not sign CRLs", code="pki.wrong_issuer")
     builder = (
@@ -204,6 +226,13 @@ def make_crl(
             [x509.UniformResourceIdentifier(address)], None, False, False, None, False, False
         )
         builder = builder.add_extension(point, critical=True)
+    for oid, value in (("2.23.146.1.2.0.2", total_parts), ("2.23.146.1.2.0.3", part)):
+        if value is not None:
+            content = value.to_bytes(value.bit_length() // 8 + 1, "big")
+            extension = bytes((0x02, len(content))) + content
+            builder = builder.add_extension(
+                x509.UnrecognizedExtension(x509.ObjectIdentifier(oid), extension), critical=False
+            )
     for serial, moment in sorted(revoked.items()):
         entry = x509.RevokedCertificateBuilder().serial_number(serial).revocation_date(moment)
         builder = builder.add_revoked_certificate(entry.build())

@@ -1,6 +1,7 @@
 """LoadCRL (ES10b, BF35): reading the request and judging the list as an eUICC does (crypto §1.9).
 
-An eUICC has no clock, so a stale list is accepted.
+An eUICC has no clock, so a stale list is accepted. A list may be cut: a base CRL says how many partial CRLs
+complete it, and all of them carry its cRLNumber [I]; the answer names the parts that are still missing.
 Pure. Imports keim.errors and its neighbours in keim.pki only.
 """
 
@@ -31,21 +32,34 @@ class LoadCrlError(IntEnum):
     UNDEFINED_ERROR = 127
 
 
+class HeldCrl(msgspec.Struct, frozen=True):
+    """What an eUICC holds of one CI: the number of the base, and which of its parts."""
+
+    number: int = 0
+    total_parts: int = 0
+    parts: frozenset[int] = frozenset()
+
+    @property
+    def missing_parts(self) -> tuple[int, ...]:
+        return tuple(part for part in range(1, self.total_parts + 1) if part not in self.parts)
+
+
 class LoadedCrl(msgspec.Struct, frozen=True):
-    """An accepted list and the key of the CI that it belongs to."""
+    """An accepted list, the key of the CI that it belongs to, and what is held of that CI with it."""
 
     crl: Crl
     ci_pk_id: bytes
+    held: HeldCrl = HeldCrl()
+
+
+NOTHING_HELD: Final = HeldCrl()
+MOST_PARTS: Final = 255
+"""A base that speaks of more is taken for damaged (project)."""
 
 
 def request_of(crl: Crl) -> bytes:
     """The LoadCRLRequest: the one member is tagged automatically, so the list's own 30 becomes A0."""
-    content = b"\xa0" + crl.der[1:]
-    size = len(content)
-    if size < 128:
-        return _TAG + bytes([size]) + content
-    length = size.to_bytes((size.bit_length() + 7) // 8, "big")
-    return _TAG + bytes([0x80 | len(length)]) + length + content
+    return _object(_TAG, b"\xa0" + crl.der[1:])
 
 
 def crl_of_request(request: bytes) -> Crl:
@@ -67,24 +81,45 @@ def _content(request: bytes) -> bytes:
     return request[start:]
 
 
-def load_crl(request: bytes, cis: TrustStore, stored: Mapping[bytes, int]) -> LoadedCrl | LoadCrlError:
-    """`stored`: number of the list held per CI key. The order of the checks is that of the sheet."""
+def load_crl(request: bytes, cis: TrustStore, stored: Mapping[bytes, HeldCrl]) -> LoadedCrl | LoadCrlError:
+    """`stored`: what is held per CI key. The order of the checks is that of the sheet."""
     try:
         crl = crl_of_request(request)
-        number = crl.number
+        number, part, total = crl.number or 0, crl.part, crl.total_parts or 0
     except Malformed:
+        return LoadCrlError.INVALID_CRL_FORMAT
+    if part == 0 or total > MOST_PARTS or (part is not None and crl.total_parts is not None):
         return LoadCrlError.INVALID_CRL_FORMAT
     candidates = cis.named(crl.aki) if crl.aki is not None else ()
     if crl.aki is None or not candidates:
         return LoadCrlError.VERIFICATION_KEY_NOT_FOUND
     if not any(crl.is_signed_by(ci) for ci in candidates):
         return LoadCrlError.INVALID_SIGNATURE
-    if number is not None and number < stored.get(crl.aki, 0):
+    held = stored.get(crl.aki, NOTHING_HELD)
+    if number < held.number:
         return LoadCrlError.FRESHER_CRL_ALREADY_LOADED
-    return LoadedCrl(crl, crl.aki)
+    if part is None:
+        parts = held.parts if number == held.number else frozenset()
+        kept = frozenset(known for known in parts if known <= total)
+        return LoadedCrl(crl, crl.aki, HeldCrl(number, total, kept))
+    if crl.aki not in stored or number != held.number or part > held.total_parts:
+        return LoadCrlError.BASE_CRL_MISSING
+    return LoadedCrl(crl, crl.aki, msgspec.structs.replace(held, parts=held.parts | {part}))
 
 
 def response_of(outcome: LoadedCrl | LoadCrlError) -> bytes:
-    if isinstance(outcome, LoadedCrl):
-        return _TAG + b"\x02\xa0\x00"
-    return _TAG + b"\x03\x81\x01" + bytes([outcome])
+    if not isinstance(outcome, LoadedCrl):
+        return _object(_TAG, b"\x81\x01" + bytes([outcome]))
+    missing = b"".join(
+        _object(b"\x02", part.to_bytes(part.bit_length() // 8 + 1, "big"))
+        for part in outcome.held.missing_parts
+    )
+    return _object(_TAG, _object(b"\xa0", _object(b"\xa0", missing) if missing else b""))
+
+
+def _object(tag: bytes, content: bytes) -> bytes:
+    size = len(content)
+    if size < 128:
+        return tag + bytes([size]) + content
+    length = size.to_bytes((size.bit_length() + 7) // 8, "big")
+    return tag + bytes([0x80 | len(length)]) + length + content

@@ -86,3 +86,12 @@ def test_a_command_is_served_through_its_own_pipes() -> None:
 def test_a_client_that_does_not_wait_for_its_answer_does_no_harm() -> None:
     ask_and_go = """echo '{"type":"apdu","payload":{"func":"connect"}}'; exec 0<&-; exit 3"""
     assert serve_command(new_card(), ["/bin/sh", "-c", ask_and_go], lambda line: None) == 3
+    ask_often_and_go = """i=0; exec 0<&-
+        while [ $i -lt 200 ]; do echo '{"type":"apdu","payload":{"func":"connect"}}'; i=$((i+1)); done; exit 4"""
+    assert serve_command(new_card(), ["/bin/sh", "-c", ask_often_and_go], lambda line: None) == 4
+
+
+def test_what_a_client_says_need_not_be_text() -> None:
+    said: list[str] = []
+    assert serve_command(new_card(), ["/bin/sh", "-c", r"printf '\377\376\n'; exit 6"], said.append) == 6
+    assert said == ["\ufffd\ufffd\n"]

@@ -25,7 +25,11 @@ def run(args: argparse.Namespace) -> int:
     if path.exists():
         raise Refused(f"{path} exists already.", code="euicc.card_file_exists")
     options = options_of(args)
-    state = preloaded((_read(name) for name in args.profile), is_first_enabled=args.enable)
+    state = preloaded(
+        (_read(name) for name in args.profile),
+        is_first_enabled=args.enable,
+        memory_octets=options.memory_octets,
+    )
     folder = Path(args.pki)
     now = datetime.now(UTC)
     wanted = None if args.eid is None else Eid(args.eid)

@@ -18,7 +18,13 @@ from keim.euicc.es10.table import FUNCTIONS, OF_THE_IPA_IN_CHARGE, row_of
 from keim.euicc.install import stream
 from keim.euicc.isdr import switch
 from keim.euicc.packages.load import refuse_oversized
-from keim.euicc.status import CONDITIONS_NOT_SATISFIED, REFERENCE_NOT_FOUND, WRONG_DATA, StatusError
+from keim.euicc.status import (
+    CONDITIONS_NOT_SATISFIED,
+    NOT_ENOUGH_MEMORY,
+    REFERENCE_NOT_FOUND,
+    WRONG_DATA,
+    StatusError,
+)
 
 if TYPE_CHECKING:
     from keim.euicc.context import CardContext
@@ -31,15 +37,17 @@ CANCEL_SESSION = 0xBF41
 def answer(context: CardContext, request: bytes, *, is_inside: bool = False) -> bytes:
     """The last block of a chain came: `request` is the whole chain.
 
-    `is_inside`: an applet of the card asks.
+    `is_inside`: an applet of the card asks. While it plays the IPA, the session is its own: others can
+    neither use nor end it.
     """
     tag = _root_tag(request)
     if tag == BOUND_PROFILE_PACKAGE:
         raise StatusError(CONDITIONS_NOT_SATISFIED)  # without a prepared session nobody can open it
-    if not is_inside and tag in OF_THE_IPA_IN_CHARGE and ipae.is_active(context):
+    is_guest = not is_inside and ipae.is_active(context)
+    if is_guest and tag in OF_THE_IPA_IN_CHARGE:
         raise StatusError(CONDITIONS_NOT_SATISFIED)
     is_cancelled = tag == CANCEL_SESSION and stream.is_loading(context)
-    if not is_cancelled:
+    if not is_cancelled and not is_guest:
         stream.abort(context)
     response = _called(context, tag, request)
     if is_cancelled:
@@ -75,13 +83,15 @@ def _root_tag(request: bytes) -> int:
 
 def answer_oversized(context: CardContext, head: bytes) -> bytes:
     """The chain was longer than the buffer; `head` is what fitted (euicc.md section 7 step 1)."""
-    if not context.options.is_consumer:
-        return refuse_oversized(context, head)
-    raise StatusError(REFERENCE_NOT_FOUND)
+    if context.options.is_consumer:
+        raise StatusError(NOT_ENOUGH_MEMORY)
+    return refuse_oversized(context, head)
 
 
-def is_stream(context: CardContext, first_block: bytes) -> bool:
+def is_stream(context: CardContext, first_block: bytes, *, is_inside: bool = False) -> bool:
     """Whether a chain that begins with this block is part of a bound profile package (section 6)."""
+    if not is_inside and ipae.is_active(context):
+        return False
     if stream.is_loading(context):
         return not _looks_like_a_command(first_block)
     return stream.opens_stream(context, first_block)

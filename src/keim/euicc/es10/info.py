@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING
 from keim.euicc.isdr import memory
 from keim.euicc.isdr.fields import read
 from keim.euicc.isdr_state import IPAE_ACTIVE
+from keim.euicc.platform import PLATFORM
 from keim.euicc.status import REFERENCE_NOT_FOUND, StatusError
 from keim.messages.info import (
     EuiccCategory,
@@ -24,7 +25,6 @@ from keim.messages.info import (
     UICCCapability,
 )
 from keim.messages.profile import PprIds
-from keim.saip import Platform
 
 if TYPE_CHECKING:
     from keim.euicc.context import CardContext
@@ -79,7 +79,7 @@ def euicc_info2(context: CardContext) -> EUICCInfo2:
         svn=SVN,
         euicc_firmware_ver=FIRMWARE_VERSION,
         ext_card_resource=memory.ext_card_resource(context),
-        uicc_capability=UICCCapability(Platform().uicc_capability),
+        uicc_capability=UICCCapability(PLATFORM.uicc_capability),
         rsp_capability=capability,
         euicc_ci_pk_id_list_for_verification=verification,
         euicc_ci_pk_id_list_for_signing=signing,

@@ -108,7 +108,7 @@ IOT: Mapping[int, Row] = dict(
     )
 )
 FUNCTIONS: Mapping[int, Row] = {**COMMON, **ES10C, **IOT}
-OF_THE_IPA_IN_CHARGE = frozenset({0xBF21, 0xBF36, 0xBF38, 0xBF51, 0xBF58, 0xBF5A})
+OF_THE_IPA_IN_CHARGE = frozenset({0xBF21, 0xBF2E, 0xBF36, 0xBF38, 0xBF41, 0xBF51, 0xBF58, 0xBF5A})
 """Refused from outside while the card itself plays the IPA (procedures.md section 15.5)."""
 
 

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, NoReturn
 from keim.euicc.install.refusal import InstallationRefused
 from keim.euicc.install.response import euicc_response
 from keim.euicc.isdr import memory
+from keim.euicc.platform import install_within
 from keim.messages.notification import BppCommandId, ErrorReason
 from keim.messages.profile import ProfileClass, StoreMetadataRequest
 from keim.saip import (
@@ -18,9 +19,7 @@ from keim.saip import (
     Installed,
     Package,
     PackageRefused,
-    Platform,
     Status,
-    install,
 )
 from keim.saip.elements import Algorithm
 
@@ -44,10 +43,9 @@ def installed(
 ) -> tuple[Package, Installed, int]:
     """The package, what it makes, and the octets to charge; or `InstallationRefused`."""
     overhead = memory.ISDP_OCTETS + metadata_octets
-    platform = Platform(free_memory=memory.free(context) - overhead)
     try:
         package = Package.decode(octets)
-        made = install(package, platform)
+        made = install_within(package, memory.free(context) - overhead)
     except BrokenPackage as fault:
         status = ElementStatus(Status.INVALID_REQUEST_FORMAT, rule=fault.rule, message=fault.message)
         _refuse(

@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING
 
 from msgspec.structs import replace
 
+from keim.euicc.channels import isd_p
 from keim.euicc.install.elements import installed
 from keim.euicc.install.response import euicc_response
 from keim.euicc.install.result import with_result
@@ -20,14 +21,8 @@ from keim.saip import Package
 if TYPE_CHECKING:
     from keim.euicc.context import CardContext
 
-ISDP_PREFIX = bytes.fromhex("A0000005591010FFFFFFFF8900")
 FIRST_INSTANCE = 0x0010
 LAST_INSTANCE = 0xFFFF
-
-
-def isdp_aid(instance: int) -> bytes:
-    """...89 00 00 10 00, then ...89 00 00 11 00 (euicc.md section 2)."""
-    return ISDP_PREFIX + instance.to_bytes(2, "big") + b"\x00"
 
 
 def finish(context: CardContext, staged: Staged, journal: InstallJournal) -> bytes:
@@ -76,7 +71,7 @@ def _free_aid(state: CardState) -> tuple[bytes, int]:
     pending = b"".join(notification.data for notification in state.isdr.notifications)
     instance = state.isdr.next_instance
     while True:
-        aid = isdp_aid(instance)
+        aid = isd_p(instance)
         instance = instance + 1 if instance < LAST_INSTANCE else FIRST_INSTANCE
         if aid not in taken and aid not in pending:
             return aid, instance

@@ -68,7 +68,7 @@ def switched(context: CardContext, state: CardState) -> CardState:
 def _noted_for_rollback(state: CardState, first: int, marks: Marks) -> CardState:
     """What the granted enable announces is discarded when it is rolled back (section 9.1)."""
     grant = state.isdr.rollback
-    if grant is None or not marks.enable:
+    if grant is None or grant.notifications or not marks.enable:
         return state
     numbers = tuple(range(first, state.isdr.next_sequence_number))
     return replace(state, isdr=replace(state.isdr, rollback=replace(grant, notifications=numbers)))
