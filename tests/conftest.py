@@ -10,6 +10,7 @@ from hypothesis import HealthCheck, settings
 from tests.gate import SUITE_BUDGETS_S
 from tests.shared import is_shared_required, shared_dir, wanted_shared_dir
 from tests.system_packages import message, missing, needs
+from tests.vectors.loading import unused_extra_files
 
 settings.register_profile(
     "default", max_examples=60, derandomize=True, deadline=None, suppress_health_check=[HealthCheck.too_slow]
@@ -59,6 +60,7 @@ def suite_of(nodeid: str) -> str:
 
 def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter) -> None:
     report_suites(terminalreporter)
+    report_unused_vectors(terminalreporter)
     if is_shared_required():
         return
     if shared_dir() is None:
@@ -69,6 +71,19 @@ def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter) -> None:
         )
     if absent := missing():
         terminalreporter.write_line(f"SKIPPED: {message(absent)}", red=True, bold=True)
+
+
+def report_unused_vectors(terminalreporter: pytest.TerminalReporter) -> None:
+    """A file that somebody put beside our vectors and that nothing reads must not pass for tested."""
+    if not os.environ.get("KEIM_EXTRA_VECTORS"):
+        return
+    if unused := unused_extra_files():
+        names = ", ".join(str(path) for path in unused)
+        terminalreporter.write_line(
+            f"WARNING: NOT RUN, NEITHER CRYPTO NOR OBJECT VECTORS (KEIM_EXTRA_VECTORS): {names}",
+            red=True,
+            bold=True,
+        )
 
 
 def report_suites(terminalreporter: pytest.TerminalReporter) -> None:

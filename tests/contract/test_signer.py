@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 import os
-import shutil
 import subprocess
 from collections.abc import Callable, Iterator
+from glob import glob
 from pathlib import Path
 
 import pytest
+from tests.shared import needs_system
+from tests.system_packages import needs
 
 from keim.crypto.bpp import bind
 from keim.crypto.bpp_events import BppSession
@@ -20,18 +22,15 @@ from keim.io.keys import FileSigner, create_key_file
 from keim.io.pkcs11 import Pkcs11Token
 from keim.seams import Signer
 
-MODULES = ("/usr/lib/softhsm/libsofthsm2.so", "/usr/lib/x86_64-linux-gnu/softhsm/libsofthsm2.so")
 PIN = "98765432"
 NewSigner = Callable[[Suite], Signer]
 
 
 def softhsm_module() -> str:
-    found = [
-        path for path in (*MODULES, os.environ.get("KEIM_SOFTHSM2", "")) if path and Path(path).is_file()
-    ]
-    if not found or shutil.which("softhsm2-util") is None:
-        pytest.skip("SoftHSM2 is not installed (Debian: softhsm2); KEIM_SOFTHSM2 may name its module")
-    return found[0]
+    """What KEIM_SOFTHSM2 names, or where tests/system_packages.toml finds the module."""
+    patterns = needs()["softhsm2"].files[0].split("|")
+    found = [os.environ.get("KEIM_SOFTHSM2", ""), *(path for pattern in patterns for path in glob(pattern))]
+    return next(path for path in found if path)
 
 
 @pytest.fixture(scope="module")
@@ -51,7 +50,10 @@ def token(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Pkcs11Token]:
         opened.close()
 
 
-@pytest.fixture(params=["memory", "file", "pkcs11"])
+in_softhsm = needs_system("softhsm2")
+
+
+@pytest.fixture(params=["memory", "file", pytest.param("pkcs11", marks=in_softhsm)])
 def new_signer(request: pytest.FixtureRequest, tmp_path: Path) -> NewSigner:
     match request.param:
         case "memory":
@@ -155,6 +157,7 @@ def test_a_key_on_another_curve_is_refused(tmp_path: Path) -> None:
     assert refusal.value.code == "crypto.wrong_curve"
 
 
+@in_softhsm
 def test_a_token_says_what_it_lacks(token: Pkcs11Token) -> None:
     with pytest.raises(Refused) as refusal:
         token.signer("no such key")
@@ -165,6 +168,7 @@ def test_a_token_says_what_it_lacks(token: Pkcs11Token) -> None:
     assert taken.value.code == "crypto.key_exists"
 
 
+@in_softhsm
 @pytest.mark.parametrize(("label", "pin"), [("keim", "00000000"), ("no such token", PIN)])
 def test_a_wrong_pin_or_token_is_told_without_the_pin(token: Pkcs11Token, label: str, pin: str) -> None:
     with pytest.raises(WorldError) as trouble:

@@ -1,9 +1,10 @@
 """Reads vector files: those of the shared folder in place, our own beside the tests, and extra folders.
 
-KEIM_EXTRA_VECTORS names folders (separated as in PATH) with more files. A file tells what it is by its
-content, not by its name: crypto vectors have an `about` member whose title begins with "crypto test vectors",
-object vectors a member `format` that begins with "sgp32-objects". Files without such a mark are refused, so
-that a file that nobody runs is noticed.
+KEIM_EXTRA_VECTORS names folders or files (separated as in PATH) with more vectors. A file tells what it is by
+its content, not by its name. Crypto vectors: `about.title` begins with "crypto test vectors", or there is a
+member of their kind (signatures, certificate_chains, bpp, ...). Object vectors: `format` begins with
+"sgp32-objects", or there are entries with type and der. A file may be both. One that is neither is not run,
+and the last lines of the run say so loudly (tests/conftest.py).
 """
 
 from __future__ import annotations
@@ -23,12 +24,23 @@ DATA = Path(__file__).resolve().parent / "data"
 CRYPTO = "crypto"
 OBJECTS = "objects"
 
+CRYPTO_MEMBERS = frozenset(
+    {
+        "eid", "confirmation_code", "signatures", "euicc_packages", "kdf", "bsp", "bpp", "iot_sessions",
+        "recorded_session", "live_bpp_shapes", "compact", "scp80", "scp03", "certificate_chains", "load_crl",
+    }
+)  # fmt: skip
+
 
 @lru_cache(maxsize=16)
 def document(path: Path) -> dict[str, Any]:
     content = _filled_in(json.loads(path.read_text(encoding="utf-8")))
+    if isinstance(content, list):
+        content = {"entries": content}
     if not isinstance(content, dict):
-        raise ValueError(f"{path} is no vector file: not an object")
+        raise ValueError(f"{path} is no vector file: neither an object nor a list of entries")
+    if _has_object_entries(content):
+        content["entries"] = [{"id": f"entry-{i}"} | entry for i, entry in enumerate(content["entries"])]
     return content
 
 
@@ -43,25 +55,49 @@ def _filled_in(value: Any) -> Any:
     return value
 
 
-def format_of(path: Path) -> str:
-    """CRYPTO or OBJECTS; anything else is an error, never a silent skip."""
-    content = document(path)
-    about = content.get("about")
-    if isinstance(about, dict) and str(about.get("title", "")).startswith("crypto test vectors"):
-        return CRYPTO
-    if str(content.get("format", "")).startswith("sgp32-objects"):
-        return OBJECTS
-    raise ValueError(f"{path} is no vector file: neither `about.title` nor `format` says what it is")
+def _has_object_entries(content: dict[str, Any]) -> bool:
+    entries = content.get("entries")
+    return (
+        isinstance(entries, list)
+        and bool(entries)
+        and all(isinstance(entry, dict) and {"type", "der"} <= entry.keys() for entry in entries)
+    )
+
+
+def formats_of(path: Path) -> frozenset[str]:
+    """CRYPTO, OBJECTS, both or none. A file that cannot be read as JSON is none."""
+    try:
+        content = document(path)
+    except (OSError, ValueError, RecursionError):
+        return frozenset()
+    about, found = content.get("about"), set()
+    title = about.get("title", "") if isinstance(about, dict) else ""
+    if str(title).startswith("crypto test vectors") or not CRYPTO_MEMBERS.isdisjoint(content):
+        found.add(CRYPTO)
+    if str(content.get("format", "")).startswith("sgp32-objects") or _has_object_entries(content):
+        found.add(OBJECTS)
+    return frozenset(found)
+
+
+def _extra_files() -> list[Path]:
+    """Every JSON file that KEIM_EXTRA_VECTORS leads to; a name that leads nowhere is an error at once."""
+    places = [Path(part) for part in os.environ.get("KEIM_EXTRA_VECTORS", "").split(os.pathsep) if part]
+    files: list[Path] = []
+    for place in places:
+        if not place.exists():
+            raise FileNotFoundError(f"KEIM_EXTRA_VECTORS names {place}, which is not there")
+        files += sorted(place.rglob("*.json")) if place.is_dir() else [place]
+    return files
 
 
 def extra_vector_files(format_name: str) -> list[Path]:
-    """The files of that format in the folders of KEIM_EXTRA_VECTORS."""
-    folders = [Path(part) for part in os.environ.get("KEIM_EXTRA_VECTORS", "").split(os.pathsep) if part]
-    for folder in folders:
-        if not folder.is_dir():
-            raise FileNotFoundError(f"KEIM_EXTRA_VECTORS names {folder}, which is no folder")
-    files = [path for folder in folders for path in sorted(folder.rglob("*.json"))]
-    return [path for path in files if format_of(path) == format_name]
+    """The extra files of that format."""
+    return [path for path in _extra_files() if format_name in formats_of(path)]
+
+
+def unused_extra_files() -> list[Path]:
+    """Those that no test reads, because they look like none of our formats."""
+    return [path for path in _extra_files() if not formats_of(path)]
 
 
 def vector_files(name: str) -> list[Path]:
@@ -71,7 +107,7 @@ def vector_files(name: str) -> list[Path]:
     folder = shared_dir()
     if folder is not None and (folder / "spec" / "vectors" / name).is_file():
         files.append(folder / "spec" / "vectors" / name)
-    files += sorted(path for path in DATA.glob("*.json") if format_of(path) == format_name)
+    files += sorted(path for path in DATA.glob("*.json") if format_name in formats_of(path))
     return files + extra_vector_files(format_name)
 
 

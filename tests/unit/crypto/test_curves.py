@@ -22,12 +22,12 @@ from keim.crypto.suites import SUITES, Suite, verifying_key_of_spki
 suites = pytest.mark.parametrize("suite", SUITES.values(), ids=list(SUITES))
 
 
+def public_point(key: ec.EllipticCurvePrivateKey) -> bytes:
+    return key.public_key().public_bytes(Encoding.X962, PublicFormat.UncompressedPoint)
+
+
 def point_on(curve: Curve) -> bytes:
-    return (
-        ec.derive_private_key(7, curve.library_curve)
-        .public_key()
-        .public_bytes(Encoding.X962, PublicFormat.UncompressedPoint)
-    )
+    return public_point(ec.derive_private_key(7, curve.library_curve))
 
 
 def compressed(curve: Curve) -> bytes:
@@ -73,6 +73,37 @@ def test_each_bad_point_has_its_own_code(suite: Suite) -> None:
                 with pytest.raises(BadPublicKey) as refusal:
                     use(point)
                 assert refusal.value.code == code, point.hex()
+
+
+@pytest.mark.parametrize("curve", CURVES, ids=lambda curve: curve.name)
+def test_our_arithmetic_knows_the_points_that_the_library_knows(curve: Curve) -> None:
+    good = [
+        public_point(ec.derive_private_key(scalar, curve.library_curve))
+        for scalar in (*range(1, 40), int.from_bytes(curve.order, "big") - 1)
+    ]
+    bent = [bytes(o ^ (1 << i % 8) if n == 1 + i else o for n, o in enumerate(good[i])) for i in range(40)]
+    x, y = good[6][1:33], int.from_bytes(good[6][33:], "big")
+    beyond = [
+        b"\x04" + (int.from_bytes(x, "big") + curve.prime).to_bytes(33, "big")[-32:] + good[6][33:],
+        b"\x04" + x + (y + curve.prime).to_bytes(33, "big")[-32:],
+        b"\x04" + curve.prime.to_bytes(32, "big") + good[6][33:],
+        b"\x04" + bytes(64),
+        b"\x04" + b"\xff" * 64,
+    ]
+    mirrored = b"\x04" + x + (curve.prime - y).to_bytes(32, "big")
+    other = [point_on(known) for known in CURVES if known is not curve]
+    for point in (*good, mirrored, *bent, *beyond, *other):
+        assert curve.has_point(point[1:]) == is_known_to_library(curve, point), point.hex()
+    assert all(curve.has_point(point[1:]) for point in (*good, mirrored))
+    assert not any(curve.has_point(point[1:]) for point in (*beyond, *other))
+
+
+def is_known_to_library(curve: Curve, point: bytes) -> bool:
+    try:
+        ec.EllipticCurvePublicKey.from_encoded_point(curve.library_curve, point)
+    except ValueError:
+        return False
+    return True
 
 
 @suites
