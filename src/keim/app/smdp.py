@@ -19,12 +19,14 @@ from keim.app.identity import addresses_of, identities_of, is_operator, name_of,
 from keim.app.smdp_routes import Es2Routes, Es9Routes
 from keim.app.smdp_service import SmdpService
 from keim.app.status import StatusRoutes, periodically
-from keim.errors import PeerError
+from keim.crypto.secrets import Secret
+from keim.errors import PeerError, StoreFailed
 from keim.io.asgi import Application
 from keim.io.entropy import OsEntropy
 from keim.io.key_wrap import AesKeyWrap
 from keim.io.metrics import Counters
 from keim.io.pem import read_certificates
+from keim.io.pkcs11_key_wrap import Pkcs11KeyWrap
 from keim.io.pki_files import load_world
 from keim.io.rsp_clients import Es2Client, Es12Client, rsp_client
 from keim.io.serve import Listener, Server
@@ -36,6 +38,7 @@ from keim.messages.es12 import DeleteEvent, RegisterEvent
 from keim.messages.execution_status import EVENT_UNKNOWN, Failure, Function
 from keim.pki import Certificate, Role
 from keim.pki.world import World
+from keim.seams import KeyWrap
 from keim.smdp.facts import Registration
 from keim.smdp.rows import ErrandKind
 from keim.smdp.settings import SMDP_CODES, Rules, Smdp
@@ -79,6 +82,15 @@ class RulesConfig(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
         )
 
 
+class TokenConfig(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
+    """A PKCS#11 token that holds the wrapping key instead of a file."""
+
+    module: str
+    token: str
+    pin_file: str
+    label: str = "keim-smdp"
+
+
 class SmdpConfig(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     """docs/reference/smdp-configuration.md."""
 
@@ -95,6 +107,7 @@ class SmdpConfig(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     store_gather_ms: float = 0.0
     """SQLite only: how long a change waits for company in its transaction."""
     wrap_key: str = "smdp.wrap-key"
+    wrap_token: TokenConfig | None = None
     body_limit: int = 256 * 1024
     rules: RulesConfig = RulesConfig()
     operators: tuple[OperatorConfig, ...] = ()
@@ -106,10 +119,21 @@ def smdp_of(world: World, config: SmdpConfig) -> Smdp:
     return Smdp(
         server=server_of(world, Role.DP_AUTH, addresses, SMDP_CODES),
         binders={binder.ci_pk_id: binder for binder in binders},
-        key_wrap=AesKeyWrap.from_file(Path(config.wrap_key)),
+        key_wrap=_key_wrap(config),
         rules=config.rules.rules(),
         progress_targets=frozenset(o.name for o in config.operators if o.progress_url is not None),
     )
+
+
+def _key_wrap(config: SmdpConfig) -> KeyWrap:
+    where = config.wrap_token
+    if where is None:
+        return AesKeyWrap.from_file(Path(config.wrap_key))
+    try:
+        pin = Path(where.pin_file).read_text("utf-8").strip()
+    except OSError as error:
+        raise StoreFailed(f"{where.pin_file}: {error.strerror}", code="store.wrap_key") from None
+    return Pkcs11KeyWrap(where.module, where.token, Secret(pin.encode()), where.label)
 
 
 class Operators:
