@@ -80,6 +80,10 @@ class IpaConfig(msgspec.Struct, forbid_unknown_fields=True, kw_only=True, frozen
     card: str = "pcsc:"
     state: str = ""
     control: str = ""
+    listen: str = ""
+    listen_certificate: str = ""
+    listen_key: str = ""
+    listen_client_ca: str = ""
     features: tuple[Feature, ...] = ("direct", "indirect")
     imei: str | None = None
     tac: str = "35290611"

@@ -5,11 +5,17 @@ from __future__ import annotations
 import queue
 import time
 from collections.abc import Callable, Mapping
+from pathlib import Path
 from typing import Any
 
-from keim.app.ipa import Assistant, closing
+from keim.app.config import host_and_port
+from keim.app.ipa import Assistant, IpaConfig, closing
+from keim.app.ipa_injection import take_injected
 from keim.errors import KeimError
 from keim.io.ipa_control import Command
+from keim.io.ipa_listener import Injected, Listener
+from keim.io.pem import read_certificates
+from keim.io.tls import ClientCertificate, server_context, tls_credential
 from keim.ipa.context import Ipa
 from keim.ipa.cycle import Cycle, pause_after, run_cycle
 from keim.ipa.effects import Procedure
@@ -22,6 +28,7 @@ from keim.messages.es10b import (
     ExecuteFallbackMechanismResult,
     ReturnFromFallbackResult,
 )
+from keim.pki import Role
 
 LocalResult = (
     ExecuteFallbackMechanismResult
@@ -61,7 +68,7 @@ def run_once(assistant: Assistant, *, is_wanted_now: bool = True) -> tuple[Cycle
 
 def run_daemon(
     assistant: Assistant,
-    commands: queue.Queue[Command | None],
+    commands: queue.Queue[Command | Injected | None],
     *,
     on_cycle: Callable[[Cycle, float], None],
     on_failure: Callable[[KeimError], None],
@@ -86,7 +93,20 @@ def run_daemon(
                 continue
             if command is None:
                 return
-            is_wanted_now = _carry_out(assistant, command, on_failure)
+            if isinstance(command, Injected):
+                _take(assistant, command, on_failure)
+            else:
+                is_wanted_now = _carry_out(assistant, command, on_failure)
+
+
+def _take(assistant: Assistant, injected: Injected, on_failure: Callable[[KeimError], None]) -> None:
+    injected.taken.set()
+    if injected.is_abandoned:
+        return  # its eIM was told to come back
+    try:
+        take_injected(assistant, injected)
+    except KeimError as failure:
+        on_failure(failure)
 
 
 def _carry_out(assistant: Assistant, command: Command, on_failure: Callable[[KeimError], None]) -> bool:
@@ -105,3 +125,15 @@ def _carry_out(assistant: Assistant, command: Command, on_failure: Callable[[Kei
         return False
     command.answer(document)
     return bool(document["result"] == "ok")
+
+
+def listener_of(config: IpaConfig, commands: queue.Queue[Command | Injected | None]) -> Listener | None:
+    """The listener for injected packages, where one is configured."""
+    if not config.listen:
+        return None
+    credential = tls_credential(Path(config.listen_certificate), Path(config.listen_key), Role.EIM_TLS)
+    clients = read_certificates(Path(config.listen_client_ca)) if config.listen_client_ca else []
+    ask = ClientCertificate.OPTIONAL if clients else ClientCertificate.NOT_ASKED
+    context = server_context(credential, clients=clients, ask=ask)
+    host, port = host_and_port(config.listen, "listen")
+    return Listener(host, port, context, commands)

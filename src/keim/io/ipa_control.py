@@ -45,7 +45,7 @@ class Command:
 class ControlSocket:
     """Listens in a thread; commands wait in `commands` until the IPA has time."""
 
-    def __init__(self, path: Path, commands: queue.Queue[Command | None]) -> None:
+    def __init__(self, path: Path, commands: queue.Queue[Any]) -> None:
         self.path = path
         self._commands = commands
         with suppress(FileNotFoundError):

@@ -11,13 +11,14 @@ from pathlib import Path
 from typing import Any
 
 from keim.app.ipa import IpaConfig, assistant, document_of
-from keim.app.ipa_daemon import run_daemon, run_once
+from keim.app.ipa_daemon import listener_of, run_daemon, run_once
 from keim.app.ipa_trace import Trace
 from keim.cli.exit_codes import ExitCode
 from keim.cli.ipa.common import config_of
 from keim.cli.output import note
 from keim.errors import KeimError
 from keim.io.ipa_control import Command, ControlSocket
+from keim.io.ipa_listener import Injected
 from keim.ipa.cycle import Cycle
 from keim.ipa.events import Event
 
@@ -41,10 +42,11 @@ def run(args: argparse.Namespace) -> int:
 
 
 def _serve(args: argparse.Namespace, config: IpaConfig, on_event: Any, trace: Trace | None) -> int:
-    commands: queue.Queue[Command | None] = queue.Queue()
+    commands: queue.Queue[Command | Injected | None] = queue.Queue()
     for number in (signal.SIGTERM, signal.SIGINT):
         signal.signal(number, lambda _number, _frame: commands.put(None))
     control = ControlSocket(Path(config.control), commands) if config.control else None
+    listener = listener_of(config, commands)
 
     def on_cycle(cycle: Cycle, pause_s: float) -> None:
         _report(args, cycle, trace)
@@ -60,6 +62,8 @@ def _serve(args: argparse.Namespace, config: IpaConfig, on_event: Any, trace: Tr
     finally:
         if control is not None:
             control.close()
+        if listener is not None:
+            listener.close()
     return ExitCode.OK
 
 
