@@ -14,6 +14,7 @@ from keim.audit.device import MOST_PACKAGES, Device, Sent, device_of, octets_of_
 from keim.audit.evidence import Memory, Proved
 from keim.audit.leaf import Leaf, time_of
 from keim.audit.report import Period, Report, TellPeriod
+from keim.errors import Malformed
 from keim.ids import Eid, Iccid
 from keim.messages.common import NotificationEvent
 from keim.messages.notification import NotificationMetadata
@@ -211,7 +212,7 @@ class History:
             self.tell(
                 Period(
                     eid=Eid.from_octets(leaf.eid or b""),
-                    iccid=Iccid.from_octets(brief),
+                    iccid=_iccid(brief),
                     earliest_from=time_of(sent.time),
                     proved_from=leaf.at,
                     from_leaf=index,
@@ -284,7 +285,7 @@ class History:
         self.tell(
             Period(
                 eid=Eid.from_octets(eid),
-                iccid=Iccid.from_octets(device.enabled or b""),
+                iccid=_iccid(device.enabled or b""),
                 earliest_from=None if device.earliest_from is None else time_of(device.earliest_from),
                 proved_from=time_of(device.proved_from),
                 from_leaf=device.from_leaf,
@@ -295,6 +296,14 @@ class History:
                 ended_by=why,
             )
         )
+
+
+def _iccid(octets: bytes) -> str:
+    """Cards have been seen with ICCIDs that hold other nibbles than digits."""
+    try:
+        return Iccid.from_octets(octets)
+    except Malformed:
+        return octets.hex().upper()
 
 
 def _eim_digest(eim_id: str) -> bytes:

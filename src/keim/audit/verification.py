@@ -9,12 +9,12 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator
 from hashlib import sha256
-from typing import Final
 
 import msgspec
 
 from keim.audit.archive import Member, Read, members
 from keim.audit.checkpoint import Checkpoint
+from keim.audit.comparison import Comparison
 from keim.audit.evidence import OBJECT, Evidence, Memory, objects_of
 from keim.audit.export import FORMAT, MANIFEST, UpperTiles, manifest_text
 from keim.audit.history import History
@@ -22,14 +22,12 @@ from keim.audit.leaf import VERSION, Leaf
 from keim.audit.note import NoteKey, split_note
 from keim.audit.report import Report, TellPeriod
 from keim.audit.tiles import TILE_WIDTH, Tile, entries_of
-from keim.audit.tree import HASH_OCTETS, Edge, leaf_hash
+from keim.audit.tree import HASH_OCTETS, leaf_hash
 from keim.errors import KeimError, Malformed, PeerError
 from keim.pki import Certificate, Revocations, TrustStore
 
 TellLeaf = Callable[[int, bytes, Leaf | None], None]
 """Index, octets, and the leaf where it can be read."""
-PATIENCE: Final = 1000
-"""Leaves that are named one by one between two checkpoints."""
 
 
 class Options(msgspec.Struct, frozen=True, kw_only=True):
@@ -59,17 +57,7 @@ class _Verification:
         self.file_roots: list[Certificate] = []
         self.evidence = Evidence(report, memory, options.roots or TrustStore(), options.revocations)
         self.history = History(report, memory, options.tell_period)
-        self.edge = Edge()
-        """Of the leaves as they are read."""
-        self.stored: Edge | None = None
-        """Of the hashes beside them, from the first difference on."""
-        self.good = 0
-        """Leaves up to the last checkpoint that agreed."""
-        self.is_lost = False
-        """A checkpoint disagreed with both: the rest cannot be compared any more."""
-        self.suspects: list[int] = []
-        self.waiting: list[Checkpoint] = []
-        self.kept = sorted(options.kept, key=lambda point: point.size)
+        self.tree = Comparison(report, options.kept)
         self.upper = UpperTiles()
         self.expected_tiles: list[tuple[Tile, bytes]] = []
         self.hashes: list[bytes] = []
@@ -94,11 +82,11 @@ class _Verification:
             offset = error.offset if isinstance(error, Malformed) else None
             report.fault(
                 "audit.file_damaged",
-                f"{error}; the leaves from {self.edge.size} on cannot be read",
-                self.edge.size,
+                f"{error}; the leaves from {self.tree.size} on cannot be read",
+                self.tree.size,
                 offset=offset,
             )
-            self._name_suspects()
+            self.tree.finish()
         self.history.finish()
         return report
 
@@ -115,6 +103,8 @@ class _Verification:
                 raise Malformed(
                     "the log's key is unreadable", offset=member.offset, code="audit.file_damaged"
                 ) from None
+        if self.key is not None and manifest_text(self.key) != member.octets:
+            raise _unexpected(member)
         given = self.options.log_key
         if given is not None and self.key != given:
             self.report.fault(
@@ -122,8 +112,6 @@ class _Verification:
             )
             self.key = given
         assert self.key is not None  # read or given
-        if given is None and manifest_text(self.key) != member.octets:
-            raise _unexpected(member)
         self.report.log_key = self.key.text
 
     def _member(self, member: Member) -> bool:
@@ -136,7 +124,9 @@ class _Verification:
             self._compare_upper(tile, octets, member)
         elif self.hashes:
             self._entries(member)
-        elif name.startswith("roots/") and not self.edge.size and not self.waiting and not self.fresh:
+        elif (
+            name.startswith("roots/") and not self.tree.size and self.tree.awaited is None and not self.fresh
+        ):
             self._root(member)
         elif name == "checkpoint":
             return self._last(member)
@@ -170,9 +160,8 @@ class _Verification:
             return
         if member.name not in ("checkpoint", f"checkpoints/{found.size}"):
             raise _unexpected(member)
-        before = self.waiting[-1].size if self.waiting else self.good
         is_other = self.report.origin not in ("", found.origin)
-        if is_other or found.size < max(before, self.edge.size):
+        if is_other or found.size < (self.tree.awaited or self.tree.size):
             self.report.fault(
                 "audit.not_consistent",
                 f"{member.name} is of another log or out of order",
@@ -185,8 +174,7 @@ class _Verification:
                 "audit.other_signatures", f"{member.name}: signatures of others were not checked"
             )
         self.report.checkpoints += 1
-        self.waiting.append(found)
-        self._settle()
+        self.tree.expect(found)
 
     def _objects(self, member: Member) -> None:
         try:
@@ -217,14 +205,14 @@ class _Verification:
             raise _unexpected(member)
         entries = list(entries_of(member.octets, len(stored)))
         hashes = [b"" if entry is None else leaf_hash(entry) for entry in entries]
-        first = self.edge.size
+        first = self.tree.size
         differing = [i for i in range(len(stored)) if hashes[i] != stored[i]]
         leaves = [None if entry is None else _decoded(entry) for entry in entries]
         self._take_objects(leaves)
         for position, entry in enumerate(entries):
             if entry is not None and self.options.tell_leaf is not None:
                 self.options.tell_leaf(first + position, entry, leaves[position])
-        self._extend(hashes, stored, differing)
+        self.tree.extend(hashes, stored, differing)
         self._interpret(first, entries, leaves, set(differing))
         for tile, octets in self.upper.grown(stored):
             self.expected_tiles.append((tile, octets))
@@ -252,82 +240,17 @@ class _Verification:
     def _last(self, member: Member) -> bool:
         if not self.is_last_bundle and any(self.upper.rest()):
             raise _unexpected(member)
-        before = self.report.checkpoints
         self._checkpoint(member)
-        if self.report.checkpoints > before and self.waiting:
+        if self.tree.awaited is not None:
             raise Malformed(
-                f"the last checkpoint is of {self.waiting[-1].size} leaves, the file has {self.edge.size}",
+                f"the last checkpoint is of {self.tree.awaited} leaves, the file has {self.tree.size}",
                 offset=member.offset,
                 code="audit.file_damaged",
             )
-        self.report.size, self.report.root = self.edge.size, self.edge.root.hex()
+        self.report.size, self.report.root = self.tree.size, self.tree.edge.root.hex()
         self.report.roots = [root.fingerprint.hex() for root in self.evidence.trust]
-        self._name_suspects()
-        for kept in self.kept:
-            self.report.fault(
-                "audit.not_consistent",
-                f"the checkpoint you kept is of {kept.size} leaves: the end of the log is missing",
-            )
+        self.tree.finish()
         return True
-
-    # the tree
-
-    def _extend(self, hashes: list[bytes], stored: list[bytes], differing: list[int]) -> None:
-        if differing and self.stored is None:
-            self.stored = self.edge
-        first = self.edge.size
-        done = 0
-        last = first + len(stored)
-        stops = sorted({point.size - first for point in [*self.waiting, *self.kept] if point.size <= last})
-        for stop in [*stops, len(stored)]:
-            piece = slice(done, stop)
-            self.suspects += [first + i for i in differing if done <= i < stop][
-                : PATIENCE - len(self.suspects)
-            ]
-            self.edge = self.edge.extend(hashes[piece])
-            if self.stored is not None:
-                self.stored = self.stored.extend(stored[piece])
-            done = stop
-            self._settle()
-
-    def _settle(self) -> None:
-        """Compares with the checkpoints of exactly this size."""
-        while self.kept and self.kept[0].size == self.edge.size:
-            kept = self.kept.pop(0)
-            if self.edge.root != kept.root:
-                self.report.fault(
-                    "audit.not_consistent",
-                    f"the log was rewritten: its first {kept.size} leaves are not those of your checkpoint",
-                )
-        while self.waiting and self.waiting[0].size == self.edge.size:
-            point = self.waiting.pop(0)
-            if self.is_lost:
-                continue
-            if self.edge.root == point.root:
-                for index in self.suspects:
-                    self.report.fault(
-                        "audit.hash_altered",
-                        f"the hash of leaf {index} is not that of the leaf, which is as logged",
-                        index,
-                    )
-            elif self.stored is not None and self.stored.root == point.root:
-                self._name_suspects()
-                self.edge = self.stored
-            else:
-                self._name_suspects()
-                self.is_lost = True
-                self.report.fault(
-                    "audit.leaves_altered",
-                    f"the leaves {self.good} to {point.size - 1} do not give the root that the log signed",
-                    self.good,
-                    last_leaf=point.size - 1,
-                )
-            self.stored, self.suspects, self.good = None, [], point.size
-
-    def _name_suspects(self) -> None:
-        for index in self.suspects:
-            self.report.fault("audit.leaf_altered", f"leaf {index} is not what was logged", index)
-        self.suspects = []
 
     # what the leaves say
 

@@ -29,6 +29,7 @@ NOUNS: tuple[Noun, ...] = (
     Noun("ipa", "run the assistant of a gateway on a card: poll eIMs, execute, download, report"),
     Noun("smdp", "run an SM-DP+, fill its stock, order profiles"),
     Noun("smds", "run an SM-DS: events that wait for an eUICC"),
+    Noun("audit", "check, look at and prove what an audit log says, without the eIM"),
     Noun("explain", "say what an error code means, who must act and what to do next"),
     Noun("doctor", "look at this machine: what keim finds here and what to install for the rest"),
     Noun("bench", "measure speed (in a checkout)"),

@@ -226,6 +226,16 @@ class ExportIndex:
             raise StoreFailed(f"the bundle of leaf {index} is damaged", code="audit.log_unreadable")
         return found
 
+    def leaves(self) -> Iterator[tuple[int, bytes]]:
+        """All of them with their numbers; a bundle at a time."""
+        for bundle in range(-(-self.size // TILE_WIDTH)):
+            width = width_at(0, bundle, self.size)
+            octets = self.member(Tile(None, bundle, width).name)
+            for index, entry in enumerate(entries_of(octets, width), bundle * TILE_WIDTH):
+                if entry is None:
+                    raise StoreFailed(f"the bundle of leaf {index} is damaged", code="audit.log_unreadable")
+                yield index, entry
+
     def roots(self) -> list[bytes]:
         return [self.member(name) for name in self.places if name.startswith("roots/")]
 
@@ -233,6 +243,24 @@ class ExportIndex:
         for name in self.places:
             if name.startswith("objects/"):
                 yield self.member(name)
+
+
+def write_export(path: Path, pieces: Iterable[bytes]) -> int:
+    """Whole or not at all, and without holding it in memory; how many octets."""
+    fresh = path.with_name(f".{path.name}.{os.getpid()}.new")
+    count = 0
+    try:
+        with fresh.open("xb") as file:
+            for piece in pieces:
+                count += file.write(piece)
+            file.flush()
+            os.fsync(file.fileno())
+        os.replace(fresh, path)
+    except OSError as error:
+        raise StoreFailed(f"{path}: {error.strerror}", code="audit.log_unreadable") from None
+    finally:
+        fresh.unlink(missing_ok=True)
+    return count
 
 
 def _leaf_hashes(leaves: Iterable[bytes]) -> list[bytes]:
