@@ -44,6 +44,7 @@ from keim.saip.installing.keys import (
     define_rfm,
     define_security_domain,
 )
+from keim.saip.installing.services import clear_unsupported_services
 from keim.saip.installing.template_files import make_template_files
 from keim.saip.installing.tree import MOST_MEMORY, Fault, Origin, Tree
 from keim.saip.package import Element, Package
@@ -82,6 +83,7 @@ def install(package: Package, platform: Platform = _OWN_CARD) -> Installed:
         if element.index not in skipped:
             run.element(element)
     run.finish()
+    clear_unsupported_services(run.tree, platform.services)
     file_system = run.freeze()
     return Installed(file_system, (*run.statuses, ElementStatus(Status.OK)))
 

@@ -86,8 +86,8 @@ def test_a_command_is_served_through_its_own_pipes() -> None:
 def test_a_client_that_does_not_wait_for_its_answer_does_no_harm() -> None:
     ask_and_go = """echo '{"type":"apdu","payload":{"func":"connect"}}'; exec 0<&-; exit 3"""
     assert serve_command(new_card(), ["/bin/sh", "-c", ask_and_go], lambda line: None) == 3
-    ask_often_and_go = """i=0; exec 0<&-
-        while [ $i -lt 200 ]; do echo '{"type":"apdu","payload":{"func":"connect"}}'; i=$((i+1)); done; exit 4"""
+    ask_often_and_go = """exec 0<&-
+        for i in 1 2 3 4 5 6 7 8 9; do echo '{"type":"apdu","payload":{"func":"connect"}}'; done; exit 4"""
     assert serve_command(new_card(), ["/bin/sh", "-c", ask_often_and_go], lambda line: None) == 4
 
 

@@ -12,6 +12,9 @@ from keim.crypto.remote_apdus import RemoteResult, read_remote_result
 from keim.crypto.scp80 import Response, Security, Status
 from keim.der import tlv
 from keim.euicc.card import Card
+from keim.euicc.faults import Faults
+from keim.euicc.isdr.profiles import metadata_of
+from keim.messages.profile import PprIds, StoreMetadataRequest
 from keim.saip import Ef, FileSystem
 
 TS48 = "TS48v5_SAIP2.3_BERTLV_SUCI.der"
@@ -311,3 +314,77 @@ def test_a_long_receipt_goes_in_several_short_messages() -> None:
     assert len(pieces) == 2
     answer = scp80.unwrap_response(keys, scp80.RESPONSE_UDH + b"".join(pieces))
     assert len(result(answer).last_data) == 0xA0
+
+
+def updated(card: Card, body: str, *, counter: int = 1, block: int = 200) -> str:
+    """The last status word of ES6.UpdateMetadata, in a chain of STORE DATA."""
+    request = tlv(0xBF2A, bytes.fromhex(body))
+    pieces = [request[i : i + block] for i in range(0, len(request), block)]
+    script = ""
+    for number, piece in enumerate(pieces):
+        p1 = 0x91 if number == len(pieces) - 1 else 0x11
+        script += f"80E2{p1:02X}{number:02X}{len(piece):02X}{piece.hex()}"
+    return result(over_the_air(card, script, tar=RAM, counter=counter)).last_sw.hex()
+
+
+def metadata(card: Card) -> StoreMetadataRequest:
+    profile = card.state.enabled_profile
+    assert profile is not None
+    return metadata_of(profile)
+
+
+def test_the_operator_changes_the_metadata_of_the_profile() -> None:
+    card = new_card(TS48)
+    before = card.state.profiles[0]
+    assert updated(card, "9103416263920444656667", block=5) == "9000"
+    assert (metadata(card).service_provider_name, metadata(card).profile_name) == ("Abc", "Defg")
+    after = card.state.profiles[0]
+    growth = len(after.record.metadata) - len(before.record.metadata)
+    assert after.charge == before.charge + growth
+    assert updated(card, "930101 9402AABB", counter=2) == "9000"
+    assert metadata(card).icon == b"\xaa\xbb"
+    assert updated(card, "9400", counter=3) == "9000"
+    assert (metadata(card).icon, metadata(card).icon_type) == (None, None)
+    assert metadata(card).service_provider_name == "Abc"
+
+
+@pytest.mark.parametrize("body", ["9402AABB", "99020640", "99020520", "9121" + "41" * 33, "91"])
+def test_metadata_that_may_not_be_set_is_refused(body: str) -> None:
+    """An icon of no type, policy rules that were not there, too long a name, half an object."""
+    card = new_card(TS48)
+    before = card.state.profiles
+    assert updated(card, body) == "6a80"
+    assert card.state.profiles[0].record == before[0].record
+
+
+def test_policy_rules_can_be_taken_back_over_the_air() -> None:
+    card = new_card(TS48)
+    (profile,) = card.state.profiles
+    ruled = metadata(card).replace(profile_policy_rules=PprIds.PPR1 | PprIds.PPR2).encode()
+    record = msgspec.structs.replace(profile.record, metadata=ruled)
+    card.state = card.state.with_profile(msgspec.structs.replace(profile, record=record))
+    assert updated(card, "99020520") == "9000"
+    assert metadata(card).profile_policy_rules == PprIds.PPR2
+    assert updated(card, "99020640", counter=2) == "6a80"
+    assert updated(card, "990100", counter=3) == "9000"
+    assert not metadata(card).profile_policy_rules
+
+
+@pytest.mark.parametrize(
+    ("script", "word"),
+    [
+        ("80E2910104 BF2A00BF", "6a86"),
+        ("80E2910003 BF2A00", "9000"),
+        ("80E2910003 BF2900", "6a88"),
+        ("80E2910004 BF2A0000", "6a80"),
+        ("80E2110002 BF2A 80E2910201 00", "6a86"),
+        ("80E2110002 BF2A 80F28002024F00 80E2910101 00", "6a86"),
+    ],
+)
+def test_store_data_to_the_security_domain_follows_the_rules_of_chains(script: str, word: str) -> None:
+    assert result(over_the_air(new_card(TS48), script, tar=RAM)).last_sw.hex() == word
+
+
+def test_metadata_that_does_not_fit_is_refused() -> None:
+    card = new_card(TS48, faults=Faults(is_out_of_memory=True))
+    assert updated(card, "9240" + "41" * 64) == "6a84"

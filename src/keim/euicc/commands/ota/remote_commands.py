@@ -1,5 +1,4 @@
-"""Commands in a secured packet: remote file management, and the part of remote application management we
-have.
+"""Commands in a secured packet: remote file management, and what a security domain understands.
 
 Compact format of ETSI TS 102 226: command APDUs in a row, an Le on the last one only; the answer is the
 number of commands executed, the last status word and the last data. The first failing command ends the
@@ -11,7 +10,6 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator, Mapping
 
 from keim.crypto.remote_apdus import RemoteResult, remote_result
-from keim.der import tlv
 from keim.errors import Malformed
 from keim.euicc import apdu as apdus
 from keim.euicc.apdu import Answer, Apdu
@@ -19,6 +17,7 @@ from keim.euicc.commands.binary import read_binary, update_binary
 from keim.euicc.commands.get_response import get_response
 from keim.euicc.commands.increase import increase
 from keim.euicc.commands.life_cycle import activate_file, deactivate_file
+from keim.euicc.commands.ota.remote_applications import domain_commands
 from keim.euicc.commands.ota.remote_context import RemoteContext
 from keim.euicc.commands.pin import change_pin, disable_pin, enable_pin, unblock_pin, verify
 from keim.euicc.commands.record import read_record, update_record
@@ -27,14 +26,11 @@ from keim.euicc.commands.select import select
 from keim.euicc.commands.tlv_objects import retrieve_data, set_data
 from keim.euicc.context import CardContext
 from keim.euicc.status import (
-    REFERENCE_NOT_FOUND,
     UNKNOWN_INSTRUCTION,
     WRONG_DATA,
-    WRONG_LENGTH,
-    WRONG_PARAMETERS,
     StatusError,
 )
-from keim.saip import FileSystem, RemoteFileManagement, SdKey, SecurityDomainEntry
+from keim.saip import RemoteFileManagement, SecurityDomainEntry
 
 Command = Callable[[CardContext, Apdu], Answer]
 
@@ -67,7 +63,7 @@ def run_remote(
 ) -> bytes:
     """The compact answer to a compact script; an empty script ran no command."""
     if isinstance(target, SecurityDomainEntry):
-        return _run(script, lambda octets: _manage_applications(context, target, octets))
+        return _run(script, domain_commands(context, target))
     remote = RemoteContext(context, target)
     pending: list[bytes] = []
 
@@ -127,55 +123,3 @@ def commands_of(script: bytes) -> Iterator[bytes]:
 def _is_get_status(head: bytes, script: bytes, position: int) -> bool:
     """80F2 without a data field occurs as the only octets left."""
     return head[1] == 0xF2 and len(script) == position + 5
-
-
-def _manage_applications(context: CardContext, domain: SecurityDomainEntry, octets: bytes) -> Answer:
-    """GET STATUS and GET DATA (key information); applications are listed, never changed or run."""
-    apdu = apdus.parse(octets)
-    base = context.file_system
-    if base is None:
-        raise StatusError(REFERENCE_NOT_FOUND)
-    if apdu.ins == 0xF2:
-        return _get_status(base, domain, apdu)
-    if apdu.ins == 0xCA:
-        if (apdu.p1, apdu.p2) != (0x00, 0xE0):
-            raise StatusError(REFERENCE_NOT_FOUND)
-        return Answer(tlv(0xE0, *(_key_information(key) for key in domain.keys)))
-    raise StatusError(UNKNOWN_INSTRUCTION)
-
-
-def _key_information(key: SdKey) -> bytes:
-    kinds = b"".join(bytes([kind, len(value)]) for kind, value, _ in key.components)
-    return tlv(0xC0, bytes([key.identifier, key.version]) + kinds)
-
-
-ISSUER_DOMAIN, APPLICATIONS, LOAD_FILES = 0x80, 0x40, 0x20
-
-
-def _get_status(base: FileSystem, domain: SecurityDomainEntry, apdu: Apdu) -> Answer:
-    """GlobalPlatform 2.x clause 11.4 with the TLV answer (P2 = 02): E3{4F, 9F70, C5}."""
-    if apdu.p2 != 0x02:
-        raise StatusError(WRONG_PARAMETERS)
-    if apdu.data[:1] != b"\x4f" or len(apdu.data) < 2:
-        raise StatusError(WRONG_LENGTH)
-    wanted = apdu.data[2 : 2 + apdu.data[1]]
-    own = domain.application
-    if apdu.p1 == ISSUER_DOMAIN:
-        rows = [(own.aid, own.life_cycle, own.privileges)]
-    elif apdu.p1 == APPLICATIONS:
-        others = [d.application for d in base.security_domains if d.aid != own.aid] + list(base.applications)
-        rows = [(a.aid, a.life_cycle, a.privileges) for a in others]
-        rows += [(rfm.aid, 0x07, b"\x00\x00\x00") for rfm in base.remote]
-    elif apdu.p1 == LOAD_FILES:
-        rows = [(package.aid, 0x01, b"") for package in base.load_packages]
-    else:
-        raise StatusError(WRONG_PARAMETERS)
-    matching = [row for row in rows if row[0].startswith(wanted)]
-    if not matching:
-        raise StatusError(REFERENCE_NOT_FOUND)
-    return Answer(b"".join(_status_entry(*row) for row in matching))
-
-
-def _status_entry(aid: bytes, life_cycle: int, privileges: bytes) -> bytes:
-    inner = tlv(0x4F, aid) + tlv(0x9F70, bytes([life_cycle]))
-    return tlv(0xE3, inner + (tlv(0xC5, privileges) if privileges else b""))
