@@ -211,7 +211,9 @@ def test_nothing_is_lost_in_any_storm(seeds: range) -> None:
 
 
 @pytest.mark.long
-@pytest.mark.parametrize("seeds", _batches(LONG_RUNS, 500), ids=lambda seeds: f"{seeds.start}-{seeds.stop - 1}")
+@pytest.mark.parametrize(
+    "seeds", _batches(LONG_RUNS, 500), ids=lambda seeds: f"{seeds.start}-{seeds.stop - 1}"
+)
 def test_nothing_is_lost_in_thousands_of_storms(seeds: range) -> None:
     for seed in seeds:
         run(10_000 + seed)
