@@ -49,14 +49,14 @@ class Comparison:
 
     def extend(self, hashes: Sequence[bytes], stored: Sequence[bytes], differing: Sequence[int]) -> None:
         """One bundle: the hashes of its leaves, those beside them, and where the two differ."""
-        if differing and self._stored is None:
-            self._stored = self.edge
         first, done = self.edge.size, 0
         last = first + len(stored)
         stops = {point.size - first for point in [*self._waiting, *self._kept] if point.size <= last}
         for stop in [*sorted(stops), len(stored)]:
-            room = PATIENCE - len(self._suspects)
-            self._suspects += [first + i for i in differing if done <= i < stop][:room]
+            suspects = [first + i for i in differing if done <= i < stop]
+            if suspects and self._stored is None:
+                self._stored = self.edge
+            self._suspects += suspects[: PATIENCE - len(self._suspects)]
             self.edge = self.edge.extend(hashes[done:stop])
             if self._stored is not None:
                 self._stored = self._stored.extend(stored[done:stop])

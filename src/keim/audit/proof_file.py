@@ -10,6 +10,7 @@ from __future__ import annotations
 import re
 from base64 import b64encode
 from collections.abc import Iterable
+from hashlib import sha256
 from typing import Annotated, Final
 
 import msgspec
@@ -24,7 +25,7 @@ from keim.audit.report import Report
 from keim.audit.tiles import ReadTile
 from keim.audit.tree import HASH_OCTETS, leaf_hash
 from keim.audit.verification import Options
-from keim.der import AnyTlv, Sequence, Tag
+from keim.der import AnyTlv, Sequence, Size, Tag
 from keim.errors import KeimError, Malformed, PeerError
 from keim.pki import TrustStore
 
@@ -33,13 +34,20 @@ LONGEST_FILE: Final = 4 * 1024 * 1024
 _INDEX: Final = re.compile(r"index (0|[1-9][0-9]{0,18})")
 
 
+class EnclosedRoot(Sequence, tag=0x30):
+    """With its hash, so that no octet of the file is unchecked where the verifier has roots of its own."""
+
+    digest: Annotated[bytes, Size(32)]
+    certificate: AnyTlv
+
+
 class Enclosed(Sequence, tag=0x30):
     """What stands in `extra`."""
 
     leaf: Annotated[bytes, Tag(0x80)]
     log_key: Annotated[str, Tag(0x81)]
     objects: Annotated[tuple[AnyTlv, ...], Tag(0xA2)] = ()
-    roots: Annotated[tuple[AnyTlv, ...], Tag(0xA3)] = ()
+    roots: Annotated[tuple[EnclosedRoot, ...], Tag(0xA3)] = ()
 
 
 class Proof(msgspec.Struct, frozen=True, kw_only=True):
@@ -94,12 +102,13 @@ def prove(
 ) -> Proof:
     """The proof that `leaf` stands at `index` of the log that `note` is a checkpoint of."""
     size = Checkpoint.opened(note, key).size
-    enclosed = Enclosed(leaf=leaf, log_key=key.text, objects=_tlvs(objects), roots=_tlvs(roots))
+    enclosed = Enclosed(
+        leaf=leaf,
+        log_key=key.text,
+        objects=tuple(AnyTlv(octets) for octets in objects),
+        roots=tuple(EnclosedRoot(digest=sha256(root).digest(), certificate=AnyTlv(root)) for root in roots),
+    )
     return Proof(index=index, enclosed=enclosed, hashes=inclusion_proof(read, index, size), note=note)
-
-
-def _tlvs(found: Iterable[bytes]) -> tuple[AnyTlv, ...]:
-    return tuple(AnyTlv(octets) for octets in found)
 
 
 def is_proof(beginning: bytes) -> bool:
@@ -146,7 +155,12 @@ def _verify(proof: Proof, options: Options, report: Report) -> None:
                 "audit.not_consistent", "the proof leads to another log than the checkpoint you kept"
             )
     check_inclusion(leaf_hash(enclosed.leaf), proof.index, point.size, proof.hashes, point.root)
-    roots = options.roots or TrustStore(bytes(root) for root in enclosed.roots)
+    for root in enclosed.roots:
+        if sha256(root.certificate).digest() != root.digest:
+            report.fault(
+                "audit.object_altered", "a CI certificate in the file does not have the hash beside it"
+            )
+    roots = options.roots or TrustStore(bytes(root.certificate) for root in enclosed.roots)
     report.roots = [root.fingerprint.hex() for root in roots]
     _verify_leaf(proof, options, report, roots)
 

@@ -208,7 +208,7 @@ class _Verification:
         first = self.tree.size
         differing = [i for i in range(len(stored)) if hashes[i] != stored[i]]
         leaves = [None if entry is None else _decoded(entry) for entry in entries]
-        self._take_objects(leaves)
+        self._take_objects(leaves, is_whole=not differing)
         for position, entry in enumerate(entries):
             if entry is not None and self.options.tell_leaf is not None:
                 self.options.tell_leaf(first + position, entry, leaves[position])
@@ -254,15 +254,18 @@ class _Verification:
 
     # what the leaves say
 
-    def _take_objects(self, leaves: list[Leaf | None]) -> None:
-        """The new objects are exactly those that this bundle is the first to name, in order."""
+    def _take_objects(self, leaves: list[Leaf | None], *, is_whole: bool) -> None:
+        """The new objects are exactly those that this bundle is the first to name, in order.
+
+        In a bundle with a changed leaf, what it named cannot be known.
+        """
         wanted: dict[bytes, None] = {}
         for leaf in leaves:
             for digest in leaf.references if leaf is not None else ():
                 if digest not in wanted and OBJECT + digest not in self.memory:
                     wanted[digest] = None
         fresh = {digest: octets for digest, octets in self.fresh.items() if digest}
-        if list(fresh) != list(wanted) or (self.fresh and not fresh):
+        if is_whole and (list(fresh) != list(wanted) or (self.fresh and not fresh)):
             self.report.fault(
                 "audit.object_altered",
                 f"objects/{self.bundle} does not hold exactly the certificates and keys that its leaves name",

@@ -1,4 +1,4 @@
-"""Which profile was enabled when, from true evidence of a software card, and what the log must not get away with."""
+"""Which profile was enabled when, from true evidence of a software card, and what must be found."""
 
 from __future__ import annotations
 
@@ -94,7 +94,7 @@ def test_a_list_shows_what_was_enabled_before_the_log_began(lab: AuditedLab) -> 
 def test_a_rollback_whose_first_result_came_ends_the_period(lab: AuditedLab) -> None:
     lab.perform(enable(A))
     lab.perform(enable(B, rollback=True))
-    answer = lab.es10("BF5803010100")
+    answer = lab.es10("BF5803800100")
     lab.power_on()
     lab.report(rolled_back(answer))
     assert told(good(lab)) == [
@@ -108,7 +108,7 @@ def test_a_rollback_whose_first_result_was_lost_shows_the_short_time_between(lab
     lab.perform(enable(A))
     lab.es10(lab.order(enable(B, rollback=True)))
     lab.power_on()
-    answer = lab.es10("BF5803010100")
+    answer = lab.es10("BF5803800100")
     lab.power_on()
     lab.report(rolled_back(answer))
     assert told(good(lab)) == [(human(B), "enable", "rollback"), (human(A), "enable", None)]
@@ -124,7 +124,7 @@ def test_a_fallback_shows_in_the_cards_own_notifications(lab: AuditedLab) -> Non
     lab.perform(Psmo(set_fallback_attribute=SetFallbackAttributePsmo(iccid=B)))
     lab.perform(enable(A))
     lab.report_notifications()
-    lab.es10("BF5D030101FF")
+    lab.es10("BF5D038001FF")
     lab.power_on()
     lab.report_notifications()
     assert lab.enabled() == B
