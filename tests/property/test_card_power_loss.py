@@ -7,7 +7,8 @@ been lost just before or just after a whole transaction (euicc.md section 14).
 from __future__ import annotations
 
 import random
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import nullcontext
 from itertools import pairwise
 from typing import NamedTuple
 
@@ -230,6 +231,24 @@ SCENARIOS: dict[str, Callable[[Lab], object]] = {
 
 
 @pytest.fixture(scope="module")
+def tally(request: pytest.FixtureRequest) -> Iterator[Callable[[str, int], None]]:
+    """Tells how many cut points each test tried, and at the end all of them together."""
+    capture = request.config.pluginmanager.get_plugin("capturemanager")
+    tried: list[int] = []
+
+    def told(line: str) -> None:
+        with capture.global_and_fixture_disabled() if capture is not None else nullcontext():
+            print(f"\npower loss: {line}, none lost", end="", flush=True)
+
+    def tell(name: str, points: int) -> None:
+        tried.append(points)
+        told(f"{name}: cut at {points} points")
+
+    yield tell
+    told(f"{len(tried)} tests cut at {sum(tried)} points in all")
+
+
+@pytest.fixture(scope="module")
 def start() -> tuple[CardState, int, int | None]:
     lab = furnished(IDENTITY)
     return lab.card.state, lab.counter, lab.token
@@ -237,12 +256,11 @@ def start() -> tuple[CardState, int, int | None]:
 
 @pytest.mark.parametrize("name", list(SCENARIOS))
 def test_every_cut_leaves_the_card_before_or_after_a_transaction(
-    name: str, start: tuple[CardState, int, int | None], capsys: pytest.CaptureFixture[str]
+    name: str, start: tuple[CardState, int, int | None], tally: Callable[[str, int], None]
 ) -> None:
     points = cut_everywhere(recorded(*start, SCENARIOS[name]))
     assert points > 0
-    with capsys.disabled():
-        print(f"\n{name}: power cut at {points} points, none lost", end="")
+    tally(name, points)
 
 
 def random_operations(seed: int, steps: int) -> Callable[[Lab], object]:
@@ -260,21 +278,18 @@ def run_random(seeds: range, start: tuple[CardState, int, int | None]) -> int:
 
 
 def test_random_sequences_survive_every_cut(
-    start: tuple[CardState, int, int | None], capsys: pytest.CaptureFixture[str]
+    start: tuple[CardState, int, int | None], tally: Callable[[str, int], None]
 ) -> None:
     points = run_random(range(60), start)
-    assert points > 1000
-    with capsys.disabled():
-        print(f"\nrandom sequences: power cut at {points} points, none lost", end="")
+    assert points > 5000
+    tally("random sequences", points)
 
 
 @pytest.mark.long
 def test_many_random_sequences_survive_every_cut(
-    start: tuple[CardState, int, int | None], capsys: pytest.CaptureFixture[str]
+    start: tuple[CardState, int, int | None], tally: Callable[[str, int], None]
 ) -> None:
-    points = run_random(range(1000, 1500), start)
-    with capsys.disabled():
-        print(f"\nmany random sequences: power cut at {points} points, none lost", end="")
+    tally("many random sequences", run_random(range(1000, 1500), start))
 
 
 @pytest.mark.parametrize("name", list(SCENARIOS))

@@ -48,7 +48,7 @@ def order(lab: Laboratory, number: int, *, protection: Protection, code: str | N
     """A released order for a profile that a card can really install: its matching id."""
     decision = admit(
         upp(number),
-        Label(profile_type="iot", notification_address=ADDRESS),
+        Label(profile_type="iot", notification_addresses=(ADDRESS,)),
         protection=protection,
         key_wrap=lab.smdp.key_wrap,
         now=lab.clock.now(),

@@ -6,10 +6,12 @@ from typing import TYPE_CHECKING
 
 import msgspec
 
+from keim.errors import Malformed
 from keim.euicc import es10
 from keim.euicc.applets import AppletEvent
 from keim.euicc.context import CardContext
 from keim.euicc.state import FROM_CARD
+from keim.euicc.status import WRONG_DATA, StatusError
 
 if TYPE_CHECKING:
     from keim.euicc.card import Card
@@ -38,7 +40,10 @@ class Inside:
             return es10.feed_stream(context, request)
         if len(request) > context.options.store_data_limit:
             return es10.answer_oversized(context, request[: context.options.store_data_limit])
-        return es10.answer(context, request, is_inside=True)
+        try:
+            return es10.answer(context, request, is_inside=True)
+        except Malformed:
+            raise StatusError(WRONG_DATA) from None
 
     def random(self, count: int) -> bytes:
         return self._card.entropy.bytes(count)

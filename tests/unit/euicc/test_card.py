@@ -305,3 +305,28 @@ def test_a_profile_whose_files_cannot_be_made_does_not_stay_enabled() -> None:
     assert card.state.enabled_profile is None
     card.reset()
     assert card.state.enabled_profile is None
+
+
+@pytest.mark.parametrize(
+    ("apdus", "word"),
+    [
+        (["80E2910005BF3E035C01", "80E291000100"], "6A80"),
+        (["80E2910006BF3E035C015A"], "6A88"),
+        (["80E2110002BF3E", "80E2910104035C015A"], "6A88"),
+        (["80E2110002BF3E", "80E2910204035C015A"], "6A86"),
+        (["80E2110004BF3E035C"] + [f"80E291{n:02X}01{n:02X}" for n in (1, 2)], "6A86"),
+        (["80E29100"], "6700"),
+    ],
+)
+def test_the_ecasd_takes_chains_and_knows_no_object(apdus: list[str], word: str) -> None:
+    card = new_card("iot-2-auth")
+    send(card, "00A4040410" + ECASD)
+    assert [send(card, apdu) for apdu in apdus][-1] == word
+
+
+def test_a_chain_beyond_the_buffer_is_refused_on_every_kind_of_card() -> None:
+    consumer, iot = (new_card(is_consumer=is_consumer, store_data_limit=4) for is_consumer in (True, False))
+    for card, aid in ((consumer, ISD_R), (iot, ISD_R), (iot, ECASD)):
+        send(card, "00A4040410" + aid)
+        assert send(card, "80E2110004BF3E035C") == "9000"
+        assert send(card, "80E2910101AA") == "6A84"

@@ -12,6 +12,8 @@ from keim.crypto.signed import other_notification_tbs
 from keim.crypto.suites import verifying_key_of_spki
 from keim.der import tlv
 from keim.euicc.faults import Faults
+from keim.euicc.status import StatusError
+from keim.euicc.toolkit import Inside
 from keim.messages.es10b import GetCertsResponse
 from keim.messages.info import EUICCInfo1, EUICCInfo2, IpaMode, RspCapability
 from keim.messages.notification import ListNotificationResponse, PendingNotification
@@ -377,3 +379,46 @@ def test_the_ipae_starts_at_the_next_reset_and_gives_way_to_a_declared_ipad() ->
 
 def test_a_card_without_ipae_says_so() -> None:
     assert Lab().es10("BF420480020780").hex() == "bf4203800101"
+
+
+def active_ipae() -> Lab:
+    lab = Lab(has_ipae=True)
+    lab.es10("BF420480020780")
+    lab.power_on()
+    return lab
+
+
+def inside(lab: Lab, request: bytes) -> bytes:
+    return Inside(lab.card, "ipae").es10(request)
+
+
+@pytest.mark.parametrize("tag", ["BF21", "BF2E", "BF36", "BF38", "BF41", "BF51", "BF58", "BF5A"])
+def test_what_the_ipa_in_charge_does_is_refused_to_the_terminal(tag: str) -> None:
+    lab = active_ipae()
+    assert lab.status_of(tag + "00") == 0x6985
+
+
+def test_an_applet_gets_a_status_word_where_a_terminal_would() -> None:
+    for request in ("BF3802FF00", "BF3600", "BF7700", "BF"):
+        with pytest.raises(StatusError):
+            inside(active_ipae(), bytes.fromhex(request))
+
+
+def test_a_terminal_can_neither_feed_nor_end_a_download_of_the_ipae(monkeypatch: pytest.MonkeyPatch) -> None:
+    lab = active_ipae()
+    with monkeypatch.context() as patched:
+        patched.setattr(lab, "es10", lambda request: inside(lab, _octets(request)))
+        bpp = lab.bound(lab.prepare(), 4)
+    assert lab.status_of(bpp) == 0x6985
+    assert lab.card.volatile.rsp is not None
+    first, rest = bpp[:300], bpp[300:]
+    assert inside(lab, first) == b""
+    assert lab.status_of("BF2200") == 0x9000
+    assert lab.status_of("BF2E00") == 0x6985
+    assert lab.chain(rest[:100])[1] != 0x9000
+    assert inside(lab, rest).startswith(b"\xbf\x37")
+    assert [profile.iccid for profile in lab.card.state.profiles] == [iccid(4)]
+
+
+def _octets(request: bytes | str) -> bytes:
+    return bytes.fromhex(request) if isinstance(request, str) else request
