@@ -19,12 +19,14 @@ from keim.wire.coap.endpoint import CoapEndpoint
 from keim.wire.coap.events import Answered, Association, Request, Requested, Response, Unanswered
 from keim.wire.coap.settings import CoapSettings
 from keim.wire.coap.stack import CoapStack
-from keim.wire.dtls.events import SecureDatagrams
+from keim.wire.dtls.config import Target
+from keim.wire.dtls.events import Down, SecureDatagrams, Up
 
 Serve = Callable[[Request, Association], Response | Awaitable[Response]]
 Watch = Callable[[Any, float], None]
 
 _DEFAULTS: Final = CoapSettings()
+_NO_TARGET: Final = Target()
 
 log = logging.getLogger("keim.coap")
 
@@ -54,6 +56,7 @@ class CoapNode:
         self._serve = serve
         self._watch = watch
         self._waiting: dict[int, asyncio.Future[Response]] = {}
+        self._connecting: dict[Any, asyncio.Future[None]] = {}
         self._tasks: set[asyncio.Task[None]] = set()
 
     def open(self, host: str, port: int = 0) -> tuple[str, int]:
@@ -66,6 +69,22 @@ class CoapNode:
         self.socket.close()
         for waiting in self._waiting.values():
             waiting.cancel()
+        for connecting in self._connecting.values():
+            connecting.cancel()
+
+    async def connect(self, address: Any, target: Target = _NO_TARGET) -> Any:
+        """An association with the server there, once its handshake has finished."""
+        association = self.stack.lower.connect(address, self.socket.clock(), target)
+        self.socket.flush()
+        if self.stack.lower.is_up(association):
+            return association
+        waiting: asyncio.Future[None] = asyncio.get_running_loop().create_future()
+        self._connecting[association] = waiting
+        try:
+            await waiting
+        finally:
+            self._connecting.pop(association, None)
+        return association
 
     async def ask(
         self, association: Association, request: Request, *, timeout_s: float | None = None
@@ -88,7 +107,21 @@ class CoapNode:
         elif isinstance(event, Unanswered):
             self._settle(event.handle, _trouble(event))
         else:
+            if isinstance(event, Up | Down):
+                self._connected(event)
             self._watch(event, now)
+
+    def _connected(self, event: Up | Down) -> None:
+        waiting = self._connecting.get(event.association)
+        if waiting is None or waiting.done():
+            return
+        if isinstance(event, Up):
+            waiting.set_result(None)
+            return
+        code = event.reason if event.reason.startswith("dtls.") else "dtls.refused"
+        waiting.set_exception(
+            Unreachable(f"no association: {event.reason}", code=code, step="DTLS handshake")
+        )
 
     def _settle(self, handle: int, outcome: Response | Exception) -> None:
         waiting = self._waiting.get(handle)

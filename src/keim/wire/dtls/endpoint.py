@@ -119,6 +119,9 @@ class DtlsEndpoint:
         handshake.start()
         return association
 
+    def is_up(self, association: Association) -> bool:
+        return association in self._live
+
     def close(self, association: Association, now: float) -> list[DatagramEvent]:
         if association in self._live:
             self._send(association, ALERT, bytes((1, faults.CLOSE_NOTIFY)))

@@ -14,6 +14,12 @@ class PlainDatagrams:
     def receive(self, datagram: bytes, address: Address, now: float) -> list[DatagramEvent]:
         return [Data(address, datagram)]
 
+    def connect(self, address: Address, now: float, target: object) -> Address:
+        return address
+
+    def is_up(self, association: Address) -> bool:
+        return True
+
     def send(self, association: Address, data: bytes, now: float) -> None:
         self._outbox.append((data, association))
 
