@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import subprocess
+import traceback
 from collections.abc import Callable, Iterator
 from glob import glob
 from pathlib import Path
@@ -175,6 +176,14 @@ def test_a_wrong_pin_or_token_is_told_without_the_pin(token: Pkcs11Token, label:
         Pkcs11Token(softhsm_module(), label, Secret(pin.encode()))
     assert trouble.value.code == "crypto.hsm_unavailable"
     assert pin not in str(trouble.value) + repr(trouble.value)
+
+
+def test_a_pin_that_is_no_text_is_refused_and_not_shown() -> None:
+    pin = Secret(b"\xff" + PIN.encode())
+    with pytest.raises(Refused) as refusal:
+        Pkcs11Token("/nonexistent/module.so", "keim", pin)
+    assert refusal.value.code == "crypto.hsm_pin_form"
+    assert PIN not in "".join(traceback.format_exception(refusal.value))
 
 
 def test_a_module_that_is_not_there_is_told() -> None:

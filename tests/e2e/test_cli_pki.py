@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import re
 import subprocess
 import sys
 from collections.abc import Callable
@@ -122,8 +123,9 @@ def test_issue_gives_a_certificate_of_its_own_to_every_role(pki: Path, run: Run)
 def test_eum_of_another_range_certifies_its_own_euiccs(pki: Path, run: Run) -> None:
     eid = "89049032123451234512345678901235"
     code, _, errors = run("issue", "euicc", "--eid", eid, "--dir", pki)
-    assert code == 3
-    assert "pki.credential_not_found" in errors
+    assert code == 2
+    assert "pki.eid_out_of_range" in errors
+    assert "89880000" in errors
     assert (
         run("issue", "eum", "--ein", "89049032", "--organization", "Other", "--cn", "E", "--dir", pki)[0] == 0
     )
@@ -134,6 +136,56 @@ def test_eum_of_another_range_certifies_its_own_euiccs(pki: Path, run: Run) -> N
     path = pki / "nist" / "euicc" / f"{eid}.pem"
     assert run("check", path, "--role", "euicc", "--eid", eid, "--dir", pki)[0] == 0
     assert run("check", path, "--role", "euicc", "--eid", "8" * 32, "--dir", pki)[0] == 4
+
+
+@pytest.mark.parametrize(
+    ("arguments", "said"),
+    [
+        (["issue", "euicc", "--eid", "123"], "32 decimal digits"),
+        (["issue", "euicc"], "needs an EID"),
+        (["issue", "dp-tls", "--dns", "bad name"], "'bad name' is no DNS name"),
+        (["issue", "dp-tls", "--dns", "a..example"], "no DNS name"),
+        (["issue", "dp-tls", "--dns", "a.*.example"], "no DNS name"),
+        (["issue", "dp-tls", "--dns", ""], "no DNS name"),
+        (["issue", "dp-tls", "--dns", "a.example", "--ip", "300.1.1.1"], "300.1.1.1"),
+        (["issue", "dp-tls", "--dns", "a.example", "--oid", "xyz"], "not an OID"),
+        (["issue", "dp-tls", "--dns", "a.example", "--name", "../evil"], "cannot be a name"),
+        (["issue", "dp-tls", "--dns", "a.example", "--days", "0"], "at least one day"),
+        (["check", "{pki}/nist/dp-tls.key", "--role", "dp-tls"], "a private key, no certificate"),
+        (["check", "{pki}/nist/dp-tls.pem", "--role", "dp-tls", "--eid", "123"], "32 decimal digits"),
+        (["check", "{pki}/nist/dp-tls.pem", "--role", "dp-tls", "--oid", "x"], "not an OID"),
+        (["check", "{pki}/nist/dp-tls.pem", "--role", "dp-tls", "--crl", "{pki}/world.json"], "of a CRL"),
+    ],
+)
+def test_a_wrong_argument_is_told_and_nothing_is_written(
+    pki: Path, run: Run, arguments: list[str], said: str
+) -> None:
+    before = sorted(pki.rglob("*"))
+    code, _, errors = run(*(a.replace("{pki}", str(pki)) for a in arguments), "--dir", pki)
+    assert code == 2
+    assert said in errors
+    assert sorted(pki.rglob("*")) == before
+
+
+def test_show_of_a_key_says_that_it_is_one_and_shows_nothing_of_it(pki: Path, run: Run) -> None:
+    path = pki / "nist" / "eum.key"
+    code, output, errors = run("show", path)
+    assert code == 2
+    assert "a private key, no certificate or CRL" in errors
+    assert path.read_text().splitlines()[1] not in output + errors
+
+
+def test_wrong_check_digits_are_told_and_taken(pki: Path, run: Run) -> None:
+    code, _, errors = run("issue", "euicc", "--eid", "89880000000000000000000000000999", "--dir", pki)
+    assert code == 0
+    assert "wrong check digits" in errors
+
+
+def test_a_date_in_a_refusal_is_one_that_people_read(pki: Path, run: Run) -> None:
+    _, output, _ = run(
+        "check", pki / "nist" / "dp-auth.pem", "--role", "dp-auth", "--dir", pki, "--at", "2000-01-01"
+    )
+    assert re.search(r"it is valid from \d{4}-\d\d-\d\dT\d\d:\d\d:\d\dZ", output)
 
 
 def test_issue_for_a_request_or_a_public_key_keeps_no_key(pki: Path, run: Run, tmp_path: Path) -> None:

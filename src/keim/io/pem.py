@@ -58,20 +58,27 @@ def blocks(octets: bytes) -> list[tuple[str, bytes]]:
     return found
 
 
+def no_certificate(path: Path, octets: bytes, wanted: str) -> Refused:
+    """What to say of a file without what is wanted; a key given in its place is the usual mistake."""
+    has_key = any("PRIVATE KEY" in label for label, _ in blocks(octets)) or private_key_in(octets) is not None
+    found = "a private key, no" if has_key else "neither DER nor PEM of a"
+    return Refused(f"{path} holds {found} {wanted}", code="pki.no_certificate_file")
+
+
 def read_certificates(path: Path) -> tuple[Certificate, ...]:
     """All certificates of a file, in their order."""
-    found = tuple(
-        Certificate(der) for label, der in blocks(read_octets(path)) if label in ("", "CERTIFICATE")
-    )
+    octets = read_octets(path)
+    found = tuple(Certificate(der) for label, der in blocks(octets) if label in ("", "CERTIFICATE"))
     if not found:
-        raise Refused(f"{path} holds no certificate, neither DER nor PEM", code="pki.no_certificate_file")
+        raise no_certificate(path, octets, "certificate")
     return found
 
 
 def read_crls(path: Path) -> tuple[Crl, ...]:
-    found = tuple(Crl(der) for label, der in blocks(read_octets(path)) if label in ("", "X509 CRL"))
+    octets = read_octets(path)
+    found = tuple(Crl(der) for label, der in blocks(octets) if label in ("", "X509 CRL"))
     if not found:
-        raise Refused(f"{path} holds no CRL, neither DER nor PEM", code="pki.no_certificate_file")
+        raise no_certificate(path, octets, "CRL")
     return found
 
 

@@ -42,11 +42,15 @@ class Pkcs11Token:
         library = _library()
         self._library = library
         self._fault: type[Exception] = library.exceptions.PKCS11Error
+        try:
+            user_pin = pin.reveal().decode()
+        except UnicodeDecodeError:  # its words repeat the octets
+            raise Refused("the PIN of the token is no UTF-8 text", code="crypto.hsm_pin_form") from None
         # python-pkcs11 runs one operation per session at a time.
         self._lock = Lock()
         try:
             token = library.lib(module).get_token(token_label=token_label)
-            self._session: Any = token.open(user_pin=pin.reveal().decode(), rw=writes)
+            self._session: Any = token.open(user_pin=user_pin, rw=writes)
         except (self._fault, RuntimeError) as fault:  # RuntimeError: the module cannot be loaded
             raise _unavailable(f"PKCS#11 token {token_label!r}", fault) from None
 

@@ -32,7 +32,7 @@ from keim.pki.world import Credential
 OUR_SUITES: Final = "ECDHE-ECDSA-AES128-GCM-SHA256:ECDHE-ECDSA-AES256-GCM-SHA384"
 """Of TLS 1.2; those of TLS 1.3 are OpenSSL's."""
 OLD_DEVICE_SUITE: Final = "ECDHE-ECDSA-AES128-SHA256"
-"""The test specification lets an IPA offer CBC: servers for devices accept it last, our clients never offer it."""
+"""The test specification lets an IPA offer CBC: device servers accept it last, our clients never offer it."""
 PUBLIC_WEB_SUITES: Final = "ECDHE-RSA-AES128-GCM-SHA256:ECDHE-RSA-AES256-GCM-SHA384"
 
 
@@ -58,7 +58,7 @@ def server_context(
     ask: ClientCertificate = ClientCertificate.NOT_ASKED,
     for_devices: bool = False,
 ) -> ssl.SSLContext:
-    """A server's context. `for_devices` is for ESipa, ES9+ and ES11; `clients` are the roots of mutual TLS."""
+    """A server's context. `for_devices`: ESipa, ES9+ and ES11; `clients` are the roots of mutual TLS."""
     context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
     suites = f"{OUR_SUITES}:{OLD_DEVICE_SUITE}" if for_devices else OUR_SUITES
     _settle(context, suites, credential.curve)
@@ -82,7 +82,7 @@ def client_context(
 ) -> ssl.SSLContext:
     """A client's context. Without `roots` and `pin` the platform's CA store decides.
 
-    With a pinned SPKI the handshake itself accepts everybody: `check_peer` or `check_spki` must follow at once.
+    With a pinned SPKI the handshake accepts everybody: `check_peer` or `check_spki` must follow at once.
     """
     context = ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT)
     _settle(context, f"{OUR_SUITES}:{PUBLIC_WEB_SUITES}" if with_public_web else OUR_SUITES, curve)
@@ -189,9 +189,9 @@ def check_peer(
     as_client: bool = False,
     party: str = "server",
 ) -> Validation:
-    """The role rules on the peer's certificate; OpenSSL lets a wrong role pass. For dp-tls, ds-tls and eim-tls.
+    """The role rules on the peer's certificate; OpenSSL lets a wrong role pass. For dp-, ds- and eim-tls.
 
-    `intermediates` are those known beforehand: Python's ssl shows only the peer's own certificate before 3.13.
+    `intermediates` are those known beforehand: Python's ssl shows only the peer's own before 3.13.
     """
     if role not in TLS_ROLES:
         raise Refused(f"{role} is no role of a TLS certificate", code="pki.unknown_role")

@@ -72,3 +72,8 @@ def moment_of(now: datetime | None) -> str | None:
     if now.tzinfo is not UTC:
         now = now.astimezone(UTC)
     return f"{now.year:04d}{now.month:02d}{now.day:02d}{now.hour:02d}{now.minute:02d}{now.second:02d}"
+
+
+def time_text(moment: str) -> str:
+    date, time = moment[:8], moment[8:]
+    return f"{date[:4]}-{date[4:6]}-{date[6:]}T{time[:2]}:{time[2:4]}:{time[4:]}Z"

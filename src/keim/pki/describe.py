@@ -13,6 +13,7 @@ from keim.ids import Eid, Oid
 from keim.pki import extensions as ext
 from keim.pki.certificate import Certificate
 from keim.pki.crl import Crl
+from keim.pki.dates import time_text
 from keim.pki.names import title_of
 from keim.pki.reading import ECDSA_WITH_SHA256
 from keim.pki.roles import ROLE_OF_POLICY, Role
@@ -58,7 +59,7 @@ def describe(certificate: Certificate, *, now: datetime | None = None) -> dict[s
         "issuer": title_of(certificate.issuer),
         "eid": eid,
         "eid_check_digits": _check_digits(eid),
-        "eins": list(_eins(certificate)),
+        "eins": list(constraints.listed_eins),
         "organizations": [
             tree.directory.organization
             for tree in constraints.permitted
@@ -110,11 +111,6 @@ def describe_crl(crl: Crl, *, now: datetime | None = None) -> dict[str, object]:
     return {name: value for name, value in document.items() if value is not None}
 
 
-def time_text(moment: str) -> str:
-    date, time = moment[:8], moment[8:]
-    return f"{date[:4]}-{date[4:6]}-{date[6:]}T{time[:2]}:{time[2:4]}:{time[4:]}Z"
-
-
 def _state(certificate: Certificate, now: datetime | None) -> str | None:
     if now is None:
         return None
@@ -122,14 +118,6 @@ def _state(certificate: Certificate, now: datetime | None) -> str | None:
     if moment < certificate.not_before:
         return "not yet valid"
     return "expired" if moment > certificate.not_after else "valid"
-
-
-def _eins(certificate: Certificate) -> tuple[str, ...]:
-    constraints = certificate.constraints
-    if constraints.eins is not None:
-        return constraints.eins
-    named = [tree.directory.serial_number for tree in constraints.permitted if tree.directory is not None]
-    return tuple(ein for ein in named if ein is not None)
 
 
 def _check_digits(eid: str | None) -> str | None:

@@ -70,6 +70,14 @@ class NameConstraints(msgspec.Struct, frozen=True):
     eins: tuple[str, ...] | None = None
     """permittedEins of SGP.22 v3; None where the extension is absent."""
 
+    @property
+    def listed_eins(self) -> tuple[str, ...]:
+        """Those of v3, else the serial numbers of v2's permitted names; for people and for issuing."""
+        if self.eins is not None:
+            return self.eins
+        named = [tree.directory.serial_number for tree in self.permitted if tree.directory is not None]
+        return tuple(ein for ein in named if ein is not None)
+
 
 def is_critical(extensions: Extensions, oid: bytes) -> bool:
     return oid in extensions and extensions[oid][0]

@@ -6,6 +6,7 @@ keim.ids and its neighbours in keim.pki only.
 
 from __future__ import annotations
 
+import re
 from collections.abc import Mapping
 from datetime import UTC, datetime, timedelta
 from ipaddress import ip_address
@@ -32,6 +33,9 @@ _ATTRIBUTES: Final = {
     "C": NameOID.COUNTRY_NAME,
     "serialNumber": NameOID.SERIAL_NUMBER,
 }
+_LABEL: Final = r"[A-Za-z0-9_]([A-Za-z0-9_-]{0,61}[A-Za-z0-9_])?"
+_DNS_NAME: Final = re.compile(rf"(\*\.)?({_LABEL}\.)*{_LABEL}")
+"""Letters, digits and hyphens in labels; a wildcard may be the leftmost. Others are written in punycode."""
 _END_OF_TIME: Final = datetime(9999, 12, 31, 23, 59, 59, tzinfo=UTC)
 
 
@@ -95,12 +99,11 @@ def particulars_of(certificate: Certificate, role: Role) -> Particulars:
     subject = {labels.get(Oid.from_content(oid), ""): value for oid, value in certificate.names.attributes}
     subject.pop("", None)
     eid = subject.pop("serialNumber", None) if role is Role.EUICC else None
-    named = [tree.directory.serial_number for tree in constraints.permitted if tree.directory is not None]
     is_endless = PROFILES[role].days == ENDLESS
     return Particulars(
         subject=subject,
         eid=eid,
-        eins=constraints.eins or tuple(ein for ein in named if ein is not None),
+        eins=constraints.listed_eins,
         oid=names.registered_ids[0] if names.registered_ids else None,
         dns_names=names.dns_names,
         ip_addresses=names.ip_addresses,
@@ -267,6 +270,9 @@ def _key_usage(bits: int) -> x509.KeyUsage:
 def _alternative_names(profile: CertificateProfile, particulars: Particulars) -> list[x509.GeneralName]:
     names: list[x509.GeneralName] = []
     if profile.has_dns_names:
+        for name in particulars.dns_names:
+            if not _DNS_NAME.fullmatch(name) or len(name) > 253:
+                raise Refused(f"{name!r} is no DNS name of a server", code="pki.incomplete_request")
         try:
             names.extend(x509.DNSName(name) for name in particulars.dns_names)
             names.extend(x509.IPAddress(ip_address(address)) for address in particulars.ip_addresses)

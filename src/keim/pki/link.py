@@ -8,6 +8,7 @@ from __future__ import annotations
 from keim.pki import extensions as ext
 from keim.pki.certificate import Certificate
 from keim.pki.crl import Revocations
+from keim.pki.dates import time_text
 from keim.pki.reading import ECDSA_WITH_SHA256
 from keim.pki.roles import Demands
 from keim.pki.verdict import Fault, Verdict
@@ -44,9 +45,9 @@ def check_state(
     """What is looked at after the signature: dates, revocation, and that nothing critical is unknown."""
     if moment is not None:
         if moment < certificate.not_before:
-            return Verdict.NOT_YET_VALID, f"it is valid from {certificate.not_before} UTC"
+            return Verdict.NOT_YET_VALID, f"it is valid from {time_text(certificate.not_before)}"
         if moment > certificate.not_after:
-            return Verdict.EXPIRED, f"it ended at {certificate.not_after} UTC"
+            return Verdict.EXPIRED, f"it ended at {time_text(certificate.not_after)}"
     if lists is not None and lists.is_revoked(certificate, issuer, moment):
         return Verdict.REVOKED, "a revocation list of its issuer names it"
     if not ext.KNOWN.issuperset(certificate.extensions):

@@ -11,8 +11,8 @@ from tests.unit.pki.forge import NOW, resign, with_extensions
 from keim.der import tlv
 from keim.errors import KeimError, Malformed, Refused
 from keim.pki import Certificate, Crl, Curve, Role, TrustStore, validate
-from keim.pki.dates import moment_of
-from keim.pki.describe import describe, describe_crl, time_text
+from keim.pki.dates import moment_of, time_text
+from keim.pki.describe import describe, describe_crl
 from keim.pki.extensions import AlternativeNames
 from keim.pki.leaf import matches_name
 from keim.pki.world import World

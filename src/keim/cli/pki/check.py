@@ -10,14 +10,17 @@ from keim.cli.exit_codes import ExitCode
 from keim.cli.output import Colour, coloured, note, print_json
 from keim.cli.pki.common import time_of
 from keim.errors import Refused
+from keim.ids import Eid, Oid
 from keim.io.pem import read_certificates, read_crls
 from keim.io.pki_files import MANIFEST, load_world
 from keim.pki import Certificate, Crl, Role, Validation, validate
 from keim.pki.codes import authenticate_error, download_error, es9_code
-from keim.pki.describe import time_text
+from keim.pki.dates import time_text
 
 
 def run(args: argparse.Namespace) -> int:
+    eid = None if args.eid is None else str(Eid(args.eid))
+    oid = None if args.oid is None else Oid(args.oid)
     chain = [certificate for path in args.chain for certificate in read_certificates(Path(path))]
     roots, crls = _trust(args)
     now = None if args.no_clock else time_of(args.at)
@@ -29,9 +32,9 @@ def run(args: argparse.Namespace) -> int:
         now=now,
         crls=crls,
         server_name=args.name,
-        server_oid=args.oid,
+        server_oid=oid,
         as_client=args.as_client,
-        eid=args.eid,
+        eid=eid,
     )
     if args.json:
         print_json(_document(validation, now))
@@ -87,10 +90,11 @@ def _codes(validation: Validation) -> dict[str, object]:
 
 
 def _print(validation: Validation) -> None:
+    width = max(len(word) for _, word in validation.findings())
     for depth, (certificate, word) in enumerate(validation.findings()):
         colour: Colour = "green" if word == "ok" else "dim" if word == "not judged" else "red"
         until = time_text(certificate.not_after)[:10]
-        print(f"{coloured(word.ljust(12), colour)}  {'  ' * depth}{certificate.title}  (until {until})")
+        print(f"{coloured(word.ljust(width), colour)}  {'  ' * depth}{certificate.title}  (until {until})")
     if validation.ok:
         print(f"{coloured('ok', 'green')}: accepted as {validation.role}")
         return

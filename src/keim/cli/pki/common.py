@@ -4,9 +4,11 @@ from __future__ import annotations
 
 from datetime import UTC, datetime
 
+from keim.cli.output import note
 from keim.errors import Refused
+from keim.ids import Eid
 from keim.pki import Curve
-from keim.pki.describe import time_text
+from keim.pki.dates import time_text
 from keim.pki.world import Credential
 
 
@@ -44,3 +46,9 @@ def print_table(credentials: tuple[Credential, ...]) -> None:
         key = "key   " if c.key is not None else "no key"
         until = time_text(c.certificate.not_after)[:10]
         print(f"{c.name.ljust(width)}  {c.curve.value:9}  {key}  until {until}  {c.certificate.title}")
+
+
+def note_check_digits(eid: str) -> None:
+    """Tools tell, nobody refuses (crypto §1.7)."""
+    if not Eid(eid).has_valid_check_digits:
+        note(f"EID {eid} has wrong check digits: perhaps a slip; no card or server looks at them")

@@ -7,7 +7,7 @@ from datetime import UTC, datetime
 
 from keim.cli.exit_codes import ExitCode
 from keim.cli.output import note, print_json
-from keim.cli.pki.common import document_of, print_table
+from keim.cli.pki.common import document_of, note_check_digits, print_table
 from keim.errors import Refused
 from keim.ids import Eid
 from keim.io.pki_files import create_files, refuse_if_occupied
@@ -47,6 +47,7 @@ def plan_of(args: argparse.Namespace) -> WorldPlan:
         raise Refused("--euiccs is a number from 0 to 100000", code="pki.incomplete_request")
     given = [str(Eid(eid)) for eid in args.eid]
     for eid in given:
+        note_check_digits(eid)
         if not eid.startswith(eins):
             raise Refused(
                 f"EID {eid} begins with none of the EINs {', '.join(eins)}", code="pki.eid_out_of_range"

@@ -10,8 +10,9 @@ from cryptography.hazmat.primitives.asymmetric import ec
 
 from keim.cli.exit_codes import ExitCode
 from keim.cli.output import note, print_json
-from keim.cli.pki.common import curve_of, document_of, print_table
+from keim.cli.pki.common import curve_of, document_of, note_check_digits, print_table
 from keim.errors import Refused
+from keim.ids import Eid
 from keim.io.pem import read_public_key, read_request_key, write_file, write_private_key
 from keim.io.pki_files import changing, check_name, save_files
 from keim.pki import Role
@@ -23,6 +24,9 @@ from keim.pki.world import Credential, World, add
 
 def run(args: argparse.Namespace) -> int:
     role = Role(args.role)
+    if role is Role.EUICC and args.eid is not None:
+        args.eid = str(Eid(args.eid))
+        note_check_digits(args.eid)
     public_key = _public_key(args)
     with changing(args.dir) as world:
         above = _issuer(world, role, args)
@@ -44,6 +48,8 @@ def run(args: argparse.Namespace) -> int:
     else:
         print_table((credential,))
         note(f"{'would be' if args.dry_run else 'is'} {args.dir}/{credential.curve.value}/{name}.pem")
+        if args.out and not args.dry_run:
+            note(f"and {args.out}.pem" + (f", {args.out}.key" if credential.key is not None else ""))
     return ExitCode.OK
 
 
@@ -62,15 +68,19 @@ def _issuer(world: World, role: Role, args: argparse.Namespace) -> Credential:
         for found in world.of_role(candidate, curve):
             if args.eid is None or role is not Role.EUICC or _covers(found, args.eid):
                 return found
+    if role is Role.EUICC and (eums := world.of_role(Role.EUM, curve)):
+        eins = ", ".join(ein for eum in eums for ein in eum.certificate.constraints.listed_eins)
+        raise Refused(
+            f"no EUM here covers EID {args.eid}: their EINs are {eins}; `keim pki issue eum` adds one",
+            code="pki.eid_out_of_range",
+        )
     raise Refused(
         f"no authority here may issue certificates for the role {role}", code="pki.credential_not_found"
     )
 
 
 def _covers(authority: Credential, eid: str) -> bool:
-    constraints = authority.certificate.constraints
-    named = [t.directory.serial_number for t in constraints.permitted if t.directory is not None]
-    eins = constraints.eins if constraints.eins is not None else tuple(n for n in named if n is not None)
+    eins = authority.certificate.constraints.listed_eins
     return not eins or eid.startswith(eins)
 
 

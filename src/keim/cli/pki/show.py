@@ -9,8 +9,8 @@ from pathlib import Path
 from keim.cli.exit_codes import ExitCode
 from keim.cli.output import print_json
 from keim.cli.pki.common import document_of, print_table, time_of
-from keim.errors import Malformed, Refused
-from keim.io.pem import blocks, read_octets
+from keim.errors import Malformed
+from keim.io.pem import blocks, no_certificate, read_octets
 from keim.io.pki_files import load_world
 from keim.pki import Certificate, Crl
 from keim.pki.describe import describe, describe_crl
@@ -48,7 +48,8 @@ def _show_directory(path: Path, *, as_json: bool) -> dict[str, object]:
 
 def _read(path: Path, now: datetime) -> list[dict[str, object]]:
     found = []
-    for label, der in blocks(read_octets(path)):
+    octets = read_octets(path)
+    for label, der in blocks(octets):
         if label == "CERTIFICATE":
             found.append(describe(Certificate(der), now=now))
         elif label == "X509 CRL":
@@ -56,9 +57,7 @@ def _read(path: Path, now: datetime) -> list[dict[str, object]]:
         elif label == "":
             found.append(_describe_der(der, now))
     if not found:
-        raise Refused(
-            f"{path} holds no certificate or CRL, neither DER nor PEM", code="pki.no_certificate_file"
-        )
+        raise no_certificate(path, octets, "certificate or CRL")
     return found
 
 
