@@ -22,7 +22,7 @@ from keim.audit import archive
 from keim.audit.checkpoint import Checkpoint
 from keim.audit.leaf import Leaf
 from keim.audit.note import NoteKey
-from keim.audit.tiles import TILE_WIDTH, Tile, bundle_of
+from keim.audit.tiles import TILE_WIDTH, Tile, bundle_of, tile_root
 from keim.audit.tree import HASH_OCTETS, Edge, leaf_hash
 from keim.errors import Malformed, Refused
 
@@ -144,7 +144,7 @@ class UpperTiles:
             yield Tile(level, self._counts[level - 1]), row
             self._rows[level - 1] = b""
             self._counts[level - 1] += 1
-            carried = Edge().extend(row[i : i + 32] for i in range(0, len(row), 32)).root
+            carried = tile_root(row)
             level += 1
 
     def rest(self) -> Iterator[tuple[Tile, bytes]]:

@@ -211,7 +211,7 @@ class History:
             # Its first result never came: the profile was enabled only between package and rollback.
             self.tell(
                 Period(
-                    eid=Eid.from_octets(leaf.eid or b""),
+                    eid=str(Eid.from_octets(leaf.eid or b"")),
                     iccid=_iccid(brief),
                     earliest_from=time_of(sent.time),
                     proved_from=leaf.at,
@@ -284,7 +284,7 @@ class History:
     ) -> None:
         self.tell(
             Period(
-                eid=Eid.from_octets(eid),
+                eid=str(Eid.from_octets(eid)),
                 iccid=_iccid(device.enabled or b""),
                 earliest_from=None if device.earliest_from is None else time_of(device.earliest_from),
                 proved_from=time_of(device.proved_from),
@@ -301,7 +301,7 @@ class History:
 def _iccid(octets: bytes) -> str:
     """Cards have been seen with ICCIDs that hold other nibbles than digits."""
     try:
-        return Iccid.from_octets(octets)
+        return str(Iccid.from_octets(octets))
     except Malformed:
         return octets.hex().upper()
 

@@ -11,7 +11,7 @@ from typing import Final, TypeAlias
 
 import msgspec
 
-from keim.audit.tree import HASH_OCTETS, node_hash
+from keim.audit.tree import HASH_OCTETS, node_hash, root_of
 from keim.errors import Malformed
 
 TILE_WIDTH: Final = 256
@@ -89,6 +89,11 @@ def subtree_hash(read: ReadTile, level: int, index: int, size: int) -> bytes:
     while len(hashes) > 1:
         hashes = [node_hash(hashes[i], hashes[i + 1]) for i in range(0, len(hashes), 2)]
     return hashes[0]
+
+
+def tile_root(octets: bytes) -> bytes:
+    """What stands for a full tile in the level above."""
+    return root_of(octets[i : i + HASH_OCTETS] for i in range(0, len(octets), HASH_OCTETS))
 
 
 def bundle_of(leaves: list[bytes] | tuple[bytes, ...]) -> bytes:

@@ -28,12 +28,12 @@ from keim.audit.checkpoint import Checkpoint
 from keim.audit.export import MANIFEST
 from keim.audit.note import NoteKey, NoteSigner
 from keim.audit.tiles import (
-    TILE_BITS,
     TILE_WIDTH,
     Tile,
     bundle_of,
     entries_of,
     subtree_hash,
+    tile_root,
     tiles_between,
     width_at,
 )
@@ -163,7 +163,7 @@ class LogDirectory:
         for tile in tiles_between(before, edge.size):
             write_file(
                 self.path / tile.name,
-                self._tile(tile, before, edge.size, leaves[tile.index * TILE_WIDTH - first :]),
+                self._tile(tile, before, leaves[tile.index * TILE_WIDTH - first :]),
             )
         point = Checkpoint.of(signer.key.name, edge)
         note = point.signed(signer)
@@ -171,7 +171,7 @@ class LogDirectory:
         write_file(self.path / "checkpoint", note)
         return point
 
-    def _tile(self, tile: Tile, before: int, size: int, leaves: list[bytes]) -> bytes:
+    def _tile(self, tile: Tile, before: int, leaves: list[bytes]) -> bytes:
         level = tile.level or 0
         if level == 0:
             return b"".join(_leaf_hashes(leaves[: tile.width]))
@@ -179,7 +179,7 @@ class LogDirectory:
         octets = self.read_tile(Tile(level, tile.index, known)) if known else b""
         first = tile.index * TILE_WIDTH
         more = (
-            subtree_hash(self.read_tile, TILE_BITS * level, first + position, size)
+            tile_root(self.read_tile(Tile(level - 1, first + position)))
             for position in range(known, tile.width)
         )
         return octets + b"".join(more)
