@@ -14,7 +14,20 @@ from keim import errors
 from keim.error_table import error_rows
 
 CODE = re.compile(r"[a-z][a-z0-9]*(\.[a-z0-9_]+)+")
-FILE_ENDINGS = (".toml", ".py", ".json", ".der", ".md", ".pem", ".txt", ".csv", ".db", ".sock", ".comm", ".example.com")
+FILE_ENDINGS = (
+    ".toml",
+    ".py",
+    ".json",
+    ".der",
+    ".md",
+    ".pem",
+    ".txt",
+    ".csv",
+    ".db",
+    ".sock",
+    ".comm",
+    ".example.com",
+)
 
 
 @cache

@@ -65,7 +65,7 @@ class ChainCache:
         if entry is not None:
             validation, start, end = entry
             if (now is None or start <= now <= end) and not (
-                revocations and _is_revoked(validation, revocations, now)
+                revocations and revocations.lists_any(validation.path)
             ):
                 self._chains[key] = entry
                 return validation
@@ -117,9 +117,3 @@ class ChainCache:
             self._authorities[authority.der] = authority
             if len(self._authorities) > self._authority_limit:
                 del self._authorities[next(iter(self._authorities))]
-
-
-def _is_revoked(validation: Validation, revocations: Revocations, now: datetime | None) -> bool:
-    path = validation.path
-    moment = moment_of(now)
-    return any(revocations.is_revoked(path[i], path[i + 1], moment) for i in range(len(path) - 1))

@@ -6,7 +6,7 @@ Pure: the time is an argument. Imports keim.errors and its neighbours in keim.pk
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from datetime import datetime
 from typing import Final
 
@@ -174,6 +174,15 @@ class Revocations:
                 return True
         return False
 
+    def lists_any(self, path: Sequence[Certificate]) -> bool:
+        """Whether a list, genuine or not, names a certificate of this path (leaf first): then look closer."""
+        for index in range(len(path) - 1):
+            certificate = path[index]
+            for crl in self._of(certificate, path[index + 1]):
+                if crl.revoked and certificate.serial in crl.revoked:
+                    return True
+        return False
+
     def is_covered(self, certificate: Certificate, issuer: Certificate, moment: str | None) -> bool:
         """Whether a current, genuine list of this issuer is at hand; what follows if not is policy."""
         return any(
@@ -181,8 +190,8 @@ class Revocations:
             for crl in self._of(certificate, issuer)
         )
 
-    def _of(self, certificate: Certificate, issuer: Certificate) -> list[Crl]:
-        return self._by_issuer.get((certificate.issuer, issuer.key_identifier), [])
+    def _of(self, certificate: Certificate, issuer: Certificate) -> Sequence[Crl]:
+        return self._by_issuer.get((certificate.issuer, issuer.key_identifier), ())
 
 
 NO_REVOCATIONS: Final = Revocations()
