@@ -27,6 +27,7 @@ NOUNS: tuple[Noun, ...] = (
     Noun("profile", "make, look at, check, change and compare profile packages"),
     Noun("euicc", "software eUICCs: make a card, serve it to readers and clients, send it APDUs"),
     Noun("ipa", "run the assistant of a gateway on a card: poll eIMs, execute, download, report"),
+    Noun("eim", "run an eIM: orders for fleets of eUICCs"),
     Noun("smdp", "run an SM-DP+, fill its stock, order profiles"),
     Noun("smds", "run an SM-DS: events that wait for an eUICC"),
     Noun("audit", "check, look at and prove what an audit log says, without the eIM"),

@@ -53,6 +53,10 @@ class AddressPolicy(msgspec.Struct, frozen=True):
             ip = ip.ipv4_mapped
         return ip.is_global and not ip.is_multicast
 
+    def is_named(self, address: str) -> bool:
+        """Allowed by its very name, wherever that leads."""
+        return self._is_named(*_parts(address))
+
     def _is_listed(self, host: str, port: int | None) -> bool:
         if self._is_named(host, port):
             return True

@@ -17,7 +17,7 @@ from typing import Any, Final
 import msgspec
 
 from keim.errors import Refused, Unreachable
-from keim.io.asgi import PEER_EXTENSION, Application
+from keim.io.asgi import PEER_EXTENSION
 
 HEADER_TIMEOUT_S: Final = 10.0
 BODY_TIMEOUT_S: Final = 20.0
@@ -29,12 +29,15 @@ CheckPeer = Callable[[bytes], bool]
 """Whether a client's certificate (DER) may come in; the chain has been verified already."""
 
 
+AsgiApplication = Callable[[Any, Any, Any], Awaitable[None]]
+
+
 class Listener(msgspec.Struct, frozen=True, kw_only=True):
     name: str
     host: str
     port: int
     """0 lets the system choose; `Server.addresses` tells what it chose."""
-    application: Application
+    application: AsgiApplication
     tls: ssl.SSLContext | None = None
     check_peer: CheckPeer | None = None
 

@@ -1,0 +1,245 @@
+"""The eIM program: from its configuration to two listeners on one event loop.
+
+Devices speak ESipa to `listen`; `status_listen` tells machines how it is (`/healthz`, `/readyz`, `/metrics`)
+and belongs on an address that only they reach.
+"""
+
+from __future__ import annotations
+
+import ssl
+from collections.abc import Callable
+from datetime import timedelta
+from pathlib import Path
+from typing import Any, Final
+
+import msgspec
+
+from keim.app.config import host_and_port
+from keim.app.eim_outside import Outside, ServerConfig
+from keim.app.eim_service import EimService
+from keim.app.identity import intermediates_of
+from keim.app.status import StatusRoutes, periodically
+from keim.crypto.ecdsa import MemorySigner
+from keim.crypto.suites import suite_of_curve
+from keim.der import PublicKeyInfo
+from keim.eim.addresses import AddressPolicy
+from keim.eim.rows import Switches
+from keim.eim.settings import Eim, Rules, Strangers
+from keim.errors import Refused
+from keim.io.asgi import Application
+from keim.io.eim_store import EimStore
+from keim.io.entropy import OsEntropy
+from keim.io.esipa_server import BODY_LIMIT, FUNCTIONS, EsipaServer
+from keim.io.metrics import Counters
+from keim.io.pki_files import load_world
+from keim.io.rate_limit import RateLimit
+from keim.io.serve import Listener, Server
+from keim.io.store.open import open_engine
+from keim.io.tls import ClientCertificate, server_context
+from keim.io.world_clock import SystemClock
+from keim.messages.package import EimConfigurationData, EimIdType, EimPublicKeyData, EimSupportedProtocol
+from keim.pki import Role
+from keim.pki.world import Credential, World
+from keim.seams import Signer
+
+
+class RulesConfig(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
+    strangers: Strangers = Strangers.REFUSE
+    ranges: tuple[str, ...] = ()
+    quarantine_limit: int = 10_000
+    learns_first: bool = True
+    offer_days: float = 30
+    emergency_minutes: float = 15
+
+    def rules(self) -> Rules:
+        return Rules(
+            strangers=self.strangers,
+            ranges=frozenset(self.ranges),
+            quarantine_limit=self.quarantine_limit,
+            learns_first=self.learns_first,
+            offer_lifetime=timedelta(days=self.offer_days),
+            emergency_pause=timedelta(minutes=self.emergency_minutes),
+        )
+
+
+class AddressesConfig(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
+    allowed: tuple[str, ...] = ()
+    """Names of SM-DP+s and SM-DSs, `*.example.com` for a domain; empty: all but private ones."""
+    allow_private: bool = False
+
+
+class LimitsConfig(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
+    """Requests a second on average, and at once. 0: no limit."""
+
+    eid_rate: float = 20.0
+    eid_burst: float = 200.0
+    address_rate: float = 500.0
+    address_burst: float = 5000.0
+    body: int = BODY_LIMIT
+
+
+class EimConfig(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
+    """docs/how-to/run-the-eim.md."""
+
+    pki: str = "pki"
+    eim_id: str | None = None
+    """Without it, the first name in the TLS certificate."""
+    listen: str = "127.0.0.1:8453"
+    status_listen: str = "127.0.0.1:8455"
+    tls: bool = True
+    """False only behind something that ends TLS itself."""
+    client_certificates: bool = False
+    """Devices may show a certificate of the PKI's roots."""
+    store: str = "eim.db"
+    store_in_thread: bool = False
+    rules: RulesConfig = RulesConfig()
+    switches: Switches = Switches()
+    addresses: AddressesConfig = AddressesConfig()
+    limits: LimitsConfig = LimitsConfig()
+    servers: dict[str, ServerConfig] = {}
+
+
+SIGNING: Final = "eim-sign"
+
+
+def eim_of(world: World, config: EimConfig) -> Eim:
+    return Eim(
+        eim_id=config.eim_id or name_in(world.get("eim-tls")),
+        signers=signers_of(world),
+        trust=world.trust,
+        intermediates=intermediates_of(world),
+        revocations=world.revocations,
+        rules=config.rules.rules(),
+        switches=config.switches,
+        addresses=AddressPolicy(frozenset(config.addresses.allowed), config.addresses.allow_private),
+    )
+
+
+def name_in(credential: Credential) -> str:
+    names = credential.certificate.alternative_names.dns_names
+    return next((name for name in names if name != "localhost"), names[0])
+
+
+def signers_of(world: World) -> dict[str, Signer]:
+    """Every signing key that is still here, oldest first: a key is kept until every eUICC knows the next."""
+    found: dict[str, Signer] = {}
+    for credential in (*world.previous, *world.credentials):
+        if credential.role is Role.EIM_SIGN and credential.key is not None:
+            curve = credential.curve.domain
+            signer = MemorySigner(suite_of_curve(curve).name, curve, credential.key)
+            found[key_name(signer)] = signer
+    if not found:
+        raise Refused("this PKI has no eIM signing key", code="pki.credential_not_found")
+    return found
+
+
+def key_name(signer: Signer) -> str:
+    """Of one key for ever: the first octets of its point's x, which tell it from any other."""
+    return signer.public_point[1:9].hex()
+
+
+def configuration_data(world: World, config: EimConfig, *, counter: int = 0) -> EimConfigurationData:
+    """What a card's maker stores, or another eIM adds: everything that makes this eIM known to an eUICC."""
+    eim_id = config.eim_id or name_in(world.get("eim-tls"))
+    signing = world.get(SIGNING).certificate
+    return EimConfigurationData(
+        eim_id=eim_id,
+        eim_fqdn=name_in(world.get("eim-tls")),
+        eim_id_type=EimIdType.EIM_ID_TYPE_FQDN,
+        counter_value=counter,
+        association_token=-1,
+        eim_public_key_data=EimPublicKeyData(eim_public_key=PublicKeyInfo(signing.spki)),
+        eim_supported_protocol=EimSupportedProtocol.EIM_RETRIEVE_HTTPS,
+        indirect_profile_download=True,
+    )
+
+
+class Running(msgspec.Struct, frozen=True):
+    """A service with what must be closed after it."""
+
+    service: EimService
+    outside: Outside
+
+
+async def open_service(config: EimConfig, world: World) -> Running:
+    """The service on its database, its tables in this version's form."""
+    clock = SystemClock()
+    eim = eim_of(world, config)
+    store = EimStore(await open_engine(config.store, in_thread=config.store_in_thread))
+    await store.prepare()
+    outside = Outside(world, eim.addresses, config.servers, now=clock.now)
+    service = EimService(
+        eim, store, clock=clock, entropy=OsEntropy(), ask_server=outside.ask, forward=outside.forward
+    )
+    return Running(service, outside)
+
+
+def listeners_of(service: EimService, config: EimConfig, world: World) -> list[Listener]:
+    counters = Counters(frozenset(FUNCTIONS))
+    limits = config.limits
+    devices = EsipaServer(
+        service.answer,
+        body_limit=limits.body,
+        by_eid=RateLimit(limits.eid_rate, limits.eid_burst),
+        by_address=RateLimit(limits.address_rate, limits.address_burst),
+        observe=counters.observe,
+    )
+
+    async def gauges() -> dict[str, dict[str, int]]:
+        return {
+            "keim_eim_devices{state": await service.store.devices_by_state(),
+            "keim_eim_notifications{state": await service.store.errands_by_state(),
+            "keim_eim_refused_requests{by": {
+                "eid": devices.by_eid.refused,
+                "address": devices.by_address.refused,
+            },
+        }
+
+    host, port = host_and_port(config.listen, "listen")
+    status_host, status_port = host_and_port(config.status_listen, "status_listen")
+    status = Application(StatusRoutes(counters, gauges))
+    return [
+        Listener(
+            name="esipa",
+            host=host,
+            port=port,
+            application=devices,
+            tls=tls_of(world, config) if config.tls else None,
+        ),
+        Listener(name="status", host=status_host, port=status_port, application=status),
+    ]
+
+
+def tls_of(world: World, config: EimConfig) -> ssl.SSLContext:
+    if config.client_certificates:
+        return server_context(
+            world.get("eim-tls"), clients=world.roots, ask=ClientCertificate.OPTIONAL, for_devices=True
+        )
+    return server_context(world.get("eim-tls"), for_devices=True)
+
+
+async def serve(config: EimConfig, *, on_ready: Callable[[dict[str, Any]], None]) -> None:
+    """Until a signal comes; what was acknowledged to any device is in the database by then."""
+    world = load_world(Path(config.pki))
+    running = await open_service(config, world)
+    service = running.service
+    server = Server(listeners_of(service, config, world))
+
+    def ready(addresses: dict[str, tuple[str, int]]) -> None:
+        named = {name: f"{host}:{port}" for name, (host, port) in addresses.items()}
+        on_ready({"eim_id": service.eim.eim_id, "store": config.store, "listen": named})
+
+    try:
+        await server.run(
+            on_ready=ready,
+            background=(
+                periodically(1.0, service.run_errands, "eim notifications"),
+                periodically(1.0, service.write_contacts, "eim contacts"),
+                periodically(1.0, service.store.many.refresh, "eim orders for many"),
+                periodically(60.0, service.purge, "eim purge"),
+            ),
+        )
+        await service.write_contacts()
+    finally:
+        running.outside.close()
+        await service.store.engine.close()

@@ -1,0 +1,110 @@
+"""`keim eim`: run an eIM, print what eUICCs must know of it."""
+
+from __future__ import annotations
+
+import argparse
+import asyncio
+import os
+import sys
+from pathlib import Path
+from typing import Any
+
+from keim.cli.exit_codes import ExitCode
+from keim.cli.output import note, print_json
+from keim.cli.parser import Nouns
+
+
+def register(nouns: Nouns) -> None:
+    parser = nouns.add_parser(
+        "eim",
+        help="run an eIM: orders for fleets of eUICCs",
+        description="An eIM: ESipa for devices in both bindings, signed packages, verified results.",
+    )
+    verbs = parser.add_subparsers(dest="verb", metavar="VERB", required=True)
+    init = verbs.add_parser("init", help="prepare the database and print what eUICCs must know of this eIM")
+    _add_configuration(init)
+    init.add_argument("--counter", type=int, default=0, help="counter that new associations start from")
+    init.set_defaults(run=run_init)
+    serve = verbs.add_parser("serve", help="run the server until it is told to stop")
+    _add_configuration(serve)
+    serve.add_argument("--listen", metavar="HOST:PORT", help="ESipa for devices")
+    serve.add_argument("--status-listen", metavar="HOST:PORT", help="/healthz, /readyz, /metrics")
+    serve.add_argument("--no-tls", action="store_true", help="plain HTTP, for a proxy that ends TLS")
+    serve.set_defaults(run=run_serve)
+
+
+def _add_configuration(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument("--config", type=Path, metavar="FILE", help="TOML (or KEIM_EIM_CONFIG)")
+    parser.add_argument("--pki", metavar="DIR", help="PKI directory (keim pki init)")
+    parser.add_argument("--store", metavar="FILE|URL", help="SQLite file or postgresql:// address")
+    parser.add_argument("--eim-id", metavar="ID", help="the name that eUICCs know (default: certificate's)")
+    parser.add_argument("--json", action="store_true", help="one JSON document on stdout")
+
+
+def configuration(args: argparse.Namespace, **options: Any) -> Any:
+    """The configuration of file, environment and options, in rising order."""
+    from keim.app.config import load
+    from keim.app.eim import EimConfig
+
+    path = args.config or os.environ.get("KEIM_EIM_CONFIG")
+    given = {"pki": args.pki, "store": args.store, "eim_id": args.eim_id, **options}
+    return load(
+        EimConfig,
+        None if path is None else Path(path),
+        prefix="KEIM_EIM",
+        environment=os.environ,
+        options=given,
+    )
+
+
+def run_init(args: argparse.Namespace) -> int:
+    from keim.app.eim import configuration_data, open_service
+    from keim.io.pki_files import load_world
+
+    config = configuration(args)
+    world = load_world(Path(config.pki))
+
+    async def prepare() -> None:
+        running = await open_service(config, world)
+        await running.service.store.engine.close()
+
+    asyncio.run(prepare())
+    data = configuration_data(world, config, counter=args.counter)
+    document = {
+        "type": "result",
+        "eim_id": data.eim_id,
+        "store": config.store,
+        "eim_configuration_data": data.encode().hex().upper(),
+    }
+    if args.json:
+        print_json(document)
+    else:
+        print(f"eIM {data.eim_id}, store {config.store}")
+        print(f"EimConfigurationData: {document['eim_configuration_data']}")
+    return ExitCode.OK
+
+
+def run_serve(args: argparse.Namespace) -> int:
+    from keim.app.eim import serve
+    from keim.io.serve import event_loop
+
+    config = configuration(
+        args,
+        listen=args.listen,
+        status_listen=args.status_listen,
+        tls=False if args.no_tls else None,
+    )
+
+    def ready(where: dict[str, Any]) -> None:
+        if args.json:
+            print_json({"type": "ready", **where})
+        else:
+            print(f"eIM {where['eim_id']}, store {where['store']}")
+            for name, address in where["listen"].items():
+                print(f"  {name:<8} {address}")
+        sys.stdout.flush()
+
+    with asyncio.Runner(loop_factory=event_loop) as runner:
+        runner.run(serve(config, on_ready=ready))
+    note("keim eim: stopped")
+    return ExitCode.OK
