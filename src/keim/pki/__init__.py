@@ -3,8 +3,9 @@
 Floor 0: no I/O, no clock. Imports keim.errors and keim.ids only.
 """
 
-from keim.pki.certificate import Certificate, Curve
+from keim.pki.certificate import Certificate
 from keim.pki.crl import Crl, Revocations, make_crl
+from keim.pki.curve import Curve
 from keim.pki.roles import Role
 from keim.pki.trust import TrustStore
 from keim.pki.validate import require, validate

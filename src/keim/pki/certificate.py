@@ -11,7 +11,6 @@ from __future__ import annotations
 import hashlib
 from base64 import b64encode
 from datetime import datetime
-from enum import Enum
 from typing import Final
 
 from cryptography import x509
@@ -20,9 +19,9 @@ from cryptography.hazmat.primitives import hashes
 from cryptography.hazmat.primitives.asymmetric import ec
 from cryptography.hazmat.primitives.serialization import load_der_public_key
 
-from keim.crypto import curves
-from keim.errors import Malformed, Refused
+from keim.errors import Malformed
 from keim.pki import extensions as ext
+from keim.pki.curve import curve_of
 from keim.pki.dates import as_datetime, read_validity
 from keim.pki.names import Subject, read_subject, title_of
 from keim.pki.reading import read_extensions, read_signature, read_version
@@ -34,33 +33,6 @@ MAX_OCTETS: Final = 65536
 _MEMBERS: Final = b"\x02\x30\x30\x30\x30\x30"
 """serialNumber, signature, issuer, validity, subject, subjectPublicKeyInfo."""
 SIGNATURE_HASH: Final = ec.ECDSA(hashes.SHA256())
-
-
-class Curve(Enum):
-    """The two curves of the standard, by the name that people type."""
-
-    NIST = "nist"
-    BRAINPOOL = "brainpool"
-
-    @property
-    def domain(self) -> curves.Curve:
-        """The same curve as keim.crypto knows it."""
-        return _DOMAINS[self]
-
-    @property
-    def parameters(self) -> ec.EllipticCurve:
-        return _DOMAINS[self].library_curve
-
-    @classmethod
-    def of_key(cls, key: ec.EllipticCurvePrivateKey | ec.EllipticCurvePublicKey) -> Curve:
-        for curve in cls:
-            if curve.parameters.name == key.curve.name:
-                return curve
-        raise Refused(f"keys on {key.curve.name} are not used here", code="pki.unsupported_curve")
-
-
-_DOMAINS: Final = {Curve.NIST: curves.P256, Curve.BRAINPOOL: curves.BRAINPOOL_P256}
-_SPKI_PREFIXES: Final = {curve.domain.spki_prefix + b"\x04": curve for curve in Curve}
 
 
 class Certificate:
@@ -266,10 +238,3 @@ def pem(label: str, der: bytes) -> bytes:
     body = b64encode(der)
     lines = b"\n".join(body[i : i + 64] for i in range(0, len(body), 64))
     return b"-----BEGIN %b-----\n%b\n-----END %b-----\n" % (label.encode(), lines, label.encode())
-
-
-def curve_of(spki: bytes) -> Curve | None:
-    """The curve of a SubjectPublicKeyInfo in the one form that the standard uses; None for any other key."""
-    if len(spki) == 91:
-        return _SPKI_PREFIXES.get(spki[:27])
-    return _SPKI_PREFIXES.get(spki[:28]) if len(spki) == 92 else None
