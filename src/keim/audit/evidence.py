@@ -8,11 +8,11 @@ from __future__ import annotations
 from collections.abc import Iterable, MutableMapping
 from datetime import datetime
 from hashlib import sha256
-from typing import Final
+from typing import Final, NamedTuple
 
 import msgspec
 
-from keim.audit.leaf import Doubt, Leaf, SignedStatement
+from keim.audit.leaf import Doubt, Leaf, SignedStatement, microseconds_of
 from keim.audit.report import Report
 from keim.crypto.ecdsa import VerifyingKey
 from keim.crypto.signed import (
@@ -29,12 +29,13 @@ from keim.errors import BadSignature, KeimError, PeerError, Refused
 from keim.ids import Eid
 from keim.messages.notification import NotificationMetadata, ProfileInstallationResultData
 from keim.messages.package import EuiccPackageRequest, EuiccPackageResult
-from keim.pki import Certificate, Revocations, Role, TrustStore
+from keim.pki import Certificate, Revocations, Role, TrustStore, Validation
 from keim.pki.cache import ChainCache
 
 Memory = MutableMapping[bytes, bytes]
 """What grows with the number of eUICCs; on disk where that matters."""
 OBJECT: Final = b"o"
+MOST_HELD: Final = 10_000
 INSTALLATION: Final = b"\xbf\x27"
 
 
@@ -44,6 +45,14 @@ class Proved(msgspec.Struct, frozen=True, kw_only=True):
     package: EuiccPackageRequest | None = None
     result: EuiccPackageResult | None = None
     notifications: tuple[NotificationMetadata, ...] = ()
+
+
+class Held(NamedTuple):
+    """A key whose chain was accepted, and the microseconds between which its dates allow it."""
+
+    start: int
+    end: int
+    key: VerifyingKey
 
 
 class Evidence:
@@ -61,6 +70,7 @@ class Evidence:
         self.trust = trust
         self.revocations = revocations or Revocations(())
         self._chains = ChainCache()
+        self._held: dict[tuple[bytes, ...], Held] = {}
         self._eim_keys: dict[bytes, VerifyingKey] = {}
         self._bare: set[bytes] = set()
         self._uncertified: set[bytes] = set()
@@ -146,15 +156,19 @@ class Evidence:
                 self._bare.add(digest)
                 self._uncertified_key(index, digest, "is bare, without certificate")
             self._eim_keys[digest] = key
-        if digest not in self._bare:
-            self._judge_eim_certificate(index, digest, octets, leaf.at)
+        if digest not in self._bare and self._held_key((digest,), leaf.time) is None:
+            self._judge_eim_certificate(index, digest, octets, key, leaf.at)
         return key
 
-    def _judge_eim_certificate(self, index: int, digest: bytes, octets: bytes, at: datetime) -> None:
+    def _judge_eim_certificate(
+        self, index: int, digest: bytes, octets: bytes, key: VerifyingKey, at: datetime
+    ) -> None:
         validation = self._chains.validate(
             octets, (), self.trust, role=Role.EIM_SIGN, now=at, crls=self.revocations
         )
-        if not validation.ok:
+        if validation.ok:
+            self._hold((digest,), validation, key)
+        else:
             self._uncertified_key(index, digest, f"has a certificate that was refused ({validation.reason})")
 
     def _uncertified_key(self, index: int, digest: bytes, why: str) -> None:
@@ -210,6 +224,10 @@ class Evidence:
     def _euicc_key(self, leaf: Leaf) -> VerifyingKey:
         if not leaf.euicc_chain or leaf.eid is None:
             raise _missing("the leaf names no certificate of the eUICC")
+        name = (leaf.eid, *leaf.euicc_chain)
+        held = self._held_key(name, leaf.time)
+        if held is not None:
+            return held
         certificate, *above = (self._object(digest) for digest in leaf.euicc_chain)
         validation = self._chains.validate(
             certificate,
@@ -224,7 +242,23 @@ class Evidence:
             raise validation.refusal()
         curve = validation.leaf.curve
         assert curve is not None  # an accepted chain is on a known curve
-        return VerifyingKey.from_point(curve.domain, validation.leaf.point)
+        key = VerifyingKey.from_point(curve.domain, validation.leaf.point)
+        self._hold(name, validation, key)
+        return key
+
+    def _held_key(self, name: tuple[bytes, ...], time: int) -> VerifyingKey | None:
+        """Spares most leaves a walk along their chain: nothing but the dates can have changed."""
+        held = self._held.get(name)
+        return held.key if held is not None and held.start <= time <= held.end else None
+
+    def _hold(self, name: tuple[bytes, ...], validation: Validation, key: VerifyingKey) -> None:
+        if self.revocations:
+            return  # lists have dates of their own
+        if len(self._held) >= MOST_HELD:
+            del self._held[next(iter(self._held))]
+        start = max(microseconds_of(certificate.valid_from) for certificate in validation.path)
+        end = min(microseconds_of(certificate.valid_until) for certificate in validation.path)
+        self._held[name] = Held(start, end, key)
 
     def _object(self, digest: bytes) -> bytes:
         octets = self.memory.get(OBJECT + digest)
