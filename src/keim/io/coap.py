@@ -86,6 +86,11 @@ class CoapNode:
             self._connecting.pop(association, None)
         return association
 
+    def give_up(self, association: Association, now: float) -> None:
+        """What waits for answers over this association ends as unreachable; the peer is told nothing."""
+        for event in self.stack.coap.forget(association):
+            self._on_event(event, now)
+
     async def ask(
         self, association: Association, request: Request, *, timeout_s: float | None = None
     ) -> Response:
