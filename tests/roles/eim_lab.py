@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Coroutine
+from collections.abc import Callable, Coroutine
 from datetime import timedelta
 from typing import Any, TypeVar
 
@@ -34,6 +34,8 @@ from keim.messages.notification import PendingNotification
 from keim.messages.package import Eco, EimConfigurationData, EimIdType, Psmo
 
 T = TypeVar("T")
+OpenStore = Callable[[], Coroutine[Any, Any, Engine]]
+"""Opened inside of the laboratory's own loop."""
 OPEN_POLICY = AddressPolicy(allowed=frozenset({"*.example.com"}))
 
 
@@ -69,10 +71,10 @@ def entry(eim_id: str = EIM, **fields: Any) -> EimConfigurationData:
 class EimOnly:
     """The eIM with its store; every call runs to its end."""
 
-    def __init__(self, eim: Eim | None = None, *, engine: Engine | None = None) -> None:
+    def __init__(self, eim: Eim | None = None, *, open_store: OpenStore | None = None) -> None:
         self.loop = asyncio.new_event_loop()
         self.clock = SetClock()
-        self.store = EimStore(engine or SqliteEngine())
+        self.store = EimStore(SqliteEngine() if open_store is None else self.run(open_store()))
         self.eim = eim or eim_of()
         self.servers: dict[str, Laboratory] = {}
         self.asked: list[Call] = []
@@ -157,13 +159,13 @@ class EimLab(EimOnly):
         configuration: Configuration | None = None,
         has_certificate: bool = True,
         entries: tuple[EimConfigurationData, ...] | None = None,
-        engine: Engine | None = None,
+        open_store: OpenStore | None = None,
         is_enrolled: bool = True,
         enrol: dict[str, Any] | None = None,
         seed: int = 0,
         **card: Any,
     ) -> None:
-        super().__init__(eim, engine=engine)
+        super().__init__(eim, open_store=open_store)
         state = preloaded([upp(n + 1) for n in range(profiles)], is_first_enabled=True)
         self.lab = Lab(state=state, eim=False, seed=seed, **card)
         given = (entry(),) if entries is None else entries

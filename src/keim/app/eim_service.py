@@ -72,6 +72,8 @@ class EimService:
             try:
                 await self.store.commit(decision)
             except Conflict:
+                if any(candidate.is_mass for candidate in facts.next):
+                    await self.store.many.refresh()  # it may have been cancelled elsewhere
                 continue
             return decision.reply
         raise StoreFailed("the same rows changed again and again", code="store.contended")

@@ -37,7 +37,7 @@ _RECEIPT: Final = (
 )
 _ERRAND: Final = (
     "INSERT INTO eim_errands (due_at, attempts, state, address, row)"
-    " SELECT CAST(? AS INTEGER), 0, 'due', CAST(? AS TEXT), CAST(? AS TEXT) WHERE NOT EXISTS"
+    " SELECT CAST(? AS BIGINT), 0, 'due', CAST(? AS TEXT), CAST(? AS TEXT) WHERE NOT EXISTS"
     " (SELECT 1 FROM eim_receipts WHERE eid = ? AND sequence_number = ? AND digest = ?)"
 )
 _EVENT: Final = "INSERT INTO eim_events (at, eid, row) VALUES (?, ?, ?)"
@@ -49,7 +49,7 @@ _STILL: Final = (
 _NEXT_ORDER: Final = "UPDATE eim_sequences SET value = value + 1 WHERE name = 'order'"
 _ORDER: Final = (
     "INSERT INTO eim_orders (id, reference, eid, state, expires_at, row)"
-    " SELECT value, CAST(? AS TEXT), CAST(? AS TEXT), 'active', CAST(? AS INTEGER), CAST(? AS TEXT)"
+    " SELECT value, CAST(? AS TEXT), CAST(? AS TEXT), 'active', CAST(? AS BIGINT), CAST(? AS TEXT)"
     " FROM eim_sequences WHERE name = 'order'"
 )
 

@@ -1,0 +1,272 @@
+"""One suite for the eIM on every engine of the store: counters, orders, cancels and errands under haste."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Callable, Coroutine, Iterator
+from datetime import timedelta
+from functools import partial
+from pathlib import Path
+from typing import Any
+
+import pytest
+from tests.card_lab import EID, NOW, OTHER_EID, SMDP, iccid, world
+from tests.postgres_cluster import Cluster, cluster  # noqa: F401 - a fixture
+from tests.roles.eim_lab import EimLab, EimOnly, OpenStore, eim_of
+from tests.roles.test_eim_results import LIST, NOTHING, Hand, acknowledged, poll
+from tests.shared import needs_system
+
+from keim.eim import compose
+from keim.eim.events import OrderPlaced, PackageDelivered, ResultReceived
+from keim.eim.rows import OrderState, State
+from keim.eim.settings import Rules
+from keim.ids import Eid
+from keim.io.store.engine import Engine
+from keim.io.store.open import open_engine
+from keim.ipa.configuration import Configuration
+from keim.messages.esipa import GetEimPackageResponse
+from keim.messages.ipa_data import IpaFeatures
+from keim.messages.package import EnablePsmo, EuiccPackageErrorCode, EuiccPackageRequest, Psmo
+from keim.pki.world import example_eids
+from keim.smdp.rows import ProfileState
+
+KINDS = ["memory", "file", "thread", pytest.param("postgres", marks=needs_system("postgresql"))]
+LISTING = compose.package_of([LIST])
+
+
+@pytest.fixture(params=KINDS)
+def open_store(request: pytest.FixtureRequest, tmp_path: Path) -> OpenStore:
+    if request.param == "postgres":
+        given: Cluster = request.getfixturevalue("cluster")
+        where = given.new_database()
+    else:
+        where = ":memory:" if request.param == "memory" else str(tmp_path / "eim.db")
+
+    async def open_it() -> Engine:
+        return await open_engine(where, in_thread=request.param == "thread")
+
+    return open_it
+
+
+@pytest.fixture
+def desk(open_store: OpenStore) -> Iterator[EimOnly]:
+    made = EimOnly(eim_of(rules=Rules(learns_first=False)), open_store=open_store)
+    certificates = (world().euicc(EID).certificate.der, world().get("eum").certificate.der)
+    made.run(made.service.enrol(EID, certificates=certificates))
+    yield made
+    made.close()
+
+
+def together(desk: EimOnly, make: Callable[[], list[Coroutine[Any, Any, Any]]]) -> list[Any]:
+    async def script() -> list[Any]:
+        return await asyncio.gather(*make())
+
+    return desk.run(script())
+
+
+def package_in(answer: bytes | None) -> EuiccPackageRequest | None:
+    return GetEimPackageResponse.decode(answer or b"").euicc_package_request
+
+
+def haste(desk: EimOnly, reference: str) -> list[Coroutine[Any, Any, Any]]:
+    return [desk.service.answer(poll()), desk.service.cancel(reference)]
+
+
+def fleet(desk: EimOnly, count: int) -> list[Eid]:
+    eids = list(example_eids(count, "89990000"))
+
+    async def script() -> None:
+        await asyncio.gather(*(desk.service.enrol(eid) for eid in eids))
+
+    desk.run(script())
+    return eids
+
+
+def test_a_device_is_managed_on_this_engine(open_store: OpenStore) -> None:
+    lab = EimLab(open_store=open_store)
+    try:
+        lab.order(LIST)
+        order = lab.order(Psmo(enable=EnablePsmo(iccid=iccid(2), rollback_flag=True)))
+        lab.cycle()
+        lab.cycle()
+        assert lab.operation(order).state is State.SUCCEEDED
+        assert lab.enabled() == iccid(2)
+        assert lab.pending() == 0
+    finally:
+        lab.close()
+
+
+def test_a_relayed_download_and_its_notification_on_this_engine(open_store: OpenStore) -> None:
+    features = IpaFeatures.INDIRECT_RSP_SERVER_COMMUNICATION
+    lab = EimLab(open_store=open_store, configuration=Configuration(features=features))
+    try:
+        number, matching_id = lab.smdp.order()
+        order = lab.ask_for(compose.download_by_code(f"1${SMDP}${matching_id}"))
+        lab.cycle()
+        assert lab.operation(order).outcome == (f"install: ok {number}",)
+        assert lab.pending() == 0
+        result = next(body for body, _ in lab.world.esipa if body[:2] == b"\xbf\x3d")
+        lab.answer(result)  # its answer was lost, say
+        while lab.errands():
+            pass
+        assert len(lab.forwarded) == len({errand.sequence_number for errand in lab.forwarded})
+        lab.answer(result)
+        assert lab.errands() == 0, "it has been passed on already"
+        assert lab.smdp.profile(number).state is ProfileState.INSTALLED
+    finally:
+        lab.close()
+
+
+def test_what_cannot_be_passed_on_is_kept_for_people(open_store: OpenStore) -> None:
+    features = IpaFeatures.INDIRECT_RSP_SERVER_COMMUNICATION
+    lab = EimLab(open_store=open_store, configuration=Configuration(features=features))
+    try:
+        _, matching_id = lab.smdp.order()
+        lab.ask_for(compose.download_by_code(f"1${SMDP}${matching_id}"))
+        lab.cycle()
+        lab.is_smdp_dead = True
+        for _ in range(40):
+            lab.errands()
+            lab.later(hours=7)
+        assert set(lab.run(lab.store.errands_by_state())) == {"dead"}
+    finally:
+        lab.close()
+
+
+def test_polls_at_the_same_moment_get_the_same_octets(desk: EimOnly) -> None:
+    desk.order(LIST)
+    desk.order(LIST)
+    answers = together(desk, lambda: [desk.service.answer(poll()) for _ in range(6)])
+    assert len(set(answers)) == 1
+    assert desk.device().counter == 1
+    assert len(desk.events(PackageDelivered)) == 1
+
+
+def test_one_result_that_comes_many_times_at_once_counts_once(desk: EimOnly) -> None:
+    order = desk.order(LIST)
+    hand = Hand(desk)
+    octets = hand.result(hand.take())
+    answers = together(desk, lambda: [desk.service.answer(octets) for _ in range(6)])
+    assert {acknowledged(answer) for answer in answers} == {(1,)}
+    assert desk.operation(order).state is State.SUCCEEDED
+    assert len(desk.events(ResultReceived)) == 1
+
+
+def test_an_order_is_either_cancelled_for_sure_or_delivered(desk: EimOnly) -> None:
+    for number in range(12):
+        placed = desk.run(desk.service.order(EID, LISTING, reference=f"r{number}"))
+        reference = placed.reference
+        answer, is_sure = together(desk, partial(haste, desk, reference))
+        package = package_in(answer)
+        assert (package is None) is is_sure
+        if package is not None:
+            hand = Hand(desk)
+            hand.number = number
+            hand.send(hand.result(package))
+            assert desk.operation(placed).state is State.SUCCEEDED
+
+
+def test_an_order_for_many_is_one_row_and_reaches_each_device_once(desk: EimOnly) -> None:
+    eids = fleet(desk, 40)
+    chosen = eids[:30]
+    order = desk.run(desk.service.order_for_many(LISTING, eids=chosen, reference="wave", actor="tests"))
+    late = next(eid for eid in example_eids(41, "89990000") if eid not in eids)
+    desk.run(desk.service.enrol(late))
+    assert order.devices == 30
+    assert [event.devices for event in desk.events(OrderPlaced)] == [30]
+    assert desk.run(desk.store.operations(order.id)) == [], "rows appear from delivery on"
+    answers = together(desk, lambda: [desk.service.answer(poll(eid)) for eid in [*eids, late]])
+    packages = [package_in(answer) for answer in answers]
+    assert all(package is not None for package in packages[:30])
+    assert all(package is None for package in packages[30:])
+    assert desk.run(desk.store.counts(order.id)) == {"delivered": 30}
+    assert len({p.euicc_package_signed.eim_transaction_id for p in packages if p is not None}) == 30
+
+
+def test_an_order_for_all_takes_who_is_there_now(desk: EimOnly) -> None:
+    eids = fleet(desk, 5)
+    order = desk.run(desk.service.order_for_many(LISTING))
+    assert order.devices == 6
+    assert package_in(desk.answer(poll(eids[0]))) is not None
+
+
+def test_after_a_cancel_nobody_else_gets_an_order_for_many(desk: EimOnly) -> None:
+    eids = fleet(desk, 6)
+    order = desk.run(desk.service.order_for_many(LISTING, eids=eids, reference="wave"))
+    assert package_in(desk.answer(poll(eids[0]))) is not None
+    assert desk.run(desk.service.cancel("wave")) is False, "one device has it"
+    assert [desk.answer(poll(eid)) for eid in eids[1:]] == [NOTHING] * 5
+    assert desk.run(desk.store.counts(order.id)) == {"delivered": 1}
+    second = desk.run(desk.service.order_for_many(LISTING, eids=eids, reference="second"))
+    assert desk.run(desk.service.cancel("second")) is True
+    assert desk.run(desk.store.counts(second.id)) == {}
+
+
+def test_a_process_that_has_not_heard_of_a_cancel_delivers_nothing(desk: EimOnly) -> None:
+    eids = fleet(desk, 2)
+    desk.run(desk.service.order_for_many(LISTING, eids=eids, reference="wave"))
+    stale = list(desk.store.many._orders)
+    desk.run(desk.service.cancel("wave"))
+    desk.store.many._orders = stale  # what another process still believes
+    assert desk.answer(poll(eids[0])) == NOTHING
+    assert desk.run(desk.store.operations(eid=eids[0])) == []
+
+
+def test_an_order_for_many_that_expires_is_not_delivered_any_more(desk: EimOnly) -> None:
+    eids = fleet(desk, 2)
+    expires_at = NOW + timedelta(hours=1)
+    desk.run(desk.service.order_for_many(LISTING, eids=eids, reference="wave", expires_at=expires_at))
+    assert package_in(desk.answer(poll(eids[0]))) is not None
+    desk.later(hours=2)
+    assert desk.answer(poll(eids[1])) == NOTHING
+    desk.run(desk.service.purge())
+    found = desk.run(desk.store.order("wave"))
+    assert found is not None
+    assert found[1] is OrderState.EXPIRED
+
+
+def test_orders_for_one_and_for_many_keep_their_order(desk: EimOnly) -> None:
+    first = desk.order(LIST)
+    many = desk.run(desk.service.order_for_many(LISTING, eids=[EID]))
+    last = desk.order(LIST)
+    hand = Hand(desk)
+    for order in (first, many, last):
+        hand.send(hand.result(hand.take()))
+        assert desk.operation(order).state is State.SUCCEEDED
+    assert desk.answer(poll()) == NOTHING
+
+
+def test_an_order_for_many_that_a_card_cannot_take_is_tried_again(desk: EimOnly) -> None:
+    order = desk.run(desk.service.order_for_many(LISTING, eids=[EID]))
+    hand = Hand(desk)
+    hand.send(hand.error(hand.take(), EuiccPackageErrorCode.UNDEFINED_ERROR))
+    assert desk.operation(order).state is State.QUEUED
+    hand.send(hand.result(hand.take()))
+    assert desk.operation(order).state is State.SUCCEEDED
+    assert desk.operation(order).counter == 2
+
+
+def test_orders_that_are_placed_together_are_numbered_without_gaps(desk: EimOnly) -> None:
+    placed = together(desk, lambda: [desk.service.order(EID, LISTING) for _ in range(20)])
+    assert sorted(order.id for order in placed) == list(range(1, 21))
+    assert len({order.reference for order in placed}) == 20
+
+
+def test_the_last_contact_is_remembered(desk: EimOnly) -> None:
+    assert desk.run(desk.store.last_seen(EID)) is None
+    desk.answer(poll())
+    desk.run(desk.service.write_contacts())
+    assert desk.run(desk.store.last_seen(EID)) == NOW
+    assert desk.run(desk.store.last_seen(OTHER_EID)) is None
+
+
+def test_events_are_told_in_their_order_and_by_device(desk: EimOnly) -> None:
+    order = desk.order(LIST)
+    hand = Hand(desk)
+    hand.send(hand.result(hand.take()))
+    told = [type(event).__name__ for _, event in desk.run(desk.store.events(EID))]
+    assert told == ["DeviceEnrolled", "OrderPlaced", "PackageDelivered", "ResultReceived"]
+    numbers = [number for number, _ in desk.run(desk.store.events())]
+    assert numbers == sorted(numbers)
+    after = desk.run(desk.store.events(after=numbers[-2]))
+    assert [event.order for _, event in after] == [order.id]
