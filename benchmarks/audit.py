@@ -20,7 +20,7 @@ from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any, Final
 
-from benchmarks.timing import microseconds
+from benchmarks.timing import side_by_side
 from keim.audit.append import append
 from keim.audit.checkpoint import Checkpoint
 from keim.audit.export import export
@@ -230,11 +230,13 @@ def measure_append() -> dict[str, float]:
         key.verify(found.euicc_sign_epr, euicc_package_result_tbs(raw or b"", None))
 
     def append_leaf() -> None:
+        nonlocal edge
         made = leaf("result_received", NOW, "device", eid=device.eid, operation="op-1", result=octets,
                     euicc_chain=chain)  # fmt: skip
-        append(edge, [made])[0].octets  # noqa: B018 - the row that a store writes
+        edge, _ = append(edge, [made])
 
-    result, leaf_us = microseconds(take_result, 2000), microseconds(append_leaf, 2000)
+    times = side_by_side({"result": take_result, "append": append_leaf})
+    result, leaf_us = times["result"], times["append"]
     return {"result_us": result, "append_us": leaf_us, "share": leaf_us / result, "target": TARGET_APPEND}
 
 
