@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import random
 from collections.abc import Callable, Sequence
+from typing import Any
 
 from tests.card_lab import EIM, OTHER_EID, Lab, configuration, iccid
 
@@ -86,7 +87,7 @@ def eco(choose: Choices) -> Eco:
 def run_package(lab: Lab, choose: Choices) -> None:
     maker: Callable[[Choices], Psmo | Eco] = psmo if choose.random() < 0.75 else eco
     commands = [maker(choose) for _ in range(choose.randint(1, 4))]
-    bent = {}
+    bent: dict[str, Any] = {}
     if choose.random() < 0.2:
         bent = choose.choice(
             [{"token": 99}, {"eid_value": OTHER_EID.octets}, {"counter_value": 0}, {"eim_id": "stranger"}]

@@ -18,7 +18,7 @@ from keim.euicc.isdr_state import ProfileRecord
 from keim.euicc.platform import file_system_of
 from keim.euicc.state import CardState
 from keim.ids import Eid, Iccid
-from keim.pki import Curve, Role
+from keim.pki import Curve, Role, Verdict, validate
 from keim.pki.issue import Particulars
 from keim.pki.world import Credential, World, add, example_eids
 from keim.saip import Package
@@ -50,6 +50,18 @@ def _issuer(world: World, curve: Curve) -> Credential:
         if found:
             return found[0]
     raise Refused(f"this PKI has no EUM on {curve.value}", code="pki.credential_not_found")
+
+
+def require_issuable(world: World, eid: Eid, *, now: datetime) -> None:
+    """Refuses an EID outside the range of the PKI's EUM: no server would take such a card's certificate."""
+    for curve in world.curves:
+        euicc = world.find(f"euicc/{eid}", curve)
+        roots = [entry.certificate for entry in world.of_role(Role.CI, curve)]
+        if euicc is None:
+            continue
+        verdict = validate(euicc.certificate, euicc.chain, roots, role=Role.EUICC, now=now).verdict
+        if verdict is Verdict.EID_OUT_OF_RANGE:
+            raise Refused(f"This PKI's EUM may not make the eUICC {eid}.", code="euicc.eid_of_another_eum")
 
 
 def identity_from(

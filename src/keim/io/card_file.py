@@ -1,9 +1,9 @@
 """A card in one file: a snapshot, then a journal of sealed transactions; safe against crashes at any octet.
 
-Layout: records, each `KEIM | kind (1) | length (4) | CRC-32 (4) | payload`. The first is a snapshot (`C`),
-then come writes (`W`) and seals (`S`). A seal carries the number of its writes and a digest over them, and is
+Layout: records (`card_records`). First a snapshot (`C`), then writes (`W`) and seals (`S`). A seal
+carries the number of its writes, a digest over them and the place where its transaction begins, and is
 followed by fsync. Opening reads up to the last good seal and cuts off whatever a crash left behind it. A
-damaged record with good seals behind it is no crash but a damaged disk, and is refused.
+damaged record with the seal of a later transaction behind it is no crash but a damaged disk, and is refused.
 
 The file holds the card's private keys: mode 0600, and a lock so that no two processes drive one card.
 """
@@ -11,14 +11,9 @@ The file holds the card's private keys: mode 0600, and a lock so that no two pro
 from __future__ import annotations
 
 import fcntl
-import hashlib
 import os
 import stat
-import struct
-import zlib
-from collections.abc import Iterator
 from pathlib import Path
-from typing import NamedTuple
 
 import msgspec
 
@@ -27,25 +22,21 @@ from keim.euicc.identity import Identity
 from keim.euicc.nvm import Write
 from keim.euicc.persist import FORMAT, Cell, apply, decode_snapshot, encode_snapshot, encode_write
 from keim.euicc.state import CardState
+from keim.io.card_records import (
+    MAGIC,
+    SEAL,
+    SNAPSHOT,
+    WRITE,
+    Seal,
+    digest_of,
+    record_of,
+    records_in,
+    seal_of,
+    seals_in,
+)
 
-MAGIC = b"KEIM"
-SNAPSHOT, WRITE, SEAL = b"C", b"W", b"S"
-HEAD = struct.Struct(">4scII")
-LARGEST_RECORD = 1 << 26
 COMPACT_ABOVE = 256 * 1024
 """Journal octets after which the file is written anew."""
-
-
-class Seal(msgspec.Struct, frozen=True, array_like=True):
-    transaction: str
-    writes: int
-    digest: bytes
-
-
-class Record(NamedTuple):
-    kind: bytes
-    payload: bytes
-    end: int
 
 
 class CardFile:
@@ -56,6 +47,7 @@ class CardFile:
         self._descriptor = descriptor
         self._cells: list[Cell] = []
         self._end = 0
+        self._sealed_end = 0
         self._snapshot_end = 0
         self._is_broken = False
         self.identity, self._state = self._read()
@@ -72,7 +64,7 @@ class CardFile:
             raise _failed(path, fault) from fault
         _lock(path, descriptor)
         os.fchmod(descriptor, 0o600)
-        _write_all(descriptor, _record(SNAPSHOT, snapshot))
+        _write_all(descriptor, record_of(SNAPSHOT, snapshot))
         os.fsync(descriptor)
         _sync_directory(path)
         return cls(path, descriptor)
@@ -85,6 +77,8 @@ class CardFile:
                 descriptor = os.open(path, os.O_RDWR | os.O_CLOEXEC)
             except FileNotFoundError:
                 raise Refused(f"There is no card file {path}.", code="euicc.card_file_not_found") from None
+            except IsADirectoryError:
+                raise Refused(f"{path} is a directory.", code="euicc.card_file_unknown") from None
             except OSError as fault:
                 raise _failed(path, fault) from fault
             try:
@@ -112,13 +106,14 @@ class CardFile:
 
     def put(self, write: Write) -> None:
         cell = encode_write(write)
-        self._append(_record(WRITE, msgspec.msgpack.encode(cell)))
+        self._append(record_of(WRITE, msgspec.msgpack.encode(cell)))
         self._cells.append(cell)
 
     def seal(self, transaction: str, state: CardState) -> None:
-        seal = Seal(transaction, len(self._cells), _digest(self._cells))
-        self._append(_record(SEAL, msgspec.msgpack.encode(seal)), is_last=True)
+        seal = Seal(transaction, len(self._cells), digest_of(self._cells), self._sealed_end)
+        self._append(record_of(SEAL, msgspec.msgpack.encode(seal)), is_last=True)
         self._cells = []
+        self._sealed_end = self._end
         self._state = state
         if self._end - self._snapshot_end > max(COMPACT_ABOVE, 2 * self._snapshot_end):
             self._compact()
@@ -150,8 +145,12 @@ class CardFile:
         """Replays the journal and truncates the file after the last good seal."""
         self._cells = []
         data = self._whole_file()
-        records = _records(data)
+        records = records_in(data)
         first = next(records, None)
+        if first is None and data.startswith(MAGIC + SNAPSHOT):
+            raise StoreFailed(
+                f"{self.path} is damaged in its first record, or cut off.", code="euicc.card_file_damaged"
+            )
         if first is None or first.kind != SNAPSHOT:
             raise Refused(f"{self.path} is no card file.", code="euicc.card_file_unknown")
         identity, state = self._snapshot(first.payload)
@@ -161,11 +160,14 @@ class CardFile:
             if record.kind == WRITE:
                 cells.append(msgspec.msgpack.decode(record.payload, type=Cell))
                 continue
-            seal = msgspec.msgpack.decode(record.payload, type=Seal)
-            if seal.writes != len(cells) or seal.digest != _digest(cells):
+            seal = seal_of(record)
+            if seal is None:
+                raise Refused(f"{self.path} is of another version.", code="euicc.card_file_unknown")
+            if seal.writes != len(cells) or seal.digest != digest_of(cells):
                 break
             state = self._applied(state, cells)
             self._end, cells = record.end, []
+        self._sealed_end = self._end
         self._refuse_damage(data)
         if len(data) > self._end:
             os.ftruncate(self._descriptor, self._end)
@@ -200,7 +202,7 @@ class CardFile:
         """A crash can tear the last transaction only, whose own seal may have reached the disk before its
         writes.
         """
-        if len(list(_seals(data, self._end))) > 1:
+        if any(seal.start > self._end for seal in seals_in(data, self._end)):
             raise StoreFailed(
                 f"{self.path} is damaged at octet {self._end}: sealed transactions stand behind it.",
                 code="euicc.card_file_damaged",
@@ -218,7 +220,7 @@ class CardFile:
         try:
             fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
             os.fchmod(descriptor, 0o600)
-            record = _record(SNAPSHOT, encode_snapshot(self.identity, self._state))
+            record = record_of(SNAPSHOT, encode_snapshot(self.identity, self._state))
             _write_all(descriptor, record)
             os.fsync(descriptor)
             os.rename(fresh, self.path)
@@ -228,45 +230,8 @@ class CardFile:
             return
         os.close(self._descriptor)
         self._descriptor = descriptor
-        self._end = self._snapshot_end = len(record)
+        self._end = self._sealed_end = self._snapshot_end = len(record)
         _sync_directory(self.path)
-
-
-def _record(kind: bytes, payload: bytes) -> bytes:
-    return HEAD.pack(MAGIC, kind, len(payload), zlib.crc32(kind + payload)) + payload
-
-
-def _record_at(data: bytes, position: int) -> Record | None:
-    if len(data) - position < HEAD.size:
-        return None
-    magic, kind, length, checksum = HEAD.unpack_from(data, position)
-    start = position + HEAD.size
-    if magic != MAGIC or length > LARGEST_RECORD or start + length > len(data):
-        return None
-    payload = data[start : start + length]
-    if zlib.crc32(kind + payload) != checksum:
-        return None
-    return Record(kind, payload, start + length)
-
-
-def _records(data: bytes, position: int = 0) -> Iterator[Record]:
-    """Good records in a row; stops at the first that is not."""
-    while (record := _record_at(data, position)) is not None:
-        yield record
-        position = record.end
-
-
-def _seals(data: bytes, position: int) -> Iterator[Record]:
-    """Good seals anywhere at or after `position`."""
-    while (position := data.find(MAGIC + SEAL, position)) >= 0:
-        record = _record_at(data, position)
-        if record is not None:
-            yield record
-        position += 1
-
-
-def _digest(cells: list[Cell]) -> bytes:
-    return hashlib.sha256(msgspec.msgpack.encode(cells)).digest()[:16]
 
 
 def _write_all(descriptor: int, data: bytes) -> None:

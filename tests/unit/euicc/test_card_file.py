@@ -20,6 +20,7 @@ from keim.euicc.identity import Identity, SigningCredential
 from keim.euicc.state import CardState, PinState, UiccState
 from keim.io import card_file
 from keim.io.card_file import CardFile
+from keim.io.card_records import SNAPSHOT, record_of
 
 ONE = profile("usim-6-classic")
 TWO = profile("iot-3-mnosd", 1, is_enabled=False)
@@ -139,6 +140,40 @@ def test_damage_before_sealed_transactions_is_refused_and_the_file_left_alone(tm
     assert path.read_bytes() == bytes(whole)
 
 
+def test_no_octet_of_a_sealed_transaction_can_change_unnoticed(tmp_path: Path) -> None:
+    """Only of the last one nobody can tell whether a crash tore it."""
+    path = tmp_path / "one.card"
+    medium = CardFile.create(path, identity(), STATE)
+    card = Card(medium.identity, CountingEntropy(), medium=medium)
+    card.reset()
+    for _ in range(2):
+        last = path.stat().st_size
+        card.transmit(bytes.fromhex("0020000A08") + bytes(8))
+    medium.close()
+    whole = path.read_bytes()
+    assert len(whole) > last
+    for position in range(last):
+        path.write_bytes(whole[:position] + bytes((whole[position] ^ 0x01,)) + whole[position + 1 :])
+        with pytest.raises((StoreFailed, Refused)) as refusal:
+            CardFile.open(path)
+        assert refusal.value.code in {"euicc.card_file_damaged", "euicc.card_file_unknown"}, position
+
+
+def test_a_card_file_that_was_cut_off_in_its_first_record_is_called_damaged(tmp_path: Path) -> None:
+    path = tmp_path / "one.card"
+    CardFile.create(path, identity(), STATE).close()
+    path.write_bytes(path.read_bytes()[:-1])
+    with pytest.raises(StoreFailed) as refusal:
+        CardFile.open(path)
+    assert refusal.value.code == "euicc.card_file_damaged"
+
+
+def test_a_directory_is_no_card(tmp_path: Path) -> None:
+    with pytest.raises(Refused) as refusal:
+        CardFile.open(tmp_path)
+    assert refusal.value.code == "euicc.card_file_unknown"
+
+
 @pytest.mark.parametrize("write", range(3))
 def test_the_fault_control_cuts_the_file_itself(tmp_path: Path, write: int) -> None:
     path = tmp_path / "one.card"
@@ -217,7 +252,8 @@ def test_a_file_that_was_compacted_between_open_and_lock_is_opened_anew(
 ) -> None:
     path = tmp_path / "one.card"
     CardFile.create(path, identity(), STATE).close()
-    real, calls = fcntl.flock, []
+    real = fcntl.flock
+    calls: list[int] = []
 
     def replace_first(descriptor: int, operation: int) -> None:
         if not calls:
@@ -257,7 +293,7 @@ def test_a_card_file_is_for_its_owner_only(tmp_path: Path) -> None:
     assert refusal.value.code == "euicc.card_file_exposed"
 
 
-@pytest.mark.parametrize("content", [b"", b"KEIM", b"hello" * 100, b"KEIMC" + bytes(8)])
+@pytest.mark.parametrize("content", [b"", b"KEIM", b"hello" * 100, b"KEIMX" + bytes(8)])
 def test_other_files_are_refused(tmp_path: Path, content: bytes) -> None:
     path = tmp_path / "other"
     path.write_bytes(content)
@@ -286,7 +322,7 @@ def test_a_later_format_is_not_misread(tmp_path: Path, monkeypatch: pytest.Monke
     path = tmp_path / "one.card"
     monkeypatch.setattr("keim.euicc.persist.FORMAT", 99)
     snapshot = persist.encode_snapshot(identity(), STATE)
-    path.write_bytes(card_file._record(card_file.SNAPSHOT, snapshot))
+    path.write_bytes(record_of(SNAPSHOT, snapshot))
     path.chmod(0o600)
     with pytest.raises(Refused, match="format 99"):
         CardFile.open(path)
@@ -307,7 +343,8 @@ def test_a_full_disk_is_6581_and_leaves_the_state_before(
         card.reset()
         select_usim(card)
         select(card, "6F7E")
-        real, written = os.write, []
+        real = os.write
+        written: list[int] = []
 
         def full_after_ten(descriptor: int, data: bytes) -> int:
             if written:

@@ -28,6 +28,10 @@ def open_card(args: argparse.Namespace) -> tuple[CardFile, Card]:
 def faults_of(args: argparse.Namespace) -> Faults | None:
     if args.cut_at_write is not None and args.cut_at_apdu is None:
         raise Refused("--cut-at-write needs --cut-at-apdu", code="euicc.bad_option")
+    numbers = {"cut-at-apdu": args.cut_at_apdu, "cut-at-write": args.cut_at_write}
+    for name, number in {**numbers, "fail-at-apdu": args.fail_at_apdu}.items():
+        if number is not None and number < 0:
+            raise Refused(f"--{name} counts from 0", code="euicc.bad_option")
     faults = Faults(
         cut_at_apdu=args.cut_at_apdu,
         cut_at_write=args.cut_at_write,

@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 import argparse
+import re
 from datetime import UTC, datetime
 from pathlib import Path
 
-from keim.app.new_card import identity_from, next_eid, preloaded, with_euicc
+from keim.app.new_card import identity_from, next_eid, preloaded, require_issuable, with_euicc
 from keim.cli.euicc.common import document_of, print_card
 from keim.cli.exit_codes import ExitCode
 from keim.cli.output import note, print_json
@@ -19,11 +20,15 @@ from keim.io.pki_files import MANIFEST, changing, create_files, save_files
 from keim.pki import Curve
 from keim.pki.world import WorldPlan, create_world
 
+ADDRESS = re.compile(r"[A-Za-z0-9](?:[A-Za-z0-9.-]{0,126}[A-Za-z0-9])?(?::[0-9]{1,5})?")
+
 
 def run(args: argparse.Namespace) -> int:
     path = Path(args.card)
     if path.exists():
         raise Refused(f"{path} exists already.", code="euicc.card_file_exists")
+    if not path.parent.is_dir():
+        raise Refused(f"There is no folder {path.parent}.", code="euicc.card_file_not_found")
     options = options_of(args)
     state = preloaded(
         (_read(name) for name in args.profile),
@@ -39,6 +44,7 @@ def run(args: argparse.Namespace) -> int:
     with changing(folder) as world:
         eid = wanted if wanted is not None else next_eid(world)
         extended = with_euicc(world, eid, now=now)
+        require_issuable(extended, eid, now=now)
         if extended is not world:
             save_files(folder, extended)
     identity = identity_from(
@@ -65,6 +71,10 @@ def options_of(args: argparse.Namespace) -> Options:
         raise Refused("--memory is a number of octets below 4 GiB", code="euicc.bad_option")
     if args.enable and not args.profile:
         raise Refused("--enable needs a --profile", code="euicc.bad_option")
+    for name, address in (("smdp", args.smdp), ("smds", args.smds)):
+        if address and not ADDRESS.fullmatch(address):
+            message = f"--{name}: {address!r} is no host name, with or without :PORT"
+            raise Refused(message, code="euicc.bad_option")
     return Options(
         is_consumer=args.consumer,
         es10c=args.es10c,

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import argparse
+import io
 import sys
 
 from keim.cli.euicc.common import open_card
@@ -32,6 +33,9 @@ def run(args: argparse.Namespace) -> int:
 def _serve_stdio(card: Card, command: list[str]) -> int:
     if command:
         return serve_command(card, command, sys.stdout.write)
+
+    if isinstance(sys.stdin, io.TextIOWrapper):
+        sys.stdin.reconfigure(errors="replace")  # a line that is no text is not for us
 
     def write(line: str) -> None:
         sys.stdout.write(line)
