@@ -93,6 +93,20 @@ def test_an_event_leads_to_the_download_and_goes_after_it(site: Site) -> None:
     asyncio.run(script())
 
 
+def test_a_dry_run_of_an_order_shows_what_would_be_sent_and_sends_nothing() -> None:
+    server = ("--server", "https://127.0.0.1:1", "--dry-run")  # nobody listens there
+    created = keim("smdp", "order", "create", *server, "--type", "iot", "--code", "4711", "--json")
+    assert created.returncode == 0, created.stderr
+    ordered, confirmed = json.loads(created.stdout)["would_send"]
+    assert ordered == {"function": "DownloadOrder", "profileType": "iot"}
+    assert confirmed["releaseFlag"] is True
+    assert "4711" not in created.stdout + created.stderr
+    cancelled = keim("smdp", "order", "cancel", *server, "8900101000000000126")
+    assert cancelled.returncode == 0, cancelled.stderr
+    assert "CancelOrder" in cancelled.stdout
+    assert "nothing was sent" in cancelled.stderr
+
+
 def test_orders_from_the_command_line(site: Site) -> None:
     host, port = site.address(site.smdp_at["es2+"])
     server = ("--server", f"https://{host}:{port}", "--pki", str(site.folder / "pki"), "--json")

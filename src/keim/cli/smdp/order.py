@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import argparse
 import asyncio
+import sys
 from collections.abc import Awaitable, Callable
 from pathlib import Path
 from typing import Any
@@ -49,7 +50,8 @@ def _action(actions: Nouns, name: str, help_: str, run: Run) -> argparse.Argumen
     parser.add_argument("--pki", type=Path, default=Path("pki"), metavar="DIR", help="roots, own certificate")
     parser.add_argument("--as", dest="credential", default="eim-tls", metavar="NAME", help="own certificate")
     parser.add_argument("--json", action="store_true", help="one JSON document")
-    parser.set_defaults(run=lambda args: asyncio.run(_call(run, args)))
+    parser.add_argument("--dry-run", action="store_true", help="show the ES2+ requests, send nothing")
+    parser.set_defaults(run=lambda args: asyncio.run((_rehearse if args.dry_run else _call)(run, args)))
     return parser
 
 
@@ -58,6 +60,21 @@ def _terms(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--matching-id", metavar="ID", help="empty: a default SM-DP+ order, found by EID")
     parser.add_argument("--code", metavar="TEXT", help="confirmation code that the device must give")
     parser.add_argument("--smds", metavar="HOST", help="announce it at this SM-DS")
+
+
+async def _rehearse(run: Run, args: argparse.Namespace) -> int:
+    from keim.cli.smdp.rehearsal import Rehearsal
+
+    rehearsal = Rehearsal(args.eid if "eid" in args else None)
+    await run(rehearsal, args)
+    if args.json:
+        print_json({"would_send": rehearsal.requests, "server": args.server})
+    else:
+        for request in rehearsal.requests:
+            members = [f"{name}={value!r}" for name, value in request.items() if name != "function"]
+            print(f"{request['function']}: {' '.join(members)}")
+        note(f"nothing was sent to {args.server}")
+    return ExitCode.OK
 
 
 async def _call(run: Run, args: argparse.Namespace) -> int:
@@ -146,9 +163,7 @@ async def _release(client: Any, args: argparse.Namespace) -> dict[str, Any]:
 
 
 async def _cancel(client: Any, args: argparse.Namespace) -> dict[str, Any]:
-    import sys
-
-    if not args.yes:
+    if not args.yes and not args.dry_run:
         if not sys.stdin.isatty():
             raise Refused("cancelling wants --yes where nobody can be asked", code="smdp.incomplete_request")
         if input(f"cancel the order of {args.iccid}? [y/N] ").strip().lower() != "y":
@@ -161,11 +176,17 @@ async def _cancel(client: Any, args: argparse.Namespace) -> dict[str, Any]:
 
 
 def _show(document: dict[str, Any]) -> None:
-    import sys
-
-    from keim.wire.qr_code import as_text, qr_code
-
     for name, value in document.items():
         print(f"{name.replace('_', ' ')}: {value}")
     if "activation_code" in document and sys.stdout.isatty():
-        print(as_text(qr_code(f"LPA:{document['activation_code']}")))
+        _draw(f"LPA:{document['activation_code']}")
+
+
+def _draw(text: str) -> None:
+    """As a QR code, which phones scan."""
+    try:
+        import segno
+    except ModuleNotFoundError:
+        note("no QR code: that needs the package segno (pip install 'keim[server]')")
+        return
+    segno.make_qr(text, error="m").terminal(compact=True)
