@@ -162,11 +162,11 @@ def verify_here(folder: Path) -> None:
 
     def timed(self: VerifyingKey, *arguments: Any, **words: Any) -> None:
         nonlocal spent
-        start = time.perf_counter_ns()
+        start = time.process_time_ns()
         try:
             verify(self, *arguments, **words)
         finally:
-            spent += time.perf_counter_ns() - start
+            spent += time.process_time_ns() - start
 
     VerifyingKey.verify = timed  # type: ignore[method-assign]  # a clock around each signature
     periods = 0

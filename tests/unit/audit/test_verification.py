@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable
 
 import pytest
-from tests.card_lab import iccid, world
+from tests.card_lab import EID, iccid, world
 from tests.unit.audit.audit_world import (
     AuditedLab,
     all_members,
@@ -14,15 +14,18 @@ from tests.unit.audit.audit_world import (
     member_named,
     plain_leaf,
     repacked,
+    trust,
     verified,
 )
 
-from keim.audit.archive import Member
+from keim.audit.archive import END, Member, member
 from keim.audit.checkpoint import Checkpoint
 from keim.audit.export import export
+from keim.audit.leaf import octets_of
 from keim.audit.memory_log import MemoryLog
 from keim.audit.tiles import Tile, bundle_of, entries_of, tiles_between
 from keim.audit.tree import leaf_hash, root_of
+from keim.audit.verification import Options, chunked, verify_export
 from keim.errors import Refused
 from keim.io.audit_memory import SpillingMemory
 
@@ -71,8 +74,6 @@ def rewrite_leaves(octets: bytes, change: Callable[[int, bytes], bytes], *, hash
 
 
 def other_leaf(wanted: int) -> Callable[[int, bytes], bytes]:
-    from keim.audit.leaf import octets_of
-
     return lambda index, octets: octets_of(plain_leaf(9_999)) if index == wanted else octets
 
 
@@ -197,14 +198,8 @@ def test_a_certificate_is_stored_once() -> None:
     for _ in range(200):
         lab.report(b"\xbf\x51\x00", result=None)
     octets = lab.exported()
-    certificate = world().euicc(lab_eid()).certificate.der
+    certificate = world().euicc(EID).certificate.der
     assert octets.count(certificate) == 1
-
-
-def lab_eid() -> str:
-    from tests.card_lab import EID
-
-    return EID
 
 
 def test_a_leaf_of_a_later_version_is_kept_and_not_interpreted() -> None:
@@ -232,8 +227,6 @@ def test_members_in_another_order_are_refused() -> None:
     octets = exported(plain_log(3))
     names = [each.name for each in all_members(octets)]
     by_name = {each.name: each for each in all_members(octets)}
-    from keim.audit.archive import END, member
-
     for place in range(len(names) - 1):
         moved = [*names[:place], names[place + 1], names[place], *names[place + 2 :]]
         bent = b"".join(member(name, by_name[name].octets) for name in moved) + END
@@ -283,3 +276,29 @@ def test_memory_that_spills_to_a_file_behaves_like_a_dictionary() -> None:
         with pytest.raises(KeyError):
             del memory[b"7"]
         assert memory.get(b"nothing") is None
+
+
+def test_a_verification_with_its_memory_in_a_file_says_the_same() -> None:
+    lab = AuditedLab()
+    lab.download(1)
+    lab.download(2)
+    for number in (1, 2, 1, 2):
+        lab.perform(enable(iccid(number)))
+        lab.report_notifications()
+    octets = lab.exported()
+    expected, periods = verified(octets)
+    told: list[object] = []
+    with SpillingMemory(hot=2) as memory:
+        options = Options(roots=trust(), tell_period=told.append)
+        report = verify_export(chunked(iter([octets])), options, memory)
+    assert (report, told) == (expected, periods)
+    assert report.is_good
+    assert len(told) == 4
+
+
+def test_leaves_are_told_with_their_numbers() -> None:
+    octets = exported(plain_log(300))
+    numbers: list[int] = []
+    options = Options(tell_leaf=lambda index, entry, leaf: numbers.append(index))
+    verify_export(chunked(iter([octets])), options)
+    assert numbers == list(range(300))
