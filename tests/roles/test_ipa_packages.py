@@ -218,14 +218,21 @@ def test_an_empty_body_is_delivery_but_acknowledges_nothing(lab: IpaLab) -> None
     assert lab.pending() != []
 
 
-@pytest.mark.parametrize("accepts", [False, True])
-def test_the_bare_answer_of_v1_0_counts_only_when_asked_for(accepts: bool) -> None:
-    made = IpaLab(configuration=Configuration(accepts_v1_0=accepts))
-    made.eim.package(LIST)
-    made.eim.mischief = lambda request, answer: b"\xbf\x50\x00" if request[:2] == b"\xbf\x50" else answer
-    made.cycle()
-    assert (made.pending() == []) is accepts
-    made.close()
+def test_an_answer_of_an_unknown_kind_is_delivery_but_acknowledges_nothing(lab: IpaLab) -> None:
+    lab.eim.package(enable(2))
+    unknown = bytes.fromhex("BF5003850107")
+    lab.eim.mischief = lambda request, answer: unknown if request[:2] == b"\xbf\x50" else answer
+    lab.cycle()
+    assert lab.enabled() == iccid(2)
+    assert lab.world.happened(ItemRemoved) == []
+    assert lab.pending() != []
+
+
+def test_the_bare_answer_of_v1_0_is_no_answer_of_another_eim(lab: IpaLab) -> None:
+    lab.eim.package(LIST)
+    lab.eim.mischief = lambda request, answer: b"\xbf\x50\x00" if request[:2] == b"\xbf\x50" else answer
+    lab.cycle()
+    assert lab.pending() != []
 
 
 def test_acknowledged_numbers_that_were_not_offered_stay(lab: IpaLab) -> None:

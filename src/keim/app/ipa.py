@@ -57,6 +57,8 @@ class EimSettings(msgspec.Struct, forbid_unknown_fields=True, kw_only=True, froz
     binding: Binding = "asn1"
     path: str = "/gsma/rsp2/asn1"
     compact: bool = False
+    version: Literal["1.0", "1.2"] = "1.2"
+    """Of SGP.32; "1.0" sends and reads that version's forms, to and from this eIM only."""
 
 
 class TimerSettings(msgspec.Struct, forbid_unknown_fields=True, kw_only=True, frozen=True):
@@ -92,7 +94,6 @@ class IpaConfig(msgspec.Struct, forbid_unknown_fields=True, kw_only=True, frozen
     eim_ca: str = ""
     rsp_ca: str = ""
     rsp_binding: Binding = "json"
-    accept_v1_0: bool = False
     resolve: dict[str, str] = {}
     probe: str = ""
     prefer_direct: bool = True
@@ -111,6 +112,9 @@ def configuration_of(config: IpaConfig, card: OpenedCard) -> Configuration:
         raise Refused("imei has 15 digits", code="config.invalid")
     if not (len(config.tac) == 8 and config.tac.isdecimal()):
         raise Refused("tac has 8 digits", code="config.invalid")
+    for eim, own in config.eims.items():
+        if own.version == "1.0" and own.binding == "json":
+            raise Refused(f'eims."{eim}": version 1.0 has no JSON binding here', code="config.invalid")
     features = IpaFeatures(0)
     for name in config.features:
         features |= FEATURES[name]
@@ -126,13 +130,13 @@ def configuration_of(config: IpaConfig, card: OpenedCard) -> Configuration:
         eim_order=config.eim_order,
         eim_addresses={eim: own.address for eim, own in config.eims.items() if own.address},
         compact_eims=frozenset(eim for eim, own in config.eims.items() if own.compact),
+        v1_0_eims=frozenset(eim for eim, own in config.eims.items() if own.version == "1.0"),
         retries=config.retries,
         delivery_tries=config.delivery_tries,
         is_direct_preferred=config.prefer_direct,
         is_immediate_enable_tried=config.immediate_enable,
         confirmation_codes=config.confirmation_codes,
         accepted_owners=frozenset(config.accepted_owners),
-        accepts_v1_0=config.accept_v1_0,
         block_size=config.block_size or card.block_size,
         has_refresh_flag=card.is_behind_modem,
         answers_proactive_commands=not card.is_behind_modem,

@@ -6,7 +6,7 @@ import json
 from collections.abc import Callable
 from typing import Any, TypeVar
 
-from keim.der import RELAY, Message, to_plain
+from keim.der import RELAY, V1_0, Message, to_plain
 from keim.errors import KeimError
 from keim.ipa.effects import CallEim, CallServer, Effect, ResetCard, Transmit, Wait
 from keim.messages import authentication, es10a, es10b, info, notification, package, profile
@@ -124,7 +124,7 @@ class Trace:
         shown, name = octets.hex().upper(), "octets"
         if kind is not None:
             try:
-                value = kind.decode(octets, RELAY)
+                value = kind.decode(octets, RELAY | V1_0)
             except KeimError as failure:
                 name = f"unreadable: {failure}"
             else:

@@ -9,7 +9,7 @@ from keim.der.message import Choice, Message, Sequence
 from keim.der.notation import Also, Bare, Explicit, Name, Null, Size, Split, Tag
 from keim.der.plain import from_plain, to_plain
 from keim.der.read import MAX_DEPTH, Tlv, read_tlv, tag_text, walk
-from keim.der.tolerance import RELAY, STRICT, TOLERANT, Tolerance
+from keim.der.tolerance import RELAY, STRICT, TOLERANT, V1_0, Tolerance
 from keim.der.values import AnyTlv, BitString, Certificate, CertificateList, Code, NamedBits, PublicKeyInfo
 from keim.der.write import tlv
 from keim.ids import Oid
@@ -19,6 +19,7 @@ __all__ = [
     "RELAY",
     "STRICT",
     "TOLERANT",
+    "V1_0",
     "Also",
     "AnyTlv",
     "Bare",

@@ -86,16 +86,16 @@ class DecoderWriter(ElementWriter):
         self.source.depth += 1
         if Tolerance.KEPT_INNER_TAG in self.tolerances and cls.__keim_tag__ is not None:
             self.add(f"p, e = inner_content(b, p, e, 0x{cls.__keim_tag__:X})")
-        if Tolerance.BARE_CONTENT in self.tolerances:
-            for field in fields_of(cls):
-                if field.slot.bare is not None:
-                    self.source.field = field.wire_name
-                    self.add(f"if {self.name('when', field.slot.bare.when)}(b, p, e):")
-                    self.source.depth += 1
-                    self.add("s, p = p, e")
-                    self._contents(field.slot, field.name, "e", field.slot.type.__keim_tag__, 0)
-                    self._return_alternative(cls, field, position=None)
-                    self.source.depth -= 1
+        for field in fields_of(cls):
+            bare = field.slot.bare
+            if bare is not None and bare.tolerance in self.tolerances:
+                self.source.field = field.wire_name
+                self.add(f"if {self.name('when', bare.when)}(b, p, e):")
+                self.source.depth += 1
+                self.add("s, p = p, e")
+                self._contents(field.slot, field.name, "e", field.slot.type.__keim_tag__, 0)
+                self._return_alternative(cls, field, position=None)
+                self.source.depth -= 1
         self.source.field = None
         self.add(f"v, p = {alternatives}(b, p, e, raw)")
         self.add("if p != e:", "    raise trailing(b, p, e)", "return v")

@@ -64,6 +64,7 @@ class Bare(msgspec.Struct, frozen=True):
     """The alternative's contents may stand without its tag when `when(octets, start, end)` says so."""
 
     when: Callable[[bytes, int, int], bool]
+    tolerance: Tolerance = Tolerance.BARE_CONTENT
 
 
 class Split(msgspec.Struct, frozen=True):

@@ -25,14 +25,13 @@ class Tolerance(Enum):
     CONTEXT_TAGS = (
         "YggdraSIM's card writes 80 where automatic tagging is off and the module gives 02 (euicc §18)"
     )
-    BARE_CONTENT = (
-        "openiotrsp leaves out A0 under BF52, and v1.0 answers BF50 with nothing inside (objects §2.4, §19.1)"
-    )
+    BARE_CONTENT = "openiotrsp leaves out A0 under BF52 (objects §2.4)"
     KEPT_INNER_TAG = (
         "pycrate and asn1tools keep a CHOICE's own tag under the tag that replaces it (objects §2.4)"
     )
     SPLIT_LISTS = "YggdraSIM's card writes one A0 per entry of a list instead of one for all (objects §2.4)"
     OLD_TAGS = "v1.0 used other tags for the same field where no later field can be meant (objects §19.1)"
+    OLD_EMPTY = "v1.0 answers BF50 with nothing inside where v1.2 has an empty SEQUENCE (objects §19.1)"
     ANY_SIZE = "a relay must not refuse what it does not use (objects §1.1)"
     UNKNOWN_ALTERNATIVES = (
         "the modules are extensible: an unknown alternative spoils its own object only (objects §1.1)"
@@ -41,7 +40,12 @@ class Tolerance(Enum):
 
 STRICT: Set[Tolerance] = frozenset()
 """DER and the v1.2 module to the letter (unknown trailing elements are allowed by the module itself)."""
-TOLERANT: Set[Tolerance] = frozenset(Tolerance) - {Tolerance.ANY_SIZE, Tolerance.UNKNOWN_ALTERNATIVES}
-"""What silicon and known peers need."""
-RELAY: Set[Tolerance] = frozenset(Tolerance)
+V1_0: Set[Tolerance] = frozenset({Tolerance.OLD_TAGS, Tolerance.OLD_EMPTY})
+"""The profile for peers of SGP.32 v1.0, in no other set: whoever talks to one adds it for that peer alone.
+
+What differs by more than a tag is translated by `keim.messages.v1_0`.
+"""
+TOLERANT: Set[Tolerance] = frozenset(Tolerance) - {Tolerance.ANY_SIZE, Tolerance.UNKNOWN_ALTERNATIVES} - V1_0
+"""What silicon and known peers of v1.2 need."""
+RELAY: Set[Tolerance] = frozenset(Tolerance) - V1_0
 """For parties that pass a message on and look at a part of it only."""

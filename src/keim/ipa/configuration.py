@@ -5,18 +5,15 @@ A frozen value; `app/` reads it from TOML and the environment. Imports keim.mess
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Set
-from typing import Final
+from collections.abc import Mapping
 
 import msgspec
 
-from keim.der import RELAY, Tolerance
 from keim.messages.info import DeviceCapabilities, DeviceInfo
 from keim.messages.ipa_data import IpaCapabilities, IpaFeatures, IpaSupportedProtocols
 
 TERMINAL_CAPABILITY = bytes.fromhex("A903830107")
 """Tag 83 = eUICC-related capabilities; which bit means "IPAd" is not public (bindings §15 #16)."""
-WITHOUT_V1_0: Final[Set[Tolerance]] = RELAY - {Tolerance.OLD_TAGS}
 ISDR_AID = bytes.fromhex("A0000005591010FFFFFFFF8900000100")
 
 
@@ -88,8 +85,8 @@ class Configuration(msgspec.Struct, frozen=True, kw_only=True):
     polls_per_cycle: int = 100
     """An eIM that never ends with "nothing available" is left after so many packages."""
 
-    accepts_v1_0: bool = False
-    """Reads what eIMs of SGP.32 v1.0 answer, too: their tags, and BF50 with nothing inside."""
+    v1_0_eims: frozenset[str] = frozenset()
+    """eimIds of eIMs that speak SGP.32 v1.0: to them, and to nobody else, `keim.messages.v1_0` applies."""
 
     # downloads
     is_direct_preferred: bool = True
@@ -125,11 +122,6 @@ class Configuration(msgspec.Struct, frozen=True, kw_only=True):
     @property
     def capabilities(self) -> IpaCapabilities:
         return IpaCapabilities(ipa_features=self.features, ipa_supported_protocols=self.protocols)
-
-    @property
-    def reader(self) -> Set[Tolerance]:
-        """How answers of eIMs are read: what known peers need; the forms of v1.0 only when asked for."""
-        return RELAY if self.accepts_v1_0 else WITHOUT_V1_0
 
     def has(self, feature: IpaFeatures) -> bool:
         return feature in self.features

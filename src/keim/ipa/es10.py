@@ -8,10 +8,9 @@ from __future__ import annotations
 
 from typing import TypeVar
 
-from keim.der import Message, Sequence, tlv
+from keim.der import RELAY, Message, Sequence, tlv
 from keim.errors import Malformed
 from keim.ipa.card import call_card
-from keim.ipa.configuration import WITHOUT_V1_0
 from keim.ipa.context import Ipa
 from keim.ipa.effects import Procedure
 from keim.messages.authentication import (
@@ -72,7 +71,7 @@ def call(ipa: Ipa, request: Sequence, response: type[M]) -> Procedure[M]:
 
 def read(octets: bytes, response: type[M]) -> M:
     try:
-        return response.decode(octets, WITHOUT_V1_0)
+        return response.decode(octets, RELAY)
     except Malformed as error:
         error.party = "eUICC"
         error.evidence = octets[:64].hex().upper()

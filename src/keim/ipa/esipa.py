@@ -7,15 +7,15 @@ Imports its neighbours and keim.messages only.
 
 from __future__ import annotations
 
-from collections.abc import Set
 from dataclasses import dataclass
 from typing import TypeVar
 
-from keim.der import Message, Tolerance, read_tlv, tag_text
+from keim.der import RELAY, Message, read_tlv, tag_text
 from keim.errors import KeimError, Malformed, PeerError, UnexpectedStep, WorldError
 from keim.ipa.context import Ipa
 from keim.ipa.effects import CallEim, PeerBusy, Procedure, Wait, ask
 from keim.ipa.trust import EimPeer
+from keim.messages.v1_0 import from_v1_0, to_v1_0
 
 M = TypeVar("M", bound=Message)
 
@@ -38,7 +38,16 @@ class Retry:
 
 
 def call_eim(ipa: Ipa, peer: EimPeer, request: bytes, retry: Retry) -> Procedure[bytes]:
-    """The eIM's octets, empty for a function without answer; the last failure when all tries failed."""
+    """The eIM's octets, empty for a function without answer; the last failure when all tries failed.
+
+    An eIM of v1.0 gets and gives its own forms here, and only here.
+    """
+    if peer.eim_id in ipa.configuration.v1_0_eims:
+        return from_v1_0((yield from _call_eim(ipa, peer, to_v1_0(request), retry)))
+    return (yield from _call_eim(ipa, peer, request, retry))
+
+
+def _call_eim(ipa: Ipa, peer: EimPeer, request: bytes, retry: Retry) -> Procedure[bytes]:
     attempt = 0
     while True:
         try:
@@ -58,10 +67,10 @@ def call_eim(ipa: Ipa, peer: EimPeer, request: bytes, retry: Retry) -> Procedure
 def call_function(ipa: Ipa, peer: EimPeer, request: Message, response: type[M], retry: Retry) -> Procedure[M]:
     """A function whose answer is a message type; an answer to another function is `UnexpectedStep`."""
     octets = yield from call_eim(ipa, peer, request.encode(), retry)
-    return read_answer(octets, response, ipa.configuration.reader)
+    return read_answer(octets, response)
 
 
-def read_answer(octets: bytes, response: type[M], tolerances: Set[Tolerance]) -> M:
+def read_answer(octets: bytes, response: type[M]) -> M:
     expected = response.__keim_tag__
     tag = outer_tag(octets)
     if expected is not None and tag != expected:
@@ -72,7 +81,7 @@ def read_answer(octets: bytes, response: type[M], tolerances: Set[Tolerance]) ->
             evidence=octets[:64].hex().upper(),
         )
     try:
-        return response.decode(octets, tolerances)
+        return response.decode(octets, RELAY)
     except Malformed as error:
         error.party = "eIM"
         error.evidence = octets[:64].hex().upper()

@@ -121,8 +121,11 @@ def _to_eim(ipa: Ipa, entry: EimConfigurationData, notification: PendingNotifica
 
 
 def is_compact(ipa: Ipa, eim_id: str) -> bool:
+    """Compact forms are of v1.1 and later."""
+    configuration = ipa.configuration
     return (
-        ipa.configuration.has(IpaFeatures.MINIMIZE_ESIPA_BYTES) and eim_id in ipa.configuration.compact_eims
+        configuration.has(IpaFeatures.MINIMIZE_ESIPA_BYTES)
+        and eim_id in configuration.compact_eims - configuration.v1_0_eims
     )
 
 

@@ -9,7 +9,6 @@ from __future__ import annotations
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 
-from keim.errors import Malformed
 from keim.ipa.card import CARD_ERRORS
 from keim.ipa.context import Ipa
 from keim.ipa.effects import Procedure
@@ -28,8 +27,6 @@ from keim.messages.esipa import (
 )
 from keim.messages.notification import PendingNotification
 from keim.messages.package import EimConfigurationData, EuiccPackageResult
-
-BARE_ANSWER = b"\xbf\x50\x00"
 
 
 @dataclass(frozen=True, slots=True)
@@ -70,7 +67,7 @@ def deliver(ipa: Ipa, entry: EimConfigurationData, offer: Offer, retry: Retry) -
     request = ProvideEimPackageResult(eid_value=ipa.eid, eim_package_result=offer.result)
     try:
         octets = yield from call_eim(ipa, peer, request.encode(), retry)
-        answer = _answer(ipa, octets)
+        answer = _answer(octets)
     except CALL_ERRORS as failure:
         yield from ipa.tell(ResultNotDelivered(entry.eim_id, offer.kind, str(failure)))
         return False
@@ -83,13 +80,10 @@ def deliver(ipa: Ipa, entry: EimConfigurationData, offer: Offer, retry: Retry) -
     return True
 
 
-def _answer(ipa: Ipa, octets: bytes) -> ProvideEimPackageResultResponse:
-    """BF50 with nothing inside is how v1.0 says "empty"; in v1.2 it is no answer."""
+def _answer(octets: bytes) -> ProvideEimPackageResultResponse:
     if not octets:
         return ProvideEimPackageResultResponse(empty_response=EmptyResponse())
-    if octets == BARE_ANSWER and not ipa.configuration.accepts_v1_0:
-        raise Malformed("nothing is inside of the answer", offset=3, party="eIM")
-    return read_answer(octets, ProvideEimPackageResultResponse, ipa.configuration.reader)
+    return read_answer(octets, ProvideEimPackageResultResponse)
 
 
 def _word(answer: ProvideEimPackageResultResponse) -> str:
@@ -97,7 +91,7 @@ def _word(answer: ProvideEimPackageResultResponse) -> str:
         return "acknowledged"
     if answer.provide_eim_package_result_error is not None:
         return f"error {answer.provide_eim_package_result_error.name.lower()}"
-    return "empty"
+    return "empty" if answer.empty_response is not None else "unknown"
 
 
 def _acknowledged(
@@ -107,8 +101,9 @@ def _acknowledged(
 
     A number that was not offered here stays: the eIM cannot have it, and it may be another eIM's.
     """
-    if answer.provide_eim_package_result_error is not None or not is_explicit:
-        return ()
+    is_known = answer.eim_acknowledgements is not None or answer.empty_response is not None
+    if not is_known or not is_explicit:
+        return ()  # an error, an alternative that we do not know, or no answer at all
     own = () if offer.result_number is None else (offer.result_number,)
     listed = (number for number in answer.eim_acknowledgements or () if number in offer.numbers)
     return tuple(dict.fromkeys((*own, *listed)))

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 from typing import Annotated
 
-from keim.der import Bare, Certificate, Choice, Code, Explicit, Name, Null, Sequence, Size, Tag
+from keim.der import Bare, Certificate, Choice, Code, Explicit, Name, Null, Sequence, Size, Tag, Tolerance
 from keim.messages.authentication import (
     AuthenticateServerResponse,
     CancelSessionOk,
@@ -149,7 +149,7 @@ class ProvideEimPackageResultResponse(Choice, tag=0xBF50):
 
     eim_acknowledgements: EimAcknowledgements | None = None  # may be deleted now
     # nothing to acknowledge: BF50 02 30 00
-    empty_response: Annotated[EmptyResponse | None, Tag(0x30), Bare(is_empty)] = None
+    empty_response: Annotated[EmptyResponse | None, Tag(0x30), Bare(is_empty, Tolerance.OLD_EMPTY)] = None
     provide_eim_package_result_error: Annotated[ProvideEimPackageResultError | None, Tag(0x02)] = None  # v1.2
 
 

@@ -9,7 +9,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from keim import messages
-from keim.der import STRICT, TOLERANT, Message, decode, read_tlv, type_name
+from keim.der import STRICT, TOLERANT, V1_0, Message, decode, read_tlv, type_name
 from keim.der.view import view
 from keim.errors import Malformed
 
@@ -42,7 +42,7 @@ def recognise(octets: bytes, kinds: list[Any] | None = None, *, is_tolerant: boo
     """The type that explains most of the object: several share a tag, and empty ones accept anything."""
     candidates = types_with_tag(read_tlv(octets, any_length_form=True).tag) if kinds is None else kinds
     refusals: dict[str, Malformed] = {}
-    for tolerances in (STRICT, TOLERANT) if is_tolerant else (STRICT,):
+    for tolerances in (STRICT, TOLERANT, TOLERANT | V1_0) if is_tolerant else (STRICT,):
         found = []
         for kind in candidates:
             try:
