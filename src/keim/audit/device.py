@@ -26,6 +26,8 @@ class Sent(msgspec.Struct, array_like=True, omit_defaults=True):
     before: bytes | None = None
     """The profile that was enabled when its result came; None: none or unknown."""
     was_known: bool = False
+    is_applied: bool = False
+    """A result, not only an error, has told what it did."""
 
 
 class Device(msgspec.Struct, array_like=True, omit_defaults=True):

@@ -128,7 +128,7 @@ class History:
             if self._fits(index, sent, data.euicc_result):
                 device.sequence = data.seq_number
                 self._effects(index, leaf, device, sent, data.euicc_result)
-            sent.is_answered = True
+            sent.is_answered = sent.is_applied = True
         elif (error := result.euicc_package_error_signed) is not None:
             found = error.euicc_package_error_data_signed
             sent = self._sent(
@@ -139,7 +139,8 @@ class History:
                 transaction_id=found.eim_transaction_id,
             )
             if sent is not None and not sent.is_answered:
-                sent.is_answered = True
+                # After a replayError the true result may still come, so what is enabled now is kept.
+                sent.is_answered, sent.before, sent.was_known = True, device.enabled, device.is_known
 
     def _sent(
         self, index: int, device: Device, *, eim_id: str, counter: int, transaction_id: bytes | None
@@ -207,7 +208,7 @@ class History:
 
     def _rolled_back(self, index: int, leaf: Leaf, device: Device, sent: Sent, brief: bytes) -> None:
         """The package's own enable is undone: what was enabled before it is enabled again (procedures §7)."""
-        if brief and device.enabled != brief:
+        if brief and not sent.is_applied:
             # Its first result never came: the profile was enabled only between package and rollback.
             self.tell(
                 Period(

@@ -114,6 +114,32 @@ def test_a_rollback_whose_first_result_was_lost_shows_the_short_time_between(lab
     assert told(good(lab)) == [(human(B), "enable", "rollback"), (human(A), "enable", None)]
 
 
+def test_a_rollback_that_the_cards_notifications_told_before_is_told_once(lab: AuditedLab) -> None:
+    lab.perform(enable(A))
+    lab.perform(enable(B, rollback=True))
+    answer = lab.es10("BF5803800100")
+    lab.power_on()
+    lab.report_notifications()
+    lab.report(rolled_back(answer))
+    assert told(good(lab)) == [
+        (human(A), "enable", "enable"),
+        (human(B), "enable", "own report: disabled"),
+        (human(A), "own report: enabled", None),
+    ]
+
+
+def test_a_replay_error_before_the_true_result_does_not_spoil_a_rollback(lab: AuditedLab) -> None:
+    lab.perform(enable(A))
+    package = lab.order(enable(B, rollback=True))
+    lab.es10(package)
+    lab.report(lab.es10(package))
+    lab.power_on()
+    answer = lab.es10("BF5803800100")
+    lab.power_on()
+    lab.report(rolled_back(answer))
+    assert told(good(lab)) == [(human(B), "enable", "rollback"), (human(A), "enable", None)]
+
+
 def rolled_back(answer: bytes) -> bytes:
     """The new result in the answer to ProfileRollback."""
     assert answer[:2] == b"\xbf\x58"
