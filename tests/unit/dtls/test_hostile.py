@@ -465,3 +465,12 @@ def test_mutated_datagrams_raise_nothing_and_others_are_unharmed(index: int) -> 
         fresh, association = lab.connect(client, number=201)
         assert lab.echo(fresh, association) == b"HELLO"
     assert lab.server.half_open <= 100
+
+
+def test_expanded_keys_are_kept_for_the_warm_only_and_made_again_for_the_others() -> None:
+    lab = Lab(server_config(warm_associations=2))
+    ends = [lab.connect(number=number) for number in range(1, 7)]
+    lab.link.run(0.2)
+    for client, association in ends + ends[::-1]:
+        assert lab.echo(client, association) == b"HELLO"
+        assert sum(a._sealer is not None for a in lab.server._live) <= 2

@@ -46,6 +46,8 @@ class DtlsConfig(msgspec.Struct, frozen=True, kw_only=True):
 
     half_open: int = 4096
     associations: int = 100_000
+    warm_associations: int = 1024
+    """Whose expanded keys are kept; the others' are made again when needed (5 us), for they take 5 KiB."""
     move_interval_s: float = 1.0
     max_fragment_length: int | None = None
     """What a client asks for: 512, 1024, 2048 or 4096."""

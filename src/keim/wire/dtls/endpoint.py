@@ -70,6 +70,7 @@ class DtlsEndpoint:
         self._by_cid: dict[bytes, Association] = {}
         self._by_address: dict[Address, Association] = {}
         self._live: OrderedDict[Association, None] = OrderedDict()
+        self._warm: dict[Association, None] = {}
         self._cid_octets = config.cid_octets or 0
 
     # ---- five verbs
@@ -224,6 +225,7 @@ class DtlsEndpoint:
         association.heard = now
         if association in self._live:
             self._live.move_to_end(association)
+            self._keep_warm(association)
         if address != association.address:
             self._peer_speaks_from(association, address, record.sequence > newest_before, now, octets)
         elif association.quota is not None:
@@ -242,8 +244,7 @@ class DtlsEndpoint:
     def _receive_content(self, association: Association, kind: int, content: bytes, now: float) -> None:
         if kind == APPLICATION_DATA:
             if association.tail is not None:
-                association.tail.stop_timer()
-                association.tail = None
+                association.tail.cut_tail()
             self._events.append(Data(association, content))
         elif kind == HANDSHAKE:
             if association.tail is not None and content[:1] == bytes((FINISHED,)):
@@ -402,12 +403,13 @@ class DtlsEndpoint:
         association.heard = now
         if keeps_tail:
             association.tail = handshake
-            self.timers.at(now + self.config.tail_s, lambda _due: _cut_tail(association, handshake))
+            handshake.keep_tail(self.config.tail_s)
         old = self._by_address.get(address)
         if old is not None and not old.own_cid:
             self._forget(old, "replaced")  # not before the new one has proved itself (RFC 6347 §4.2.8)
         self._by_address[address] = association
         self._live[association] = None
+        self._keep_warm(association)
         while len(self._live) > self.config.associations:
             self._forget(next(iter(self._live)), "evicted")
         assert association.suite is not None
@@ -441,16 +443,27 @@ class DtlsEndpoint:
     def _forget(self, association: Association, reason: str) -> None:
         if self._live.pop(association, False) is False:
             return
+        self._warm.pop(association, None)
+        association.cool()
         if association.tail is not None:
-            association.tail.stop_timer()
-            association.tail = None
+            association.tail.cut_tail()
         if association.own_cid:
             self._by_cid.pop(association.own_cid, None)
         if self._by_address.get(association.address) is association:
             del self._by_address[association.address]
         self._events.append(Down(association, reason))
 
+    def _keep_warm(self, association: Association) -> None:
+        if association in self._warm:
+            return
+        self._warm[association] = None
+        if len(self._warm) > self.config.warm_associations:
+            coldest = next(iter(self._warm))
+            del self._warm[coldest]
+            coldest.cool()
+
     def _send(self, association: Association, kind: int, content: bytes) -> None:
+        self._keep_warm(association)
         record = association.seal(kind, content)
         quota = association.quota
         if quota is not None:
@@ -466,11 +479,6 @@ class DtlsEndpoint:
         if events:
             self._events = []
         return events
-
-
-def _cut_tail(association: Association, handshake: Handshake) -> None:
-    if association.tail is handshake:
-        association.tail = None
 
 
 def _alert_name(number: int) -> str:

@@ -230,6 +230,16 @@ class Handshake:
             self._flight = []
         self.endpoint.finish(self, keeps_tail=keeps_tail)
 
+    def keep_tail(self, seconds: float) -> None:
+        self._timer = self.endpoint.timers.at(self.now + seconds, lambda _due: self.cut_tail())
+
+    def cut_tail(self) -> None:
+        """The peer has our last flight, or had time enough to ask for it again: nothing of this is needed."""
+        self.stop_timer()
+        self._flight = []
+        if self.association.tail is self:
+            self.association.tail = None
+
 
 # ---- what a peer proves
 
