@@ -212,13 +212,19 @@ ASKED = tlv(0xBF4E, tlv(0xBF52, tlv(0x5C)))
 
 
 def inject(
-    lab: IpaLab, octets: bytes, *, authenticated: bool = True, sent: bool = True, busy: bool = False
+    lab: IpaLab,
+    octets: bytes,
+    *,
+    authenticated: bool = True,
+    sent: bool = True,
+    busy: bool = False,
+    eim_id: str = EIM,
 ) -> Accepted:
     found: list[Accepted] = []
 
     def procedure(ipa: Ipa) -> Procedure[object]:
         yield from initialise(ipa)
-        own = ipa.entry(EIM)
+        own = ipa.entry(eim_id)
         assert own is not None
         accepted = yield from accept(ipa, own, octets, is_authenticated=authenticated, is_busy=busy)
         found.append(accepted)
@@ -248,6 +254,29 @@ def test_an_injected_acknowledgement_of_what_was_never_sent_removes_nothing(lab:
     assert kept
     inject(lab, tlv(0xBF4E, tlv(0xBF53, *(tlv(0x80, bytes((number,))) for number in kept))))
     assert lab.pending() == kept
+
+
+def test_only_the_eim_that_got_a_number_by_injection_may_acknowledge_it() -> None:
+    lab = IpaLab(eims=(entry(), entry(OTHER_EIM)))
+    number = inject(
+        lab, tlv(0xBF4E, lab.eim.package(Psmo(list_profile_info=ProfileInfoListRequest())))
+    ).delivered
+    acknowledgement = tlv(0xBF4E, tlv(0xBF53, tlv(0x80, bytes((number or 0,)))))
+    inject(lab, acknowledgement, eim_id=OTHER_EIM)
+    assert lab.pending() == [number]
+    inject(lab, acknowledgement)
+    assert lab.pending() == []
+    assert lab.world.memory.injected == {}
+    lab.close()
+
+
+def test_numbers_sent_by_injection_are_forgotten_with_the_card_s_lists(lab: IpaLab) -> None:
+    package = lab.eim.package(Psmo(list_profile_info=ProfileInfoListRequest()))
+    number = inject(lab, tlv(0xBF4E, package)).delivered
+    assert lab.world.memory.injected == {EIM: (number,)}
+    lab.cycle()  # delivers it once more, by BF50, and the answer acknowledges it
+    assert lab.pending() == []
+    assert lab.world.memory.injected == {}
 
 
 def test_an_injected_enable_is_received_first_and_its_result_follows(lab: IpaLab) -> None:

@@ -136,7 +136,7 @@ def pause_after(ipa: Ipa, cycle: Cycle) -> Procedure[float]:
     moments = [note.not_before for note in ipa.memory.eims.values()]
     moments.append(ipa.memory.notifications_not_before)
     waits = [(moment - now).total_seconds() for moment in moments if moment is not None]
-    if ipa.memory.undelivered or ipa.memory.delivered:
+    if ipa.memory.undelivered or ipa.memory.delivered or ipa.memory.injected:
         waits.append(timers.redelivery_first_s)
     if ipa.memory.fallback_since is not None:
         waits.append(timers.return_first_s)

@@ -83,7 +83,8 @@ def accept(
         case ProfileDownloadTriggerRequest():
             return Accepted(_received(), trigger=request)
         case _:
-            yield from remove(ipa, [number for number in request if number in _removable(ipa)])
+            sent = ipa.memory.injected.get(entry.eim_id, ())
+            yield from remove(ipa, [number for number in request if number in sent])
             return Accepted(_received())
 
 
@@ -122,10 +123,8 @@ def follow_up(
         if changes_eims(accepted.result):
             yield from read_eims(ipa)
     elif was_sent:
-        memory = ipa.memory
-        for number in accepted.offered:  # BF53 may come for these, by this or a later connection
-            memory = memory.with_delivered(number)
-        yield from ipa.keep(memory)
+        if accepted.offered:  # BF53 may come for these, by this or a later connection
+            yield from ipa.keep(ipa.memory.with_injected(entry.eim_id, accepted.offered))
     else:
         yield from _send_otherwise(ipa, entry, accepted.response)
 
@@ -145,11 +144,6 @@ def _send_otherwise(
             yield from deliver_unstored(ipa, entry, EimPackageResult(euicc_package_result=epr))
         else:
             yield from deliver(ipa, entry, offer_of(epr, ()), Retry.usual(ipa))
-
-
-def _removable(ipa: Ipa) -> frozenset[int]:
-    """Only what was sent before: a number that no answer carried is nobody's to acknowledge."""
-    return frozenset(ipa.memory.delivered)
 
 
 def _inner(octets: bytes) -> tuple[bytes, int]:

@@ -6,7 +6,7 @@ keim.messages only.
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Set
 from datetime import datetime
 
 import msgspec
@@ -54,6 +54,8 @@ class Memory(msgspec.Struct, frozen=True, kw_only=True):
     undelivered: tuple[Undelivered, ...] = ()
     delivered: tuple[int, ...] = ()
     """Sequence numbers that an eIM answered for, still in the card's list: never a reason for a rollback."""
+    injected: Mapping[str, tuple[int, ...]] = {}
+    """eimId -> sequence numbers that answers to this eIM carried by injection: what its BF53 may name."""
     download: DownloadNote | None = None
     relayed: Mapping[str, str] = {}
     """transactionId in hex -> eimId: installation results that must go by the eIM (procedures §16.2)."""
@@ -83,6 +85,20 @@ class Memory(msgspec.Struct, frozen=True, kw_only=True):
         if sequence_number in self.delivered:
             return self
         return msgspec.structs.replace(self, delivered=(*self.delivered, sequence_number))
+
+    def with_injected(self, eim_id: str, numbers: Iterable[int]) -> Memory:
+        together = tuple(dict.fromkeys((*self.injected.get(eim_id, ()), *numbers)))
+        return msgspec.structs.replace(self, injected={**self.injected, eim_id: together})
+
+    def only_present(self, numbers: Set[int], results: Set[int]) -> Memory:
+        """Without what the card's lists no longer hold."""
+        injected = {
+            eim_id: kept
+            for eim_id, sent in self.injected.items()
+            if (kept := tuple(number for number in sent if number in numbers))
+        }
+        delivered = tuple(number for number in self.delivered if number in results)
+        return msgspec.structs.replace(self, injected=injected, delivered=delivered)
 
     def encode(self) -> bytes:
         return msgspec.json.encode(self)

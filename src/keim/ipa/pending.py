@@ -11,6 +11,7 @@ from keim.ipa.context import Ipa
 from keim.ipa.download import installation_in
 from keim.ipa.effects import Procedure
 from keim.ipa.es10 import retrieve_notifications, retrieve_results
+from keim.ipa.es10 import sequence_number_of as notification_number
 from keim.ipa.esipa import Retry
 from keim.ipa.memory import Undelivered
 from keim.ipa.notifications import deliver_notifications, pending_for, transaction_of
@@ -106,9 +107,9 @@ def _forget_what_is_gone(
 ) -> Procedure[None]:
     """Notes about numbers and sessions that the card's lists no longer hold."""
     if ipa.configuration.are_results_collected_at_start:
-        present = {sequence_number_of(result) for result in results}
-        delivered = tuple(number for number in ipa.memory.delivered if number in present)
-        yield from ipa.remember(delivered=delivered)
+        present = {sequence_number_of(result) or 0 for result in results}
+        listed = present | {notification_number(notification) for notification in notifications}
+        yield from ipa.keep(ipa.memory.only_present(listed, present))
     sessions = {transaction_of(notification) for notification in notifications}
     current = ipa.memory.download
     if current is not None and current.transaction_id is not None:

@@ -117,8 +117,11 @@ def remove(ipa: Ipa, numbers: Iterable[int]) -> Procedure[None]:
         except CARD_ERRORS:
             return
         yield from ipa.tell(ItemRemoved(number))
-        if number in ipa.memory.delivered:
-            yield from ipa.remember(delivered=tuple(n for n in ipa.memory.delivered if n != number))
+        noted = {number for sent in ipa.memory.injected.values() for number in sent}
+        noted |= set(ipa.memory.delivered)
+        if number in noted:
+            left = noted - {number}
+            yield from ipa.keep(ipa.memory.only_present(left, left))
 
 
 def deliver_unstored(
