@@ -12,6 +12,7 @@ from typing import Any, Final
 import msgspec
 
 from keim.errors import KeimError, StoreFailed
+from keim.io.smdp_hot_rows import is_safe
 from keim.io.smdp_store import DueErrand, SmdpStore
 from keim.io.store.engine import Conflict
 from keim.messages.execution_status import (
@@ -22,7 +23,7 @@ from keim.messages.execution_status import (
 )
 from keim.seams import Clock, Entropy
 from keim.smdp.answer import decide, wanted
-from keim.smdp.facts import Decision, Registration
+from keim.smdp.facts import Decision, Registration, Wanted
 from keim.smdp.rows import ErrandKind
 from keim.smdp.settings import Smdp
 
@@ -58,17 +59,28 @@ class SmdpService:
     async def answer(self, request: Any) -> Any:
         """The reply to a function of ES9+ or ES2+; what it promises is durable when it is returned."""
         needed = wanted(request)
-        for _ in range(TRIES):
-            facts = await self.store.load(needed)
-            decision = decide(self.smdp, facts, request, now=self.clock.now(), entropy=self.entropy)
+        for turn in range(TRIES):
+            decision = await self._from_memory(request, needed) if turn == 0 else None
+            if decision is None:
+                facts = await self.store.load(needed)
+                decision = decide(self.smdp, facts, request, now=self.clock.now(), entropy=self.entropy)
             try:
                 if decision.registration is not None:
                     return await self._register_and_commit(decision, decision.registration)
                 await self.store.commit(decision)
             except Conflict:
+                self.store.forget(needed)
                 continue
             return decision.reply
         raise StoreFailed("the same rows changed again and again", code="store.contended")
+
+    async def _from_memory(self, request: Any, needed: Wanted) -> Decision | None:
+        """The usual step of a session under way; None where only the database may decide."""
+        facts = await self.store.recall(needed)
+        if facts is None:
+            return None
+        decision = decide(self.smdp, facts, request, now=self.clock.now(), entropy=self.entropy)
+        return decision if is_safe(decision, facts, needed) else None
 
     async def _register_and_commit(self, decision: Decision, registration: Registration) -> Any:
         """First the matching id, then the event, then the order: no accident loses track of an event."""

@@ -6,14 +6,16 @@ versions can add members.
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator, Sequence
+from collections.abc import AsyncIterator
 from datetime import datetime
 from typing import Any, Final, TypeVar
 
 import msgspec
 
-from keim.io.store.engine import Engine, Statement, as_json, milliseconds
-from keim.smdp.events import UNSTORED, Event
+from keim.io.smdp_hot_rows import HotRows
+from keim.io.smdp_statements import statements_of
+from keim.io.store.engine import Engine, Statement, milliseconds
+from keim.smdp.events import Event
 from keim.smdp.facts import Decision, Facts, Wanted
 from keim.smdp.rows import (
     Call,
@@ -21,9 +23,7 @@ from keim.smdp.rows import (
     Errand,
     Notification,
     Profile,
-    Row,
     Session,
-    StoredBody,
 )
 
 T = TypeVar("T")
@@ -59,31 +59,18 @@ MIGRATIONS: Final = (
 _CANDIDATES: Final = 16
 """Available profiles of a type that are looked at for one order."""
 
-_INSERT_PROFILE: Final = (
-    "INSERT INTO smdp_profiles"
-    " (state, profile_type, owner, matching_id, eid, ordered_at, row, version, iccid)"
-    " VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?) ON CONFLICT (iccid) DO NOTHING"
-)
-_UPDATE_PROFILE: Final = (
-    "UPDATE smdp_profiles SET state = ?, profile_type = ?, owner = ?, matching_id = ?, eid = ?,"
-    " ordered_at = ?, row = ?, version = ? WHERE iccid = ? AND version = ?"
-)
 _SESSION_AND_PROFILE: Final = (
     "SELECT s.row, p.row FROM smdp_sessions s LEFT JOIN smdp_profiles p ON p.iccid = s.iccid"
     " WHERE s.transaction_id = ?"
 )
+_ORDER: Final = (
+    "SELECT p.row, c.row FROM smdp_profiles p LEFT JOIN smdp_contents c ON c.iccid = p.iccid"
+    " WHERE p.matching_id = ?"
+)
+_BODY: Final = "SELECT octets FROM smdp_bodies WHERE iccid = ?"
 _CONTENTS_AND_BODY: Final = (
     "SELECT c.row, b.octets FROM smdp_contents c JOIN smdp_bodies b ON b.iccid = c.iccid WHERE c.iccid = ?"
 )
-_INSERT_SESSION: Final = (
-    "INSERT INTO smdp_sessions (iccid, keep_until, row, version, transaction_id) VALUES (?, ?, ?, ?, ?)"
-    " ON CONFLICT (transaction_id) DO NOTHING"
-)
-_UPDATE_SESSION: Final = (
-    "UPDATE smdp_sessions SET iccid = ?, keep_until = ?, row = ?, version = ?"
-    " WHERE transaction_id = ? AND version = ?"
-)
-
 
 class DueErrand(msgspec.Struct, frozen=True):
     id: int
@@ -96,12 +83,52 @@ class SmdpStore:
 
     def __init__(self, engine: Engine) -> None:
         self.engine = engine
+        self._hot = HotRows()
         self._profiles = msgspec.json.Decoder(Profile)
         self._sessions = msgspec.json.Decoder(Session)
         self._contents_rows = msgspec.json.Decoder(Contents)
 
     async def prepare(self) -> None:
         await self.engine.migrate("smdp", MIGRATIONS)
+
+    async def recall(self, wanted: Wanted) -> Facts | None:
+        """As `load`, for a session under way, from memory where it can; `is_safe` tells what may come of it."""
+        if wanted.transaction_id is None:
+            return None
+        session = self._hot.sessions.get(wanted.transaction_id)
+        if session is None:
+            return None
+        if session.iccid is None:
+            return await self._recall_order(session, wanted)
+        profile = self._hot.profiles.get(session.iccid)
+        if profile is None or wanted.matching_id or wanted.default_eid is not None:
+            return None
+        contents = body = None
+        if wanted.with_contents:
+            contents = self._hot.contents.get(session.iccid)
+            if contents is None:
+                return None
+            if wanted.with_body:
+                rows = await self.engine.fetch(_BODY, session.iccid)
+                if not rows:
+                    return None
+                body = bytes(rows[0][0])
+        return Facts(session=session, profile=profile, contents=contents, body=body)
+
+    async def _recall_order(self, session: Session, wanted: Wanted) -> Facts | None:
+        if not wanted.matching_id or not wanted.with_contents:
+            return None
+        rows = await self.engine.fetch(_ORDER, wanted.matching_id)
+        if not rows or rows[0][1] is None:
+            return None
+        matching = self._profiles.decode(rows[0][0])
+        contents = self._contents_rows.decode(rows[0][1])
+        self._hot.profiles.put(matching.iccid, matching)
+        self._hot.contents.put(contents.iccid, contents)
+        return Facts(session=session, matching=matching, contents=contents)
+
+    def forget(self, wanted: Wanted) -> None:
+        self._hot.forget(wanted)
 
     async def load(self, wanted: Wanted) -> Facts:
         session = profile = matching = notification = call = None
@@ -210,23 +237,8 @@ class SmdpStore:
 
     async def commit(self, decision: Decision) -> None:
         """All of it in one transaction; `Conflict` when a row has moved on since it was loaded."""
-        statements = [statement for row in decision.rows for statement in statements_of(row)]
-        statements += [
-            Statement(
-                "INSERT INTO smdp_events (at, iccid, row) VALUES (?, ?, ?)",
-                (milliseconds(event.at), event.iccid, as_json(event)),
-            )
-            for event in decision.events
-            if not isinstance(event, UNSTORED)
-        ]
-        statements += [
-            Statement(
-                "INSERT INTO smdp_errands (due_at, attempts, row) VALUES (?, ?, ?)",
-                (milliseconds(errand.at), 0, as_json(errand)),
-            )
-            for errand in decision.errands
-        ]
-        await self.engine.commit(statements)
+        await self.engine.commit(statements_of(decision, self._hot))
+        self._hot.stored(decision)
 
     async def purge(self, now: datetime) -> None:
         """Sessions whose time is over."""
@@ -283,70 +295,3 @@ class SmdpStore:
         )
         for id_, row in rows:
             yield id_, msgspec.json.decode(row, type=Event)
-
-
-def statements_of(row: Row | StoredBody) -> Sequence[Statement]:
-    """How a new or changed row is written."""
-    match row:
-        case Profile():
-            return (_of_profile(row),)
-        case Session():
-            return (_of_session(row),)
-        case Contents():
-            return (
-                Statement(
-                    "INSERT INTO smdp_contents (iccid, row) VALUES (?, ?)"
-                    " ON CONFLICT (iccid) DO UPDATE SET row = excluded.row",
-                    (row.iccid, as_json(row)),
-                ),
-            )
-        case StoredBody():
-            return (
-                Statement(
-                    "INSERT INTO smdp_bodies (iccid, octets) VALUES (?, ?)"
-                    " ON CONFLICT (iccid) DO UPDATE SET octets = excluded.octets",
-                    (row.iccid, row.octets),
-                ),
-            )
-        case Notification():
-            return (
-                Statement(
-                    "INSERT INTO smdp_notifications (eid, seq_number, iccid, received_at, row)"
-                    " VALUES (?, ?, ?, ?, ?)",
-                    (row.eid, row.seq_number, row.iccid, milliseconds(row.received_at), as_json(row)),
-                    1,
-                ),
-            )
-        case Call():
-            return (
-                Statement(
-                    "INSERT INTO smdp_calls (caller, identifier, at, row) VALUES (?, ?, ?, ?)",
-                    (row.caller, row.identifier, milliseconds(row.at), as_json(row)),
-                    1,
-                ),
-            )
-
-
-def _of_profile(row: Profile) -> Statement:
-    ordered_at = None if row.ordered_at is None else milliseconds(row.ordered_at)
-    values = (
-        row.state.value,
-        row.profile_type,
-        row.owner,
-        row.matching_id,
-        row.eid,
-        ordered_at,
-        as_json(row),
-        row.version,
-        row.iccid,
-    )
-    if row.version == 1:
-        return Statement(_INSERT_PROFILE, values, 1)
-    return Statement(_UPDATE_PROFILE, (*values, row.version - 1), 1)
-
-
-def _of_session(row: Session) -> Statement:
-    values = (row.iccid, milliseconds(row.keep_until), as_json(row), row.version, row.transaction_id)
-    if row.version == 1:
-        return Statement(_INSERT_SESSION, values, 1)
-    return Statement(_UPDATE_SESSION, (*values, row.version - 1), 1)

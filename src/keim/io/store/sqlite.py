@@ -27,7 +27,7 @@ _SETTINGS: Final = (
     "PRAGMA cache_size=-16384",
     "PRAGMA wal_autocheckpoint=4000",
 )
-_TYPES: Final = {"{octets}": "BLOB", "{serial}": "INTEGER PRIMARY KEY AUTOINCREMENT"}
+_TYPES: Final = {"{octets}": "BLOB", "{serial}": "INTEGER PRIMARY KEY"}
 
 _Item = tuple[Sequence[Statement], "asyncio.Future[None]"]
 
@@ -102,44 +102,37 @@ class SqliteEngine:
     def _write(self, batch: list[_Item]) -> list[Exception | None]:
         """One transaction; a change that fails is undone alone. The outcome of each, in order."""
         connection = self._writer
-        outcomes: list[Exception | None] = []
         try:
             connection.execute("BEGIN IMMEDIATE")
             for statements, _ in batch:
-                outcomes.append(self._write_one(connection, statements, is_alone=len(batch) == 1))
-            if len(batch) == 1 and outcomes[0] is not None:
-                connection.execute("ROLLBACK")
+                if (outcome := _run(connection, statements)) is not None:
+                    break
             else:
                 connection.execute("COMMIT")
+                return [None] * len(batch)
+            connection.execute("ROLLBACK")
+            if len(batch) == 1:
+                return [outcome]
+            return self._write_apart(connection, batch)
         except sqlite3.Error as error:
             if connection.in_transaction:
                 connection.execute("ROLLBACK")
             return [StoreFailed(str(error), code="store.commit_failed")] * len(batch)
-        return outcomes
 
     @staticmethod
-    def _write_one(
-        connection: sqlite3.Connection, statements: Sequence[Statement], *, is_alone: bool
-    ) -> Exception | None:
-        execute = connection.execute
-        if not is_alone:
-            execute("SAVEPOINT change")
-        outcome: Exception | None = None
-        try:
-            for sql, parameters, expects in statements:
-                changed = execute(sql, parameters).rowcount
-                if expects is not None and changed != expects:
-                    outcome = Conflict(sql)
-                    break
-        except sqlite3.IntegrityError as error:
-            outcome = Conflict(str(error))
-        except sqlite3.Error as error:
-            outcome = StoreFailed(str(error), code="store.statement_failed")
-        if not is_alone:
+    def _write_apart(connection: sqlite3.Connection, batch: list[_Item]) -> list[Exception | None]:
+        """The same once more, where one has failed: a savepoint around each, which costs as much again."""
+        outcomes: list[Exception | None] = []
+        connection.execute("BEGIN IMMEDIATE")
+        for statements, _ in batch:
+            connection.execute("SAVEPOINT change")
+            outcome = _run(connection, statements)
             if outcome is not None:
-                execute("ROLLBACK TO change")
-            execute("RELEASE change")
-        return outcome
+                connection.execute("ROLLBACK TO change")
+            connection.execute("RELEASE change")
+            outcomes.append(outcome)
+        connection.execute("COMMIT")
+        return outcomes
 
     async def migrate(self, component: str, migrations: Sequence[str]) -> None:
         try:
@@ -182,6 +175,21 @@ class SqliteEngine:
             self._thread.shutdown()
             self._reader.close()
         self._writer.close()
+
+
+def _run(connection: sqlite3.Connection, statements: Sequence[Statement]) -> Exception | None:
+    """The statements of one change, to the first that fails; None when none has."""
+    execute = connection.execute
+    try:
+        for sql, parameters, expects in statements:
+            changed = execute(sql, parameters).rowcount
+            if expects is not None and changed != expects:
+                return Conflict(sql)
+    except sqlite3.IntegrityError as error:
+        return Conflict(str(error))
+    except sqlite3.Error as error:
+        return StoreFailed(str(error), code="store.statement_failed")
+    return None
 
 
 def statements_of(script: str, types: dict[str, str]) -> list[str]:
