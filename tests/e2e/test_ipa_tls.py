@@ -239,6 +239,7 @@ def test_the_eim_is_trusted_as_its_entry_says(
     code = field.run("run", "--once", "--json", **settings)
     assert (code == 0) is is_trusted, capsys.readouterr().out
     assert bool(field.lab.eim.seen) is is_trusted  # nothing was sent to a stranger
+    assert (field.run("doctor", **settings) == 0) is is_trusted
 
 
 @pytest.mark.parametrize(("data", "is_trusted"), [(pinned(), True), (anchored("ci"), False)])
@@ -258,6 +259,7 @@ def test_status_doctor_and_control_on_the_same_card(make: Any, capsys: pytest.Ca
     assert status["eims"][0]["address"] == EIM
     assert field.run("doctor", "--json") == 0
     assert json.loads(capsys.readouterr().out)["fit"]
+    assert field.lab.eim.seen == []  # the doctor asks the eIM for nothing
     assert field.run("control", "fallback", "--yes", "--json") == 4
     assert json.loads(capsys.readouterr().out)["result"] == "fallback_not_available"
 

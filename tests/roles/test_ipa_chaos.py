@@ -27,7 +27,7 @@ from keim.messages.ipa_data import IpaFeatures
 from keim.messages.package import DeletePsmo, EnablePsmo, Psmo
 from keim.messages.profile import ProfileInfoListRequest
 
-RUNS = int(os.environ.get("KEIM_CHAOS_RUNS", "160"))
+RUNS = int(os.environ.get("KEIM_CHAOS_RUNS", "120"))
 LONG_RUNS = 6000
 BATCH = 20
 DIRECT = IpaFeatures.DIRECT_RSP_SERVER_COMMUNICATION
@@ -204,16 +204,18 @@ def _batches(runs: int, size: int = BATCH) -> list[range]:
     return [range(start, min(start + size, runs)) for start in range(0, runs, size)]
 
 
-@pytest.mark.parametrize("seeds", _batches(RUNS), ids=lambda seeds: f"{seeds.start}-{seeds.stop - 1}")
+def _name(seeds: range) -> str:
+    return f"{seeds.start}-{seeds.stop - 1}"
+
+
+@pytest.mark.parametrize("seeds", _batches(RUNS), ids=_name)
 def test_nothing_is_lost_in_any_storm(seeds: range) -> None:
     storms = [run(seed) for seed in seeds]
     assert sum(storm.losses for storm in storms) > len(seeds)
 
 
 @pytest.mark.long
-@pytest.mark.parametrize(
-    "seeds", _batches(LONG_RUNS, 500), ids=lambda seeds: f"{seeds.start}-{seeds.stop - 1}"
-)
+@pytest.mark.parametrize("seeds", _batches(LONG_RUNS, 500), ids=_name)
 def test_nothing_is_lost_in_thousands_of_storms(seeds: range) -> None:
     for seed in seeds:
         run(10_000 + seed)

@@ -51,6 +51,7 @@ DIRECT = F.DIRECT_RSP_SERVER_COMMUNICATION
 INDIRECT = F.INDIRECT_RSP_SERVER_COMMUNICATION
 JOB = bytes.fromhex("0011223344556677")
 SMDS = "smds.example.com"
+OTHER_SMDS = "other-smds.example.com"
 
 
 def made(features: IpaFeatures, **configuration: object) -> IpaLab:
@@ -451,8 +452,8 @@ def test_a_server_of_another_name_is_not_talked_to_further(direct: IpaLab) -> No
 class ScriptedSmds:
     """Signs as an SM-DS and has events for whoever authenticates."""
 
-    def __init__(self, *events: tuple[str, str]) -> None:
-        self.events = events
+    def __init__(self, *events: tuple[str, str], address: str = SMDS) -> None:
+        self.events, self.address = events, address
         self.transaction = bytes(15) + b"\x01"
 
     def __call__(self, request: ServerRequest) -> ServerReply:
@@ -460,7 +461,7 @@ class ScriptedSmds:
             signed1 = ServerSigned1(
                 transaction_id=self.transaction,
                 euicc_challenge=request.euicc_challenge,
-                server_address=SMDS,
+                server_address=self.address,
                 server_challenge=bytes(16),
             )
             return es9p.InitiateAuthenticationOkEs9(
@@ -528,6 +529,67 @@ def test_two_events_are_both_fetched(direct: IpaLab) -> None:
     direct.cycle()
     for number, _ in orders:
         assert_installed(direct, number)
+    assert told(direct) == [Iccid(orders[1][0]).octets]
+    assert direct.pending() == []
+
+
+@pytest.mark.parametrize("place", [0, 1, 2])
+def test_an_event_that_leads_nowhere_spoils_no_other(direct: IpaLab, place: int) -> None:
+    orders = [direct.smdp.order(), direct.smdp.order()]
+    events = [(matching_id, SMDP) for _, matching_id in orders]
+    events.insert(place, ("UNKNOWN", SMDP))
+    direct.world.servers[SMDS] = ScriptedSmds(*events)
+    direct.eim.trigger(trigger(contact_smds=ContactSmds()))
+    direct.cycle()
+    for number, _ in orders:
+        assert_installed(direct, number)
+    assert told(direct) == [Iccid(orders[1][0]).octets]
+    assert direct.pending() == []
+
+
+@pytest.mark.parametrize("is_first", [False, True])
+def test_an_event_may_name_another_smds_before_or_after_a_profile(direct: IpaLab, is_first: bool) -> None:
+    orders = [direct.smdp.order(), direct.smdp.order()]
+    events = [(orders[0][1], SMDP), ("E-1", OTHER_SMDS)]
+    direct.world.servers[SMDS] = ScriptedSmds(*(reversed(events) if is_first else events))
+    direct.world.servers[OTHER_SMDS] = ScriptedSmds((orders[1][1], SMDP), address=OTHER_SMDS)
+    direct.eim.trigger(trigger(contact_smds=ContactSmds()))
+    direct.cycle()
+    for number, _ in orders:
+        assert_installed(direct, number)
+    assert len(told(direct)) == 1
+
+
+def test_a_chain_of_smdss_is_followed_to_its_limit(direct: IpaLab) -> None:
+    names = [SMDS, *(f"smds-{number}.example.com" for number in range(1, 6))]
+    for name, following in zip(names, names[1:], strict=False):
+        direct.world.servers[name] = ScriptedSmds(("E-1", following), address=name)
+    direct.eim.trigger(trigger(contact_smds=ContactSmds()))
+    direct.cycle()
+    assert len(ways(direct)) == 1 + direct.world.configuration.smds_depth
+    assert error_of(direct)[0] == ProfileDownloadErrorReason.UNDEFINED_ERROR
+
+
+def test_an_smds_that_never_ends_is_left(direct: IpaLab) -> None:
+    direct.world.servers[SMDS] = ScriptedSmds(*((f"E-{number}", SMDS) for number in range(50)))
+    direct.eim.trigger(trigger(contact_smds=ContactSmds()))
+    direct.cycle()
+    assert len(ways(direct)) == 33
+    assert error_of(direct)[0] == ProfileDownloadErrorReason.UNDEFINED_ERROR
+
+
+def told(lab: IpaLab) -> list[bytes]:
+    """ICCIDs of the installations that the eIM heard of as results of triggers."""
+    found = []
+    for result in lab.eim.results:
+        trigger_result = result.profile_download_trigger_result
+        assert trigger_result is not None
+        installed = trigger_result.profile_download_trigger_result_data.profile_installation_result
+        assert installed is not None
+        metadata = installed.profile_installation_result_data.notification_metadata
+        assert metadata.iccid is not None
+        found.append(metadata.iccid)
+    return found
 
 
 def test_no_event_is_told_as_nothing_to_download(direct: IpaLab) -> None:
@@ -543,7 +605,7 @@ def test_servers_that_point_at_each_other_end(direct: IpaLab) -> None:
     direct.eim.trigger(trigger(contact_smds=ContactSmds()))
     direct.cycle()
     assert error_of(direct)[0] == ProfileDownloadErrorReason.UNDEFINED_ERROR
-    assert len(ways(direct)) == 4
+    assert len(ways(direct)) == 2  # the same event is not fetched twice
 
 
 def test_the_eim_asks_the_smds_and_the_ipa_follows_its_trigger(indirect: IpaLab) -> None:

@@ -165,6 +165,7 @@ class Assistant:
     configuration: Configuration
     device: IpaDevice
     state: StateFile
+    peers: HttpPeers
 
     def run(self, make: Callable[[Ipa], Procedure[T]]) -> T:
         return drive(make(Ipa(self.configuration, self.state.load())), self.device.perform)
@@ -202,7 +203,7 @@ def assistant(
         observer=observer,
     )
     try:
-        yield Assistant(configuration_of(config, card), device, state)
+        yield Assistant(configuration_of(config, card), device, state, peers)
     finally:
         peers.close()
         card.channel.close()

@@ -11,6 +11,14 @@ from pathlib import Path
 from keim.errors import Refused
 from keim.seams import CardChannel
 
+UNTRIED = {
+    "pcsc": "tried with vsmartcard's virtual reader, not with a reader of metal",
+    "at": "tried with a scripted modem, not on hardware",
+    "at-csim": "tried with a scripted modem, not on hardware",
+    "mbim": "tried with a scripted mbimcli, not on hardware",
+    "qmi": "tried with a scripted qmi-proxy, not on hardware",
+}
+"""What the ways to the card have seen so far, for those that have not seen hardware."""
 KINDS = "pcsc:[READER], at:PORT, at-csim:PORT, mbim:DEVICE, qmi:DEVICE[#SLOT], tcp:HOST:PORT, card:FILE"
 
 

@@ -49,31 +49,37 @@ class Connection:
             self.close()
             if not is_kept:
                 raise _unreachable(self._host, broken) from broken
-        except TimeoutError as late:
-            self.close()
-            raise TimedOut(f"{self._host} did not answer in time", code="ipa.peer_silent") from late
-        except ssl.SSLCertVerificationError as refused:
-            self.close()
-            raise Untrusted(
-                f"{self._host}: {refused.verify_message}", code="ipa.peer_untrusted", party=self._host
-            ) from refused
-        except (OSError, http.client.HTTPException) as broken:
-            self.close()
-            raise _unreachable(self._host, broken) from broken
         except KeimError:
             self.close()
             raise
-        return self._again(request, timeout_s)
-
-    def _again(self, request: HttpRequest, timeout_s: float) -> HttpResponse:
+        except (OSError, http.client.HTTPException) as fault:
+            self.close()
+            raise self._told(fault) from fault
         try:
             return self._exchange(request, timeout_s)
-        except TimeoutError as late:
+        except KeimError:
             self.close()
-            raise TimedOut(f"{self._host} did not answer in time", code="ipa.peer_silent") from late
-        except (OSError, http.client.HTTPException) as broken:
+            raise
+        except (OSError, http.client.HTTPException) as fault:
             self.close()
-            raise _unreachable(self._host, broken) from broken
+            raise self._told(fault) from fault
+
+    def reach(self, timeout_s: float) -> None:
+        """Only the TLS handshake, and the check of who is there: nothing is sent."""
+        try:
+            self._opened(timeout_s)
+        except OSError as fault:
+            raise self._told(fault) from fault
+
+    def _told(self, fault: Exception) -> KeimError:
+        """What went wrong, in our words."""
+        match fault:
+            case TimeoutError():
+                return TimedOut(f"{self._host} did not answer in time", code="ipa.peer_silent")
+            case ssl.SSLCertVerificationError():
+                word = f"{self._host}: {fault.verify_message}"
+                return Untrusted(word, code="ipa.peer_untrusted", party=self._host)
+        return _unreachable(self._host, fault)
 
     def _exchange(self, request: HttpRequest, timeout_s: float) -> HttpResponse:
         connection = self._opened(timeout_s)
@@ -152,6 +158,10 @@ class HttpPeers:
         path = self._paths.get(peer.eim_id, PATH_ASN1)
         response = connection.exchange(esipa_http.write_request(message, path=path), timeout_s)
         return esipa_http.read_answer(response, party=peer.eim_id)
+
+    def reach_eim(self, peer: EimPeer, timeout_s: float) -> None:
+        """Whether this eIM is there and trusted; it is asked for nothing."""
+        self._eim(peer).reach(timeout_s)
 
     def call_server(self, address: str, request: ServerRequest, timeout_s: float) -> ServerReply:
         """One function of ES9+ or ES11."""

@@ -99,6 +99,9 @@ class Configuration(msgspec.Struct, frozen=True, kw_only=True):
     confirmation_codes: Mapping[str, str] = {}
     """matchingId -> confirmation code for direct downloads: no trigger can carry one."""
     smds_depth: int = 3
+    """SM-DSs that may name one another."""
+    events_per_trigger: int = 32
+    """More than so many events of SM-DSs are not fetched for one trigger."""
 
     # the card
     terminal_capability: bytes = TERMINAL_CAPABILITY

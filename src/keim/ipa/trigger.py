@@ -23,6 +23,7 @@ from keim.ipa.memory import DownloadNote, Undelivered
 from keim.ipa.notifications import deliver_notification
 from keim.ipa.result_delivery import deliver_remembered, deliver_unstored
 from keim.ipa.rsp_server import FoundEvents, NextTrigger, Order, RspServer, Stop
+from keim.ipa.smds import NOTHING_THERE, fetch_events
 from keim.messages.download_trigger import (
     ProfileDownloadData,
     ProfileDownloadError,
@@ -43,7 +44,7 @@ EIM_HANDLES_DATA = IpaFeatures.EIM_DOWNLOAD_DATA_HANDLING
 
 @dataclass(frozen=True, slots=True)
 class Target:
-    """Where a trigger leads; `is_smds`: events are looked for first."""
+    """Where a trigger leads."""
 
     order: Order
     is_indirect: bool
@@ -135,11 +136,15 @@ def _run(
         case NextTrigger(trigger=ProfileDownloadTriggerRequest() as following) if depth > 0:
             yield from _follow(ipa, entry, following, order, depth)
         case FoundEvents(events=events) if events and depth > 0:
-            yield from _fetch_events(ipa, entry, events, order, depth)
+            found = yield from fetch_events(ipa, events, order.eim_transaction_id, depth)
+            if isinstance(found, Installation):
+                yield from conclude(ipa, entry, order.eim_transaction_id, found)
+            else:
+                yield from _give_up(ipa, entry, order, found)
         case Stop():
             yield from _give_up(ipa, entry, order, outcome)
         case _:
-            yield from _give_up(ipa, entry, order, Stop("smds", "there is nothing to download"))
+            yield from _give_up(ipa, entry, order, NOTHING_THERE)
 
 
 def _follow(
@@ -155,30 +160,6 @@ def _follow(
     note = DownloadNote(entry.eim_id, trigger.eim_transaction_id, None, True)
     yield from ipa.remember(download=note)
     yield from _run(ipa, entry, RelayedServer(ipa, entry), target.order, depth - 1)
-
-
-def _fetch_events(
-    ipa: Ipa,
-    entry: EimConfigurationData,
-    events: tuple[tuple[str, str], ...],
-    order: Order,
-    depth: int,
-) -> Procedure[None]:
-    """§13.2 step 5: each event is a download, or another SM-DS; the trigger's result is that of the last.
-
-    Those before it report themselves by their installation results.
-    """
-    for number, (event_id, address) in enumerate(events):
-        is_last = number == len(events) - 1
-        following = Order(address, event_id, None, order.eim_transaction_id)
-        if is_last:
-            yield from _run(ipa, entry, DirectServer(ipa, address), following, depth - 1)
-            return
-        outcome = yield from download(ipa, DirectServer(ipa, address), following)
-        if isinstance(outcome, Installation):
-            yield from deliver_notification(
-                ipa, PendingNotification(profile_installation_result=outcome.result)
-            )
 
 
 def conclude(

@@ -13,7 +13,8 @@ def register(nouns: Nouns) -> None:
         "ipa",
         help="run the assistant of a gateway on a card: poll eIMs, execute, download, report",
         description="An IPAd. The way to the card: pcsc:[READER], at:PORT, at-csim:PORT, mbim:DEVICE, "
-        "qmi:DEVICE[#SLOT], tcp:HOST:PORT, card:FILE.",
+        "qmi:DEVICE[#SLOT], tcp:HOST:PORT, card:FILE. "
+        "pcsc:, at:, mbim: and qmi: have been tried with virtual and scripted peers, never on hardware.",
     )
     verbs = parser.add_subparsers(dest="verb", metavar="VERB", required=True)
     run = verbs.add_parser("run", help="poll until told to stop, or once")
