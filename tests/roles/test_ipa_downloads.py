@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 from collections.abc import Iterator
 
 import pytest
@@ -562,7 +563,7 @@ def test_an_event_may_name_another_smds_before_or_after_a_profile(direct: IpaLab
 
 def test_a_chain_of_smdss_is_followed_to_its_limit(direct: IpaLab) -> None:
     names = [SMDS, *(f"smds-{number}.example.com" for number in range(1, 6))]
-    for name, following in zip(names, names[1:], strict=False):
+    for name, following in itertools.pairwise(names):
         direct.world.servers[name] = ScriptedSmds(("E-1", following), address=name)
     direct.eim.trigger(trigger(contact_smds=ContactSmds()))
     direct.cycle()
