@@ -9,6 +9,7 @@ from keim.euicc.apdu import Answer, Apdu
 from keim.euicc.context import CardContext
 from keim.euicc.filesystem import Files, current_adf, files_of
 from keim.euicc.pins import find_pin, is_satisfied
+from keim.euicc.services import has_service
 from keim.euicc.status import (
     AUTHENTICATION_CONTEXT,
     CONDITIONS_NOT_SATISFIED,
@@ -17,15 +18,15 @@ from keim.euicc.status import (
     WRONG_PARAMETERS,
     StatusError,
 )
-from keim.saip.filesystem import Ef, Key
+from keim.saip.filesystem import Key
 
 GSM, UMTS = 0x80, 0x81
 OTHER_CONTEXTS = frozenset({0x82, 0x84, 0x85, 0x86, 0x87})
 """VGCS/VBS, GBA, MBMS and local keys: not offered."""
 SUCCESS, RESYNCHRONISE = 0xDB, 0xDC
 USER_PIN = 0x01
-EF_UST = 0x6F38
 GSM_ACCESS_SERVICE = 27
+"""The terminal may need Kc."""
 
 
 def authenticate(context: CardContext, apdu: Apdu) -> Answer:
@@ -54,17 +55,7 @@ def authenticate(context: CardContext, apdu: Apdu) -> Answer:
 
 def _success(files: Files, adf: Key, vector: AkaVector) -> bytes:
     data = bytes([SUCCESS]) + _prefixed(vector.res) + _prefixed(vector.ck) + _prefixed(vector.ik)
-    return data + _prefixed(kc(vector)) if _has_gsm_access(files, adf) else data
-
-
-def _has_gsm_access(files: Files, adf: Key) -> bool:
-    """Service 27 of EF.UST: the terminal may need Kc."""
-    key = (*adf, EF_UST)
-    if not isinstance(files.node(key), Ef):
-        return False
-    table = files.content(key)
-    octet, bit = divmod(GSM_ACCESS_SERVICE - 1, 8)
-    return octet < len(table) and bool(table[octet] >> bit & 1)
+    return data + _prefixed(kc(vector)) if has_service(files, adf, GSM_ACCESS_SERVICE) else data
 
 
 def _fields(data: bytes, count: int) -> list[bytes]:

@@ -12,6 +12,7 @@ from keim.euicc.commands.authenticate import authenticate
 from keim.euicc.commands.binary import read_binary, update_binary
 from keim.euicc.commands.get_challenge import get_challenge
 from keim.euicc.commands.get_data import get_data
+from keim.euicc.commands.get_identity import get_identity
 from keim.euicc.commands.get_response import get_response
 from keim.euicc.commands.increase import increase
 from keim.euicc.commands.life_cycle import activate_file, deactivate_file
@@ -54,6 +55,7 @@ COMMANDS: Mapping[int, Row] = {
     0x32: Row(PROPRIETARY, increase),
     0x44: Row(INTERINDUSTRY, activate_file),
     0x70: Row(INTERINDUSTRY, manage_channel),
+    0x78: Row(PROPRIETARY, get_identity),
     0x84: Row(INTERINDUSTRY, get_challenge),
     0x88: Row(INTERINDUSTRY, authenticate),
     0xA2: Row(INTERINDUSTRY, search_record),
