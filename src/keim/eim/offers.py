@@ -105,6 +105,11 @@ def _finish(offer: Offer, octets: bytes, *, counter: int | None = None, token: i
     )
 
 
+def order_of(transaction_id: bytes) -> int | None:
+    """The order that a transaction id of ours belongs to."""
+    return int.from_bytes(transaction_id[:6], "big", signed=True) if len(transaction_id) == 16 else None
+
+
 _MAKERS: Final[dict[type, tuple[Kind, Callable[[Eim, Device, object, Offer], Offer]]]] = {
     PackageWork: (Kind.PACKAGE, _package),  # type: ignore[dict-item]  # each maker takes its own key's works
     DataWork: (Kind.DATA, _data),  # type: ignore[dict-item]  # as above

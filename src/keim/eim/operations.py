@@ -29,6 +29,7 @@ def operation_of(
         kind=offer.kind,
         transaction_id=offer.transaction_id,
         delivered_at=offer.offered_at,
+        is_of_many=offer.is_mass,
         attempt=attempt,
         counter=offer.counter,
         chore=offer.chore,

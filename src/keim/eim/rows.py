@@ -196,6 +196,7 @@ class Operation(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
     kind: Kind
     transaction_id: bytes
     delivered_at: datetime
+    is_of_many: bool = False
     attempt: int = 1
     counter: int | None = None
     chore: Chore | None = None

@@ -11,7 +11,7 @@ MIGRATIONS: Final = (
         row TEXT NOT NULL);
     CREATE INDEX eim_devices_quarantined ON eim_devices (eid) WHERE state = 'quarantined';
     CREATE TABLE eim_knowledge (eid TEXT PRIMARY KEY, version INTEGER NOT NULL, row TEXT NOT NULL);
-    CREATE TABLE eim_contacts (eid TEXT PRIMARY KEY, at INTEGER NOT NULL);
+    CREATE TABLE eim_contacts (eid TEXT PRIMARY KEY, at INTEGER NOT NULL) {clustered};
     CREATE TABLE eim_sequences (name TEXT PRIMARY KEY, value INTEGER NOT NULL);
     INSERT INTO eim_sequences VALUES ('order', 0);
     CREATE TABLE eim_orders (
@@ -24,13 +24,13 @@ MIGRATIONS: Final = (
         PRIMARY KEY (reference, part));
     CREATE TABLE eim_operations (
         eid TEXT NOT NULL, order_id INTEGER NOT NULL, state TEXT NOT NULL, counter INTEGER,
-        transaction_id {octets} NOT NULL, row TEXT NOT NULL, PRIMARY KEY (eid, order_id));
-    CREATE UNIQUE INDEX eim_operations_named ON eim_operations (transaction_id);
-    CREATE INDEX eim_operations_of ON eim_operations (order_id);
+        transaction_id {octets} NOT NULL, is_of_many INTEGER NOT NULL, row TEXT NOT NULL,
+        PRIMARY KEY (eid, order_id)) {clustered};
+    CREATE INDEX eim_operations_of_many ON eim_operations (order_id, transaction_id) WHERE is_of_many = 1;
     CREATE TABLE eim_receipts (
         eid TEXT NOT NULL, sequence_number INTEGER NOT NULL, digest {octets} NOT NULL, kind TEXT NOT NULL,
         at INTEGER NOT NULL, is_verified INTEGER NOT NULL, octets {octets} NOT NULL,
-        PRIMARY KEY (eid, sequence_number, digest));
+        PRIMARY KEY (eid, sequence_number, digest)) {clustered};
     CREATE TABLE eim_relays (
         transaction_id {octets} PRIMARY KEY, keep_until INTEGER NOT NULL, version INTEGER NOT NULL,
         row TEXT NOT NULL);

@@ -27,8 +27,8 @@ _UPDATE_RELAY: Final = (
     "UPDATE eim_relays SET keep_until = ?, row = ?, version = ? WHERE transaction_id = ? AND version = ?"
 )
 _OPERATION: Final = (
-    "INSERT INTO eim_operations (eid, order_id, state, counter, transaction_id, row)"
-    " VALUES (?, ?, ?, ?, ?, ?) ON CONFLICT (eid, order_id) DO UPDATE SET state = excluded.state,"
+    "INSERT INTO eim_operations (eid, order_id, state, counter, transaction_id, is_of_many, row)"
+    " VALUES (?, ?, ?, ?, ?, ?, ?) ON CONFLICT (eid, order_id) DO UPDATE SET state = excluded.state,"
     " counter = excluded.counter, transaction_id = excluded.transaction_id, row = excluded.row"
 )
 _RECEIPT: Final = (
@@ -88,7 +88,15 @@ def _of_row(row: Row) -> Statement:
         case Operation():
             return Statement(
                 _OPERATION,
-                (row.eid, row.order, row.state.value, row.counter, row.transaction_id, as_json(row)),
+                (
+                    row.eid,
+                    row.order,
+                    row.state.value,
+                    row.counter,
+                    row.transaction_id,
+                    int(row.is_of_many),
+                    as_json(row),
+                ),
             )
         case Relay():
             relay = (milliseconds(row.keep_until), as_json(row), row.version, row.transaction_id)

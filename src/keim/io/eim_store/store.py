@@ -10,6 +10,7 @@ import msgspec
 
 from keim.eim.events import Event
 from keim.eim.facts import Decision, Facts, Known, Named, Next, OrderMove, Wanted
+from keim.eim.offers import order_of
 from keim.eim.rows import Device, Errand, Knowledge, Operation, Order, OrderState, Relay
 from keim.eim.selection import groups_of
 from keim.io.eim_store.many import OrdersForMany
@@ -28,6 +29,13 @@ _DEVICE_AND_NEXT: Final = (
     f" WHERE d.eid = ? ORDER BY o.id LIMIT {_CANDIDATES}"
 )
 _KNOWN: Final = "SELECT p.row, o.id, o.row FROM eim_operations p LEFT JOIN eim_orders o ON o.id = p.order_id"
+
+
+_OF_ORDER: Final = "SELECT p.row FROM eim_operations p WHERE p.order_id = ? AND p.is_of_many = 1"
+_OF_ONE: Final = (
+    "SELECT p.row FROM eim_orders o JOIN eim_operations p ON p.eid = o.eid AND p.order_id = o.id"
+    " WHERE o.id = ?"
+)
 
 
 class DueErrand(msgspec.Struct, frozen=True):
@@ -103,13 +111,27 @@ class EimStore:
             ):
                 continue
             if one.transaction_id is not None:
-                known = await self._known("p.transaction_id = ?", one.transaction_id)
+                known = await self._by_transaction(device, one.transaction_id)
             elif device is not None and one.counter is not None and abs(one.counter) < 1 << 62:
                 known = await self._known("p.eid = ? AND p.counter = ?", device.eid, one.counter)
             else:
                 continue
-            found += [one for one in known if device is None or one.operation.eid == device.eid]
+            found += known
         return found
+
+    async def _by_transaction(self, device: Device | None, transaction_id: bytes) -> list[Known]:
+        """The id tells the order; the order tells the device where it is for one only."""
+        order = order_of(transaction_id)
+        if order is None:
+            return []
+        if device is not None:
+            known = await self._known("p.eid = ? AND p.order_id = ?", device.eid, order)
+        else:
+            known = await self._known(
+                "p.order_id = ? AND p.transaction_id = ? AND p.is_of_many = 1", order, transaction_id
+            )
+            known = known or await self._known("o.id = ? AND p.eid = o.eid", order)
+        return [one for one in known if one.operation.transaction_id == transaction_id]
 
     async def _known(self, condition: str, *parameters: Any) -> list[Known]:
         rows = await self.engine.fetch(f"{_KNOWN} WHERE {condition}", *parameters)
@@ -219,22 +241,25 @@ class EimStore:
         return msgspec.structs.replace(self._order(row), id=id_), OrderState(state)
 
     async def operations(self, order: int | None = None, *, eid: str | None = None) -> list[Operation]:
-        if eid is None:
-            rows = await self.engine.fetch(
-                "SELECT row FROM eim_operations WHERE order_id = ? ORDER BY eid", order
-            )
-        else:
+        """Of a device, or of an order: its one device's, or everybody's who has it by now."""
+        if eid is not None:
             rows = await self.engine.fetch(
                 "SELECT row FROM eim_operations WHERE eid = ? ORDER BY order_id", eid
             )
+        else:
+            rows = await self.engine.fetch(f"{_OF_ORDER} ORDER BY p.eid", order)
+            rows = rows or await self.engine.fetch(_OF_ONE, order)
         return [self._operation(row[0]) for row in rows]
 
     async def counts(self, order: int) -> dict[str, int]:
         """Operations of an order by state."""
         rows = await self.engine.fetch(
-            "SELECT state, COUNT(*) FROM eim_operations WHERE order_id = ? GROUP BY state", order
+            "SELECT state, COUNT(*) FROM eim_operations WHERE order_id = ? AND is_of_many = 1 GROUP BY state",
+            order,
         )
-        return {state: int(count) for state, count in rows}
+        if rows:
+            return {state: int(count) for state, count in rows}
+        return {one.state.value: 1 for one in await self.operations(order)}
 
     async def devices_by_state(self) -> dict[str, int]:
         rows = await self.engine.fetch("SELECT state, COUNT(*) FROM eim_devices GROUP BY state")

@@ -1,7 +1,8 @@
 """The seam between a server's statements and the database that runs them.
 
 Statements are written once, with `?` for parameters, in the SQL that SQLite and PostgreSQL share; `{octets}`
-and `{serial}` in table definitions become each engine's own types. Times are integers (milliseconds since
+and `{serial}` in table definitions become each engine's own types, `{clustered}` behind one keeps its rows in
+the order of the primary key where the engine can. Times are integers (milliseconds since
 1970), so that both engines compare them alike.
 Imports keim.errors only.
 """

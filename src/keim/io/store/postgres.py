@@ -22,7 +22,12 @@ try:
 except ModuleNotFoundError:  # the extra `postgres` is not installed; `open` says so
     asyncpg = None  # type: ignore[assignment]  # this stands for the module that is absent
 
-_TYPES: Final = {"{octets}": "BYTEA", "{serial}": "BIGSERIAL PRIMARY KEY", "INTEGER": "BIGINT"}
+_TYPES: Final = {
+    "{octets}": "BYTEA",
+    "{serial}": "BIGSERIAL PRIMARY KEY",
+    "{clustered}": "",
+    "INTEGER": "BIGINT",
+}
 _MIGRATION_LOCK: Final = 0x6B65696D
 """An advisory lock of ours: two servers that start together must not both create the tables."""
 

@@ -27,7 +27,11 @@ _SETTINGS: Final = (
     "PRAGMA cache_size=-16384",
     "PRAGMA wal_autocheckpoint=4000",
 )
-_TYPES: Final = {"{octets}": "BLOB", "{serial}": "INTEGER PRIMARY KEY"}
+_TYPES: Final = {
+    "{octets}": "BLOB",
+    "{serial}": "INTEGER PRIMARY KEY",
+    "{clustered}": "WITHOUT ROWID",
+}
 
 _Item = tuple[Sequence[Statement], "asyncio.Future[None]"]
 
