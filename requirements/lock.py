@@ -26,10 +26,12 @@ LOCKS: dict[str, list[str]] = {
         "--extra=postgres",
         "--extra=pkcs11",
         "--extra=coap",
+        "--extra=mqtt",
+        "--extra=otel",
         "--group=build",
         "--group=test",
     ],
-    "run.txt": ["--group=build"],
+    "run.txt": ["--extra=server", "--extra=postgres", "--extra=pkcs11", "--group=build"],
     "bench.txt": [
         "--extra=server",
         "--extra=postgres",

@@ -32,6 +32,7 @@ EXTRAS: Final = {
     "postgres": ("asyncpg", "the store in PostgreSQL"),
     "pcsc": ("smartcard", "cards in PC/SC readers"),
     "pkcs11": ("pkcs11", "keys in an HSM"),
+    "coap": ("OpenSSL", "the second DTLS engine"),
 }
 """Extra -> the module that shows its presence, what it is for."""
 
