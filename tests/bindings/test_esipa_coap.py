@@ -23,6 +23,7 @@ from keim.wire.dtls.events import Identity
 from keim.wire.dtls.plain import PlainDatagrams
 from keim.wire.dtls.sessions import SessionMemory
 from keim.wire.dtls.trust import PinnedKeys
+from keim.wire.esipa_coap import read_answer, write_request
 
 FAST = CoapSettings(ack_timeout_s=0.05, ack_delay_s=0.02, max_retransmit=5)
 PSK = PreSharedKey(b"openiotrsp", b"openiotrsp-secret")
@@ -211,6 +212,32 @@ def test_associations_outlive_a_restart_by_snapshots() -> None:
             serving.node.stack.lower = after
             assert await asking.exchange(POLL + b"\0\2") == b"AA"
             assert asking.handshakes == 1
+
+    run(test())
+
+
+def test_the_eim_injects_over_the_association_that_the_device_made() -> None:
+    """bindings §11, transports §2: both ends ask and answer on one association."""
+    server, client, target = CARRIERS["certificate"]
+
+    async def test() -> None:
+        eim, ipa = ScriptedEim(), ScriptedEim()
+        serving = EsipaCoapServer(server(), eim, settings=FAST)
+        address = serving.node.open("127.0.0.1")
+        device = EsipaCoapServer(client(), ipa, settings=FAST)
+        device.node.open("127.0.0.1")
+        association = await device.node.connect(address, target)
+        answer = await device.node.ask(association, write_request(POLL + b"\0\1"))
+        assert read_answer(answer) == b"A"
+        lower = serving.node.stack.lower
+        assert isinstance(lower, DtlsEndpoint)
+        [known] = lower._live
+        package = b"\xbf\x4e" + bytes(5000) + b"\x0b\xb8"
+        answer = await serving.node.ask(known, write_request(package))
+        assert read_answer(answer) == b"A" * 3000
+        assert ipa.messages == [package]
+        await device.node.close()
+        await serving.node.close()
 
     run(test())
 

@@ -121,6 +121,26 @@ def test_the_certificate_is_chosen_by_the_server_name() -> None:
         assert association.identity.name == name
 
 
+@pytest.mark.parametrize("ours", [None, 0, 3, 8])
+@pytest.mark.parametrize("theirs", [None, 0, 3, 8])
+@pytest.mark.parametrize("is_resumed", [False, True])
+def test_connection_ids_of_any_length_are_agreed_by_each_side_for_itself(
+    ours: int | None, theirs: int | None, is_resumed: bool
+) -> None:
+    lab = Lab(server_config(cid_octets=ours))
+    config = client_config(cid_octets=theirs)
+    client, association = lab.connect(config)
+    if is_resumed:
+        target = Target(server_name="eim.example.com", session=association.session)
+        client, association = lab.connect(config, target, 2)
+        assert association.is_resumed
+    both = ours is not None and theirs is not None
+    assert len(association.peer_cid) == (ours or 0 if both else 0)
+    assert len(association.own_cid) == (theirs or 0 if both else 0)
+    for _ in range(3):
+        assert lab.echo(client, association) == b"HELLO"
+
+
 # ---- refusals
 
 
@@ -271,6 +291,18 @@ def test_a_session_that_does_not_fit_leads_to_a_full_handshake(change: dict[str,
     _, again = lab.connect(client_config(trust=pinned()), Target(server_name=name, session=session), 2)
     assert not again.is_resumed
     assert len(lab.up()) == 2
+
+
+def test_a_session_without_proof_does_not_open_a_server_that_asks_for_one() -> None:
+    lab = Lab(server_config(client_proof="optional", trust=client_config().trust))
+    _, first = lab.connect()
+    strict = Lab(server_config(client_proof="required", trust=client_config().trust), seed="strict")
+    strict.server.sessions = lab.server.sessions
+    target = Target(server_name="eim.example.com", session=first.session)
+    assert reason(strict, client_config(), target) == "alert handshake_failure"
+    client, association = strict.connect(client_config(credentials=(ipa().credential,)), target, 2)
+    assert not association.is_resumed
+    assert strict.echo(client, association) == b"HELLO"
 
 
 def test_sessions_end() -> None:

@@ -57,7 +57,8 @@ class ClientHandshake(Handshake):
         self.target = target
         self.client_random = endpoint.entropy.bytes(32)
         session = target.session
-        self._session = session if session is not None and session.until > now else None
+        is_fit = session is not None and session.until > now and session.server_name == target.server_name
+        self._session = session if is_fit else None
         self._offer = self._make_offer()
         self._answer: ServerHello | None = None
         self._server_type = X509

@@ -154,13 +154,6 @@ class DtlsEndpoint:
         self._live[association] = None
         return association
 
-    def readdress(self, association: Association, address: Address) -> None:
-        """A client whose server is now reached at another address."""
-        if self._by_address.get(association.address) is association:
-            del self._by_address[association.address]
-        association.address = address
-        self._by_address[address] = association
-
     @property
     def half_open(self) -> int:
         return len(self._half_open)

@@ -113,6 +113,7 @@ class ServerHandshake(Handshake):
             or session.suite not in offer.suites
             or session.suite not in {suite.number for suite in config.suites}
             or session.server_name != offer.server_name
+            or (config.client_proof == "required" and session.identity.kind == "nobody")
         ):
             return None
         return session

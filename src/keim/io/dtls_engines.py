@@ -1,0 +1,78 @@
+"""The choice between the DTLS engines, by the word that stands in the configuration."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from typing import Literal
+
+from cryptography import x509
+from cryptography.hazmat.primitives.asymmetric import ec
+from cryptography.hazmat.primitives.serialization import Encoding
+
+from keim.errors import Refused
+from keim.io.entropy import OsEntropy
+from keim.wire.dtls.config import DtlsConfig
+from keim.wire.dtls.credentials import credential_of
+from keim.wire.dtls.endpoint import DtlsEndpoint
+from keim.wire.dtls.events import SecureDatagrams
+from keim.wire.dtls.sessions import SessionStore
+from keim.wire.dtls.trust import Trust
+
+Engine = Literal["native", "openssl"]
+ClientProof = Literal["none", "optional", "required"]
+
+
+def server_datagrams(
+    engine: Engine,
+    key: ec.EllipticCurvePrivateKey,
+    chain: Sequence[x509.Certificate] = (),
+    *,
+    trust: Trust | None = None,
+    client_proof: ClientProof = "none",
+    find_psk: Callable[[bytes], bytes | None] | None = None,
+    worker: int | None = None,
+    sessions: SessionStore | None = None,
+) -> SecureDatagrams:
+    """Without a chain the raw key proves the server, with one whichever of both a client prefers."""
+    if engine == "native":
+        config = DtlsConfig(
+            credentials=(credential_of(key, [item.public_bytes(Encoding.DER) for item in chain]),),
+            trust=trust,
+            client_proof=client_proof,
+            find_psk=find_psk,
+            worker=worker,
+        )
+        return DtlsEndpoint(config, entropy=OsEntropy(), sessions=sessions)
+    if find_psk is not None or worker is not None or sessions is not None or not chain:
+        raise Refused(
+            "the OpenSSL engine knows no shared keys, raw keys, workers or shared sessions",
+            code="dtls.engine_lacks",
+        )
+    from keim.io.dtls_openssl import OpenSslConfig, OpenSslDatagrams
+
+    return OpenSslDatagrams(
+        OpenSslConfig(key=key, chain=tuple(chain), trust=trust, client_proof=client_proof)
+    )
+
+
+def client_datagrams(
+    engine: Engine,
+    trust: Trust | None,
+    *,
+    key: ec.EllipticCurvePrivateKey | None = None,
+    chain: Sequence[x509.Certificate] = (),
+    timeout_s: float = 1.0,
+) -> SecureDatagrams:
+    """A device's end; `trust` may be None only where a shared key is given to `connect` (native)."""
+    if engine == "native":
+        octets = [item.public_bytes(Encoding.DER) for item in chain]
+        config = DtlsConfig(
+            credentials=() if key is None else (credential_of(key, octets),),
+            trust=trust,
+            cid_octets=0,
+            timeout_s=timeout_s,
+        )
+        return DtlsEndpoint(config, entropy=OsEntropy())
+    from keim.io.dtls_openssl import OpenSslConfig, OpenSslDatagrams
+
+    return OpenSslDatagrams(OpenSslConfig(key=key, chain=tuple(chain), trust=trust))
