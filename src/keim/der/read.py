@@ -198,6 +198,8 @@ def named_bits(b: bytes, s: int, q: int) -> int:
 
 
 def unstripped_bits(b: bytes, s: int, q: int) -> int:
+    if q > len(b):  # before a mask of that many bits is made
+        raise Malformed("truncated inside a BIT STRING", offset=s)
     if s == q:
         raise Malformed("BIT STRING without its first octet", offset=s)
     unused = b[s]

@@ -123,3 +123,10 @@ def test_flipped_bits_in_good_commands_never_break_the_card() -> None:
         if not lab.card.state.isdr.eims:
             lab.associate()
             lab.counter = 0
+
+
+@pytest.mark.parametrize("length", ["84FFFFFFFF", "847FFFFFFF", "88FFA101FFA1A00482"])
+def test_a_bit_string_longer_than_its_request_costs_nothing(length: str) -> None:
+    """Tolerant readers accept long lengths; what does not fit is refused before memory is taken for it."""
+    body = bytes.fromhex("81" + length + "02040000")
+    assert Lab(eim=False).es10(tlv(0xBF28, body)).hex() == "bf280381017f"
