@@ -42,7 +42,7 @@ from keim.smdp.stock import Label, admit
 from keim.wire import es9p_json
 from keim.wire.es9p import function_of
 
-CONNECTIONS = 16
+CONNECTIONS = 64
 CLOCK_TICKS = os.sysconf("SC_CLK_TCK")
 FILLER = bytes(12 * 1024 - 200)
 

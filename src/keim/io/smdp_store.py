@@ -35,7 +35,7 @@ MIGRATIONS: Final = (
         matching_id TEXT, eid TEXT, ordered_at INTEGER, version INTEGER NOT NULL, row TEXT NOT NULL);
     CREATE UNIQUE INDEX smdp_matching_ids ON smdp_profiles (matching_id) WHERE matching_id <> '';
     CREATE INDEX smdp_default_orders ON smdp_profiles (eid) WHERE matching_id = '';
-    CREATE INDEX smdp_stock ON smdp_profiles (profile_type, state);
+    CREATE INDEX smdp_stock ON smdp_profiles (profile_type, state, iccid);
     CREATE TABLE smdp_contents (iccid TEXT PRIMARY KEY, row TEXT NOT NULL);
     CREATE TABLE smdp_bodies (iccid TEXT PRIMARY KEY, octets {octets} NOT NULL);
     CREATE TABLE smdp_sessions (
@@ -59,13 +59,15 @@ MIGRATIONS: Final = (
 _CANDIDATES: Final = 16
 """Available profiles of a type that are looked at for one order."""
 
+_BY_MATCHING_ID: Final = "matching_id = ? AND matching_id <> ''"
+"""The second half says what the index covers; without it all profiles would be read."""
 _SESSION_AND_PROFILE: Final = (
     "SELECT s.row, p.row FROM smdp_sessions s LEFT JOIN smdp_profiles p ON p.iccid = s.iccid"
     " WHERE s.transaction_id = ?"
 )
 _ORDER: Final = (
     "SELECT p.row, c.row FROM smdp_profiles p LEFT JOIN smdp_contents c ON c.iccid = p.iccid"
-    " WHERE p.matching_id = ?"
+    " WHERE p.matching_id = ? AND p.matching_id <> ''"
 )
 _BODY: Final = "SELECT octets FROM smdp_bodies WHERE iccid = ?"
 _CONTENTS_AND_BODY: Final = (
@@ -141,7 +143,7 @@ class SmdpStore:
         if iccid is not None:
             profile = await self.profile(iccid)
         if wanted.matching_id:
-            matching = next(iter(await self._profiles_where("matching_id = ?", wanted.matching_id)), None)
+            matching = next(iter(await self._profiles_where(_BY_MATCHING_ID, wanted.matching_id)), None)
         if wanted.default_eid is not None:
             default_orders = await self._profiles_where(
                 "matching_id = '' AND eid = ? AND state IN ('released', 'downloaded')"
