@@ -82,9 +82,8 @@ def run(json: bool) -> int:
 def _print(result: dict[str, Any]) -> None:
     print(f"{result['store']}: {result['devices']} devices, {result['queued']} orders for others queued")
     floors = result["floors_us"]
-    print(
-        f"  floors: sign {floors['sign']:.1f}, verify {floors['verify']:.1f}, bare ASGI {floors['asgi']:.1f} us"
-    )
+    told = ", ".join(f"{key} {floors[key]:.1f} us" for key in ("sign", "verify", "asgi"))
+    print(f"  floors: {told}")
     for name, phase in result["phases"].items():
         against = f"{phase['ratio']:.2f} x (target {TARGETS[name]})" if name in TARGETS else ""
         print(
@@ -137,9 +136,14 @@ def _measure(
         for card in cards:
             card.eim_key = suite_named(SUITE).verifying_key(eim_point)
         config = EimConfig(
-            pki=str(folder / "pki"), store=where, listen="127.0.0.1:0", status_listen="127.0.0.1:0",
-            tls=False, limits=LimitsConfig(eid_rate=0, address_rate=0),
-        )  # fmt: skip
+            pki=str(folder / "pki"),
+            store=where,
+            store_gather_ms=float(os.environ.get("KEIM_BENCH_GATHER_MS", "2")),
+            listen="127.0.0.1:0",
+            status_listen="127.0.0.1:0",
+            tls=False,
+            limits=LimitsConfig(eid_rate=0, address_rate=0),
+        )
         phases = _plain(config, cards[:devices], cores[0])
         for way, batch in (("tls kept", cards[devices : 2 * devices]), ("tls fresh", cards[2 * devices :])):
             phases |= _tls(config, world, way, batch, core=cores[0])

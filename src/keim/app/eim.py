@@ -6,6 +6,7 @@ and belongs on an address that only they reach.
 
 from __future__ import annotations
 
+import gc
 import ssl
 from collections.abc import Callable
 from datetime import timedelta
@@ -92,6 +93,8 @@ class EimConfig(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     """Devices may show a certificate of the PKI's roots."""
     store: str = "eim.db"
     store_in_thread: bool = False
+    store_gather_ms: float = 2.0
+    """How long a change waits for company in its transaction (SQLite); an answer waits as long."""
     rules: RulesConfig = RulesConfig()
     switches: Switches = Switches()
     addresses: AddressesConfig = AddressesConfig()
@@ -165,7 +168,10 @@ async def open_service(config: EimConfig, world: World) -> Running:
     """The service on its database, its tables in this version's form."""
     clock = SystemClock()
     eim = eim_of(world, config)
-    store = EimStore(await open_engine(config.store, in_thread=config.store_in_thread))
+    engine = await open_engine(
+        config.store, in_thread=config.store_in_thread, gather_s=config.store_gather_ms / 1000
+    )
+    store = EimStore(engine)
     await store.prepare()
     outside = Outside(world, eim.addresses, config.servers, now=clock.now)
     service = EimService(
@@ -222,6 +228,8 @@ async def serve(config: EimConfig, *, on_ready: Callable[[dict[str, Any]], None]
     """Until a signal comes; what was acknowledged to any device is in the database by then."""
     world = load_world(Path(config.pki))
     running = await open_service(config, world)
+    gc.freeze()  # what is there now stays: it need not be looked at again and again
+    gc.set_threshold(50_000, 20, 50)
     service = running.service
     server = Server(listeners_of(service, config, world))
 

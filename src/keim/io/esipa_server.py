@@ -34,11 +34,11 @@ Answer = Callable[[bytes, str], Awaitable[bytes | None]]
 """(message, connection) -> answer; empty: no body, None: refused."""
 
 BODY_LIMIT: Final = 1024 * 1024
-BODY_TIMEOUT_S: Final = 20.0
 RETRY_AFTER: Final = b"5"
 
 _log = logging.getLogger("keim.esipa")
 _MEDIA_TYPES: Final = (ASN1.encode(), OTHER_MEDIA_TYPE.encode())
+_JSON: Final = JSON.encode()
 _ADMIN: Final = (b"x-admin-protocol", PROTOCOL.encode())
 _ASN1_HEADERS: Final = {
     PATH_ASN1: [(b"content-type", ASN1.encode()), _ADMIN],
@@ -49,6 +49,7 @@ _JSON_PATHS: Final = {
     for function in EsipaFunction
     if function is not EsipaFunction.TRANSFER_EIM_PACKAGE
 }
+_FUNCTION_NAMES: Final = {tag.to_bytes(2, "big"): function.value for tag, function in FUNCTION_OF.items()}
 FUNCTIONS: Final = frozenset(_JSON_PATHS.values())
 
 
@@ -68,14 +69,12 @@ class EsipaServer:
         answer: Answer,
         *,
         body_limit: int = BODY_LIMIT,
-        body_timeout_s: float = BODY_TIMEOUT_S,
         by_eid: RateLimit | None = None,
         by_address: RateLimit | None = None,
         observe: Callable[[str, int], None] | None = None,
     ) -> None:
         self._answer = answer
         self._body_limit = body_limit
-        self._body_timeout_s = body_timeout_s
         self.by_eid = RateLimit(0, 1) if by_eid is None else by_eid
         self.by_address = RateLimit(0, 1) if by_address is None else by_address
         self._observe = observe
@@ -116,9 +115,8 @@ class EsipaServer:
         body = await self._body(receive)
         connection = f"{client[0]}:{client[1]}" if client[1] else ""
         if asn1_headers is not None:
-            tag = FUNCTION_OF.get(int.from_bytes(body[:2], "big"))
             reply = await self._ask(body, connection, now_s)
-            function = tag.value if tag is not None else "other"
+            function = _FUNCTION_NAMES.get(body[:2], "other")
             return (function, 200, asn1_headers, reply) if reply else (function, 204, [_ADMIN], b"")
         assert json_function is not None
         try:
@@ -148,10 +146,10 @@ class EsipaServer:
         return reply
 
     async def _body(self, receive: Receive) -> bytes:
-        message = await self._next(receive, None)
+        """How long it may take is bounded by the listener (keim.io.serve)."""
+        message = await receive()
         pieces: list[bytes] = []
         size = 0
-        deadline = None
         while True:
             if message["type"] == "http.disconnect":
                 raise _Refused(0, "")
@@ -162,16 +160,7 @@ class EsipaServer:
             if not message.get("more_body", False):
                 return piece if not pieces else b"".join((*pieces, piece))
             pieces.append(piece)
-            if deadline is None:
-                deadline = asyncio.get_running_loop().time() + self._body_timeout_s
-            message = await self._next(receive, deadline)
-
-    async def _next(self, receive: Receive, deadline: float | None) -> MutableMapping[str, Any]:
-        try:
-            async with asyncio.timeout_at(deadline) if deadline else asyncio.timeout(self._body_timeout_s):
-                return await receive()
-        except TimeoutError:
-            raise _Refused(408, "The body took too long.", (b"connection", b"close")) from None
+            message = await receive()
 
 
 def _too_often() -> _Refused:
@@ -182,13 +171,13 @@ def _check_headers(headers: list[tuple[bytes, bytes]], limit: int, *, is_json: b
     media_type = b""
     for name, value in headers:
         if name == b"content-type":
-            media_type = value.partition(b";")[0].strip().lower()
+            media_type = value if value in _MEDIA_TYPES else value.partition(b";")[0].strip().lower()
         elif name == b"x-admin-protocol":
             if not value.strip().startswith(b"gsma/rsp/v2."):
                 raise _Refused(400, "X-Admin-Protocol must name gsma/rsp/v2.x.y.")
         elif name == b"content-length" and value.isdigit() and int(value) > limit:
             raise _Refused(413, f"At most {limit} octets.", (b"connection", b"close"))
-    if media_type != JSON.encode() if is_json else media_type not in _MEDIA_TYPES:
+    if media_type != _JSON if is_json else media_type not in _MEDIA_TYPES:
         raise _Refused(415, f"Content-Type must be {JSON if is_json else ASN1}.")
 
 
