@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, nullcontext
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from pathlib import Path
@@ -178,8 +178,24 @@ def assistant(
     on_event: Callable[[Event], None] = lambda event: None,
     observer: Observer | None = None,
     sleep: Callable[[float], None] = time.sleep,
+    is_alone: bool = True,
 ) -> Iterator[Assistant]:
-    """Opens the card and everything else, and closes it again."""
+    """Opens the card and everything else, and closes it again.
+
+    `is_alone`: no other IPA may work with the state file; False for those who only look.
+    """
+    state = StateFile(Path(config.state) if config.state else None)
+    with state.held() if is_alone else nullcontext():
+        yield from _opened(config, state, on_event, observer, sleep)
+
+
+def _opened(
+    config: IpaConfig,
+    state: StateFile,
+    on_event: Callable[[Event], None],
+    observer: Observer | None,
+    sleep: Callable[[float], None],
+) -> Iterator[Assistant]:
     card = open_card_at(config.card)
     peers = HttpPeers(
         now,
@@ -190,7 +206,6 @@ def assistant(
         server_binding=config.rsp_binding,
         addresses={name: host_and_port(where, f"resolve.{name}") for name, where in config.resolve.items()},
     )
-    state = StateFile(Path(config.state) if config.state else None)
     device = IpaDevice(
         card.channel,
         peers,

@@ -12,11 +12,11 @@ from keim.errors import Refused
 from keim.seams import CardChannel
 
 UNTRIED = {
-    "pcsc": "tried with vsmartcard's virtual reader, not with a reader of metal",
-    "at": "tried with a scripted modem, not on hardware",
-    "at-csim": "tried with a scripted modem, not on hardware",
-    "mbim": "tried with a scripted mbimcli, not on hardware",
-    "qmi": "tried with a scripted qmi-proxy, not on hardware",
+    "pcsc": "pcsc: with vsmartcard's virtual reader, not on hardware",
+    "at": "at: with a scripted modem, not on hardware",
+    "at-csim": "at-csim: with a scripted modem, not on hardware",
+    "mbim": "mbim: with a scripted mbimcli, not on hardware",
+    "qmi": "qmi: with a scripted qmi-proxy, not on hardware",
 }
 """What the ways to the card have seen so far, for those that have not seen hardware."""
 KINDS = "pcsc:[READER], at:PORT, at-csim:PORT, mbim:DEVICE, qmi:DEVICE[#SLOT], tcp:HOST:PORT, card:FILE"
@@ -48,7 +48,7 @@ def open_card_at(address: str) -> OpenedCard:
             from keim.io.qmi import open_qmi
 
             device, _, slot = rest.partition("#")
-            return OpenedCard(open_qmi(device, slot=int(slot) if slot.isdecimal() else 1), 255, True)
+            return OpenedCard(open_qmi(device, slot=_number(slot, 1, address)), 255, True)
         case "tcp":
             from keim.io.card_tcp import TcpCardChannel
 
@@ -67,9 +67,15 @@ def _open_at(rest: str, *, is_csim: bool) -> OpenedCard:
         port = AtPort(TcpLine(*_host_port(rest.removeprefix("tcp:"), rest)))
     else:
         path, _, speed = rest.partition("@")
-        port = AtPort(SerialLine(path, speed=int(speed) if speed.isdecimal() else 115_200))
+        port = AtPort(SerialLine(path, speed=_number(speed, 115_200, rest)))
     channel, quirks = open_at(port, way="csim" if is_csim else None)
     return OpenedCard(channel, quirks.block_size, True)
+
+
+def _number(text: str, default: int, address: str) -> int:
+    if text and not text.isdecimal():
+        raise Refused(f"{address!r}: {text!r} is no number", code="ipa.unknown_channel")
+    return int(text) if text else default
 
 
 def _host_port(text: str, address: str) -> tuple[str, int]:

@@ -10,6 +10,7 @@ import json
 import os
 import queue
 import socket
+import stat
 import threading
 from collections.abc import Mapping
 from contextlib import suppress
@@ -48,8 +49,7 @@ class ControlSocket:
     def __init__(self, path: Path, commands: queue.Queue[Any]) -> None:
         self.path = path
         self._commands = commands
-        with suppress(FileNotFoundError):
-            path.unlink()
+        _clear_place(path)
         self._listener = socket.socket(socket.AF_UNIX, socket.SOCK_STREAM)
         previous = os.umask(0o177)
         try:
@@ -82,6 +82,26 @@ class ControlSocket:
         self._listener.close()
         with suppress(FileNotFoundError):
             self.path.unlink()
+
+
+def _clear_place(path: Path) -> None:
+    """A socket that a killed IPA left behind goes; one that answers, or another file, stays."""
+    try:
+        is_socket = stat.S_ISSOCK(path.lstat().st_mode)
+    except OSError:
+        return  # nothing is there, or `bind` will say what is wrong
+    if not is_socket:
+        raise Refused(f"{path} is there already and is no socket", code="ipa.control_unusable")
+    with socket.socket(socket.AF_UNIX, socket.SOCK_STREAM) as probe:
+        probe.settimeout(1.0)
+        try:
+            probe.connect(str(path))
+        except ConnectionRefusedError:
+            path.unlink(missing_ok=True)
+        except OSError as fault:
+            raise Refused(f"{path}: {fault.strerror or fault}", code="ipa.control_unusable") from fault
+        else:
+            raise Refused(f"an IPA listens at {path} already", code="ipa.already_running")
 
 
 def ask_running_ipa(path: Path, word: str) -> dict[str, Any]:

@@ -7,9 +7,11 @@ takes its name. Imports keim.errors and keim.ipa.memory only.
 from __future__ import annotations
 
 import os
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 
-from keim.errors import StoreFailed
+from keim.errors import Refused, StoreFailed
 from keim.ipa.memory import EMPTY, Memory
 
 
@@ -26,8 +28,34 @@ class StateFile:
             return Memory.decode(self.path.read_bytes())
         except FileNotFoundError:
             return EMPTY
+        except StoreFailed as damaged:
+            raise StoreFailed(f"{self.path}: {damaged}", code="ipa.state_unreadable") from damaged
         except OSError as fault:
             raise StoreFailed(f"{self.path}: {fault.strerror}", code="ipa.state_unreadable") from fault
+
+    @contextmanager
+    def held(self) -> Iterator[None]:
+        """For whoever changes it: one IPA at a time. Also tells before any work whether it can be kept."""
+        if self.path is None:
+            yield
+            return
+        import fcntl
+
+        beside = self.path.with_name(f".{self.path.name}.lock")
+        self.load()
+        try:
+            self.path.parent.mkdir(parents=True, exist_ok=True)
+            descriptor = os.open(beside, os.O_WRONLY | os.O_CREAT, 0o600)
+        except OSError as fault:
+            raise StoreFailed(f"{self.path}: {fault.strerror}", code="ipa.state_not_written") from fault
+        try:
+            try:
+                fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
+            except BlockingIOError as taken:
+                raise Refused(f"another IPA works with {self.path}", code="ipa.already_running") from taken
+            yield
+        finally:
+            os.close(descriptor)
 
     def save(self, memory: Memory) -> None:
         if self.path is None:

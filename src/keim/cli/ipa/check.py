@@ -15,6 +15,7 @@ from keim.app.ipa import Assistant, IpaConfig, assistant, closing, now
 from keim.cli.exit_codes import ExitCode
 from keim.cli.ipa.common import config_of
 from keim.cli.output import coloured, print_json
+from keim.error_table import error_row
 from keim.errors import KeimError, Refused
 from keim.io.card_address import UNTRIED
 from keim.io.ipa_tls import is_clock_set
@@ -39,9 +40,9 @@ def doctor(args: argparse.Namespace) -> int:
     findings: list[Finding] = []
     _look(findings, "clock", _clock)
     if (untried := UNTRIED.get(config.card.partition(":")[0])) is not None:
-        findings.append({"name": "way to the card", "ok": True, "detail": f"{config.card}: {untried}"})
+        findings.append({"name": "tried so far", "ok": True, "detail": untried})
     try:
-        with assistant(config) as ipa:
+        with assistant(config, is_alone=False) as ipa:
             _examine(ipa, config, findings)
     except KeimError as failure:
         findings.append(_bad("way to the card", failure))
@@ -51,6 +52,8 @@ def doctor(args: argparse.Namespace) -> int:
         for one in findings:
             mark = coloured("ok     ", "green") if one["ok"] else coloured("missing", "red")
             print(f"{mark}  {one['name']:<18}  {one['detail']}")
+            if "code" in one:
+                print(f"{'':<29}next: {error_row(one['code']).next}")
     return ExitCode.OK if all(one["ok"] for one in findings) else ExitCode.FAULT
 
 
@@ -76,6 +79,8 @@ def _bad(name: str, failure: KeimError) -> Finding:
 
 def _examine(ipa: Assistant, config: IpaConfig, findings: list[Finding]) -> None:
     _look(findings, "ISD-R", lambda: _select(ipa, config))
+    if not findings[-1]["ok"]:
+        return  # the same would be told of everything else
     _look(findings, "EID", lambda: ipa.run(closing(_eid)))
     _look(findings, "IoT functions", lambda: ipa.run(closing(_iot)))
     try:

@@ -18,12 +18,12 @@ from keim.io.ipa_control import ask_running_ipa
 def control(args: argparse.Namespace) -> int:
     if args.word != "poll" and not args.yes:
         if not sys.stdin.isatty():
-            raise Refused("switching profiles needs --yes", code="ipa.local_function_refused")
+            raise Refused("switching profiles needs --yes where nobody can be asked", code="ipa.needs_yes")
         note(f"{args.word}: the device may lose its connection. Go on? [y/N]")
         if sys.stdin.readline().strip().lower() not in {"y", "yes"}:
             return ExitCode.REFUSED_BY_POLICY
     config = config_of(args)
-    if config.control and Path(config.control).exists():
+    if config.control and (args.control or Path(config.control).exists()):
         document = ask_running_ipa(Path(config.control), args.word)
     else:
         with assistant(config) as ipa:

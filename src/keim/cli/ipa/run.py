@@ -7,7 +7,10 @@ import json
 import queue
 import signal
 import sys
+from contextlib import ExitStack
+from functools import partial
 from pathlib import Path
+from types import FrameType
 from typing import Any
 
 from keim.app.ipa import IpaConfig, assistant, document_of
@@ -44,9 +47,7 @@ def run(args: argparse.Namespace) -> int:
 def _serve(args: argparse.Namespace, config: IpaConfig, on_event: Any, trace: Trace | None) -> int:
     commands: queue.Queue[Command | Injected | None] = queue.Queue()
     for number in (signal.SIGTERM, signal.SIGINT):
-        signal.signal(number, lambda _number, _frame: commands.put(None))
-    control = ControlSocket(Path(config.control), commands) if config.control else None
-    listener = listener_of(config, commands)
+        signal.signal(number, partial(_end, commands))
 
     def on_cycle(cycle: Cycle, pause_s: float) -> None:
         _report(args, cycle, trace)
@@ -55,16 +56,23 @@ def _serve(args: argparse.Namespace, config: IpaConfig, on_event: Any, trace: Tr
     def on_failure(failure: KeimError) -> None:
         note(f"{failure.code}: {failure}")
 
-    try:
-        with assistant(config, on_event=on_event, observer=trace) as ipa:
-            note(f"keim ipa runs on {config.card}")
-            run_daemon(ipa, commands, on_cycle=on_cycle, on_failure=on_failure)
-    finally:
-        if control is not None:
-            control.close()
+    with ExitStack() as opened:
+        ipa = opened.enter_context(assistant(config, on_event=on_event, observer=trace))
+        if config.control:
+            opened.callback(ControlSocket(Path(config.control), commands).close)
+        listener = listener_of(config, commands)
         if listener is not None:
-            listener.close()
+            opened.callback(listener.close)
+        note(f"keim ipa runs on {config.card}")
+        run_daemon(ipa, commands, on_cycle=on_cycle, on_failure=on_failure)
     return ExitCode.OK
+
+
+def _end(commands: queue.Queue[Command | Injected | None], number: int, _frame: FrameType | None) -> None:
+    """The first signal lets the cycle end; the second one ends at once, which loses nothing either."""
+    note("ending after this cycle; once more to end at once")
+    commands.put(None)
+    signal.signal(number, signal.default_int_handler)
 
 
 def _report(args: argparse.Namespace, cycle: Cycle, trace: Trace | None) -> int:
@@ -90,6 +98,8 @@ def _report(args: argparse.Namespace, cycle: Cycle, trace: Trace | None) -> int:
         for eim_id, end in cycle.retrieved:
             word = end.failure or (end.error.name.lower() if end.error is not None else "done")
             print(f"  {eim_id}: {end.packages} packages, {word}")
+        if not cycle.retrieved and cycle.connected:
+            note("no eIM could be asked: the card names none with an address (keim ipa status)")
         if trace is not None:
             print(trace.summary())
     sys.stdout.flush()

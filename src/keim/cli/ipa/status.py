@@ -30,7 +30,7 @@ from keim.messages.profile import ProfileInfo, ProfileState
 
 
 def status(args: argparse.Namespace) -> int:
-    with assistant(config_of(args)) as ipa:
+    with assistant(config_of(args), is_alone=False) as ipa:
         document = ipa.run(collect)
     if args.json:
         print_json(document)
