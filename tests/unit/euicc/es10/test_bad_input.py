@@ -87,13 +87,19 @@ def test_blocks_out_of_order_drop_the_chain() -> None:
     assert lab.es10("BF3E035C015A")[:2] == b"\xbf\x3e"
 
 
+LIKE_DER = bytes.fromhex("000102030405078081828384888AA0A1A230345A5CFF")
+"""Octets that are tags and lengths more often than chance would have it."""
+
+
 def test_random_commands_never_break_the_card() -> None:
     lab = Lab()
     lab.download(1)
     choose = random.Random(5)
     tags = [*sorted(FUNCTIONS), 0xBF36, 0x30, 0x80]
-    for _ in range(1500):
+    for _ in range(4000):
         body = choose.randbytes(choose.randint(0, 30))
+        if choose.random() < 0.5:
+            body = bytes(choose.choices(LIKE_DER, k=choose.randint(0, 30)))
         if choose.random() < 0.5:
             body = tlv(choose.choice([0x80, 0x81, 0xA0, 0x5A, 0x30, 0x82, 0x5C]), body)
         tag = choose.choice(tags)
