@@ -35,6 +35,15 @@ SIGNATURE_HASHES: Final[dict[int, hashes.HashAlgorithm]] = {
 }
 ECDSA_SHA256: Final = b"\x04\x03"
 EARLY_RECORDS: Final = 8
+UNREADABLE: Final = (
+    ValueError,
+    TypeError,
+    UnsupportedAlgorithm,
+    x509.DuplicateExtension,
+    x509.InvalidVersion,
+    x509.UnsupportedGeneralNameType,
+)
+"""What the library raises over certificates and keys that a peer made up."""
 
 Item = HandshakeMessage | int
 """One piece of a flight: a message, or the content type of the ChangeCipherSpec that turns the epoch."""
@@ -283,7 +292,7 @@ def read_certificate(
             key, identity = _read_chain(content, trust, name=name, is_server=is_server, now=now)
     except KeimError:
         raise
-    except (ValueError, TypeError, UnsupportedAlgorithm) as error:
+    except UNREADABLE as error:
         raise HandshakeFailed(
             "a certificate that cannot be read", faults.BAD_CERTIFICATE, code="dtls.untrusted"
         ) from error
