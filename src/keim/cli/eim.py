@@ -1,4 +1,4 @@
-"""`keim eim`: run an eIM, print what eUICCs must know of it."""
+"""`keim eim`: run an eIM, print what eUICCs must know of it, back its database up and put it back."""
 
 from __future__ import annotations
 
@@ -31,6 +31,19 @@ def register(nouns: Nouns) -> None:
     serve.add_argument("--status-listen", metavar="HOST:PORT", help="/healthz, /readyz, /metrics")
     serve.add_argument("--no-tls", action="store_true", help="plain HTTP, for a proxy that ends TLS")
     serve.set_defaults(run=run_serve)
+    backup = verbs.add_parser("backup", help="copy the database of a running eIM to a file")
+    _add_configuration(backup)
+    backup.add_argument("file", type=Path, metavar="FILE", help="where the copy goes; must not exist")
+    backup.set_defaults(run=run_backup)
+    restore = verbs.add_parser(
+        "restore", help="put a backup back and let counters leap ahead of what may have been used"
+    )
+    _add_configuration(restore)
+    restore.add_argument(
+        "file", type=Path, nargs="?", metavar="FILE", help="without it: the database was restored already"
+    )
+    restore.add_argument("--leap", type=int, default=1000, metavar="N", help="how far every counter jumps")
+    restore.set_defaults(run=run_restore)
 
 
 def _add_configuration(parser: argparse.ArgumentParser) -> None:
@@ -107,4 +120,31 @@ def run_serve(args: argparse.Namespace) -> int:
     with asyncio.Runner(loop_factory=event_loop) as runner:
         runner.run(serve(config, on_ready=ready))
     note("keim eim: stopped")
+    return ExitCode.OK
+
+
+def run_backup(args: argparse.Namespace) -> int:
+    from keim.app.eim_backup import backup
+
+    config = configuration(args)
+    octets = backup(config.store, args.file)
+    if args.json:
+        print_json({"type": "result", "file": str(args.file), "octets": octets})
+    else:
+        print(f"{args.file}: {octets} octets")
+    return ExitCode.OK
+
+
+def run_restore(args: argparse.Namespace) -> int:
+    from keim.app.eim_backup import go_on, put_back
+    from keim.io.world_clock import SystemClock
+
+    config = configuration(args)
+    if args.file is not None:
+        put_back(args.file, config.store)
+    devices = asyncio.run(go_on(config.store, SystemClock(), leap=args.leap))
+    if args.json:
+        print_json({"type": "result", "store": config.store, "devices": devices, "leap": args.leap})
+    else:
+        print(f"{config.store}: {devices} devices go on, every counter {args.leap} further")
     return ExitCode.OK

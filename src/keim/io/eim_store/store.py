@@ -261,6 +261,13 @@ class EimStore:
             return {state: int(count) for state, count in rows}
         return {one.state.value: 1 for one in await self.operations(order)}
 
+    async def devices(self, *, after: str = "", limit: int = 1000) -> list[Device]:
+        """A page in the order of EIDs; `after` is the last one of the page before."""
+        rows = await self.engine.fetch(
+            f"SELECT row FROM eim_devices WHERE eid > ? ORDER BY eid LIMIT {limit:d}", after
+        )
+        return [self._device(row[0]) for row in rows]
+
     async def devices_by_state(self) -> dict[str, int]:
         rows = await self.engine.fetch("SELECT state, COUNT(*) FROM eim_devices GROUP BY state")
         return {state: int(count) for state, count in rows}

@@ -1,0 +1,40 @@
+"""After a restore: nothing that the lost time may have used is used again (procedures §2.1, §4.5).
+
+What was signed after the backup is not known, so every counter jumps ahead, every outstanding package is
+given up as unknown, and every device is asked for stored results and its profiles before anything else.
+Pure; imports keim.eim only.
+"""
+
+from __future__ import annotations
+
+from datetime import datetime
+from typing import Final
+
+import msgspec
+
+from keim.eim.chores import with_chores
+from keim.eim.operations import ended
+from keim.eim.rows import Chore, Device, Operation, State
+from keim.eim.settings import COUNTER_MAXIMUM
+
+COUNTER_LEAP: Final = 1000
+"""More packages than a device gets between two backups; a device that got more says so by replayError."""
+
+
+def after_restore(
+    device: Device, *, now: datetime, leap: int = COUNTER_LEAP
+) -> tuple[Device, Operation | None]:
+    """The device as it goes on, and the end of what it had been given."""
+    offer = device.offer
+    given_up = None
+    if offer is not None:
+        given_up = ended(offer, device.eid, State.UNKNOWN, now, ("the database was restored",))
+    changed = msgspec.structs.replace(
+        device,
+        version=device.version + 1,
+        counter=min(device.counter + leap, COUNTER_MAXIMUM),
+        offer=None,
+        attempt=0,
+        is_stale=True,
+    )
+    return with_chores(changed, Chore.RECOVER, Chore.LIST_PROFILES), given_up
