@@ -44,6 +44,7 @@ def make_certificate(
     days: int = 365,
     start: datetime = NOW,
     dns: tuple[str, ...] | None = None,
+    is_flagged: bool | None = None,
 ) -> x509.Certificate:
     subject = x509.Name([x509.NameAttribute(NameOID.COMMON_NAME, name)])
     builder = (
@@ -54,7 +55,10 @@ def make_certificate(
         .serial_number(x509.random_serial_number())
         .not_valid_before(start)
         .not_valid_after(start + timedelta(days=days))
-        .add_extension(x509.BasicConstraints(ca=is_authority, path_length=None), critical=True)
+        .add_extension(
+            x509.BasicConstraints(ca=is_authority if is_flagged is None else is_flagged, path_length=None),
+            critical=True,
+        )
         .add_extension(
             x509.KeyUsage(
                 digital_signature=signs and not is_authority,

@@ -189,12 +189,10 @@ def test_a_hello_that_was_changed_on_the_way_is_found_out_by_the_finished() -> N
 # ---- chains
 
 
-def chained(
-    *, is_authority: bool = True, days: int = 365, start: Any = NOW, shows: bool = True
-) -> Credential:
+def chained(*, shows: bool = True, **middle_flaw: Any) -> Credential:
     """A leaf under an intermediate under the root."""
     key, middle_key = new_key(), new_key()
-    middle = make_certificate("middle", middle_key, root(), is_authority=is_authority, days=days, start=start)
+    middle = make_certificate("middle", middle_key, root(), **{"is_authority": True, **middle_flaw})
     leaf = make_certificate("eim.example.com", key, (middle, middle_key))
     chain = [leaf, middle] if shows else [leaf]
     return credential_of(key, [certificate.public_bytes(Encoding.DER) for certificate in chain])
@@ -218,8 +216,13 @@ def test_an_intermediate_is_followed() -> None:
 
 @pytest.mark.parametrize(
     "flaw",
-    [{"is_authority": False}, {"start": NOW - timedelta(days=9), "days": 5}, {"shows": False}],
-    ids=["no authority", "expired", "not shown"],
+    [
+        {"is_authority": False},
+        {"is_flagged": False},
+        {"start": NOW - timedelta(days=9), "days": 5},
+        {"shows": False},
+    ],
+    ids=["no authority", "no authority by its flag", "expired", "not shown"],
 )
 def test_a_chain_with_a_flaw_is_refused(flaw: dict[str, Any]) -> None:
     lab = Lab(server_config(credentials=(chained(**flaw),)))
