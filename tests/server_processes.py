@@ -63,8 +63,9 @@ def keim(*arguments: str) -> subprocess.CompletedProcess[str]:
 class Site:
     """A PKI, a stocked SM-DP+ and an SM-DS that run."""
 
-    def __init__(self, folder: Path, *, profiles: int = 6) -> None:
+    def __init__(self, folder: Path, *, profiles: int = 6, store: str | None = None) -> None:
         self.folder = folder
+        self.store = store or str(folder / "smdp.sqlite")
         now = datetime.now(UTC)
         plan = WorldPlan(eids=EIDS, smdp_address=ADDRESS, smds_address=SMDS_ADDRESS)
         create_files(folder / "pki", create_world(plan, now=now))
@@ -73,8 +74,9 @@ class Site:
         packages.mkdir()
         for number in range(1, profiles + 1):
             (packages / f"{number:04}.der").write_bytes(upp(number))
-        self.files = ("--pki", str(folder / "pki"), "--store", str(folder / "smdp.sqlite"))
-        self.files += ("--wrap-key", str(folder / "wrap-key"))
+        self.files = (
+            "--pki", str(folder / "pki"), "--store", self.store, "--wrap-key", str(folder / "wrap-key"),
+        )  # fmt: skip
         added = keim("smdp", "stock", "add", *self.files, "--type", "iot", "--json", str(packages))
         assert added.returncode == 0, added.stderr
         assert json.loads(added.stdout)["stocked"] == [iccid(number) for number in range(1, profiles + 1)]

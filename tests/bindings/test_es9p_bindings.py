@@ -12,9 +12,11 @@ from tests.scripted_euicc import ScriptedEuicc, upp
 from tests.smdp_laboratory import Laboratory
 
 from keim.app.smdp_routes import Es9Routes
+from keim.der import tlv
 from keim.errors import PeerError
-from keim.ids import Iccid
+from keim.ids import Iccid, Oid
 from keim.messages import es9p
+from keim.messages import execution_status as codes
 from keim.messages.authentication import CancelSessionOk
 from keim.messages.es11 import AuthenticateClientOkEs11, EventEntries
 from keim.messages.execution_status import EVENT_UNKNOWN, Failure, Function
@@ -151,6 +153,11 @@ def test_a_client_accepts_signatures_without_their_headers() -> None:
     lab.close()
 
 
+def code_in(reply: HttpResponse) -> codes.StatusCode:
+    data = members(reply)["header"]["functionExecutionStatus"]["statusCodeData"]
+    return codes.StatusCode(data["subjectCode"], data["reasonCode"])
+
+
 Change = Callable[[dict[str, Any]], Any]
 BAD_BODIES: list[tuple[str, Change, int, tuple[str, str]]] = [
     ("unknown member", lambda d: {**d, "surprise": 1}, 200, ("1.3.1", "2.1")),
@@ -177,6 +184,20 @@ def test_a_bad_json_body_is_refused_with_codes(
     data = told["statusCodeData"]
     assert (data["subjectCode"], data["reasonCode"]) == code
     assert data["message"]
+
+
+def test_an_smdp_oid_that_is_none_has_its_own_code(by_json: Served) -> None:
+    card = ScriptedEuicc()
+    card.transaction_id = bytes(16)
+    request = es9p_json.write_request(card.cancel(0))
+    document = json.loads(request.body)
+    octets = base64.b64decode(document["cancelSessionResponse"])
+    good = tlv(0x81, Oid("2.999.10").content)
+    assert good in octets
+    bad = octets.replace(good, good[:2] + b"\x80" + good[3:])  # an arc with a leading zero
+    document["cancelSessionResponse"] = base64.b64encode(bad).decode()
+    reply = by_json.send(HttpRequest("POST", request.path, request.headers, json.dumps(document).encode()))
+    assert code_in(reply) == codes.SMDP_OID_INVALID
 
 
 @pytest.mark.parametrize(
@@ -227,6 +248,9 @@ def test_headers_are_checked(served: Served, headers: dict[str, str], status: in
         }
     reply = served.send(HttpRequest("POST", request.path, headers, request.body))
     assert reply.status == status
+    if status != 200 and served.binding is es9p_json:
+        wrong = codes.CONTENT_TYPE_INVALID if status == 415 else codes.PROTOCOL_HEADER_INVALID
+        assert code_in(reply) == wrong
 
 
 def test_other_methods_are_refused(served: Served) -> None:

@@ -12,14 +12,16 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from tests.postgres_cluster import Cluster, cluster  # noqa: F401 - used as a fixture
 from tests.scripted_euicc import ADDRESS, EIDS, ScriptedEuicc, upp
 from tests.server_processes import Device, Site
+from tests.shared import needs_system
 
 from keim.ids import Iccid
 from keim.io.http_client import HttpClient
 from keim.io.rsp_clients import new_call
 from keim.io.smdp_store import SmdpStore
-from keim.io.store.sqlite import SqliteEngine
+from keim.io.store.open import open_engine
 from keim.messages.es2p import ConfirmOrder, ConfirmOrderOk, DownloadOrder, DownloadOrderOk
 from keim.pki import Role
 from keim.smdp.rows import Profile
@@ -29,12 +31,27 @@ from keim.wire.http import HttpRequest, HttpResponse
 
 STEPS = ("download_order", "confirm_order", "initiate", "authenticate", "bind", "result")
 MOMENTS = ("under way", "answered")
-CASES = [(step, moment) for step in STEPS for moment in MOMENTS]
+SQLITE_CASES = [("sqlite", step, moment) for step in STEPS for moment in MOMENTS]
+POSTGRES_CASES = [
+    pytest.param("postgres", step, "under way", marks=needs_system("postgresql")) for step in STEPS
+]
+"""The moment that differs: what a server has sent to its database may or may not have arrived."""
 
 
 @pytest.fixture(scope="module")
-def site(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Site]:
-    made = Site(tmp_path_factory.mktemp("killed"), profiles=len(CASES))
+def sqlite(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Site]:
+    made = Site(tmp_path_factory.mktemp("killed"), profiles=len(SQLITE_CASES))
+    yield made
+    made.stop()
+
+
+@pytest.fixture(scope="module")
+def postgres(
+    tmp_path_factory: pytest.TempPathFactory,
+    cluster: Cluster,  # noqa: F811 - the fixture
+) -> Iterator[Site]:
+    folder = tmp_path_factory.mktemp("killed-postgres")
+    made = Site(folder, profiles=len(POSTGRES_CASES), store=cluster.new_database())
     yield made
     made.stop()
 
@@ -82,26 +99,31 @@ class Victim:
 
 
 async def rows(site: Site) -> tuple[Profile, ...]:
-    store = SmdpStore(SqliteEngine(site.folder / "smdp.sqlite"))
+    store = SmdpStore(await open_engine(site.store))
     try:
         return await store.profiles()
     finally:
         await store.engine.close()
 
 
-@pytest.mark.parametrize(("step", "moment"), CASES)
-def test_a_killed_server_loses_nothing_and_delivers_once(site: Site, step: str, moment: str) -> None:
+@pytest.mark.parametrize(("engine", "step", "moment"), SQLITE_CASES + POSTGRES_CASES)
+def test_a_killed_server_loses_nothing_and_delivers_once(
+    request: pytest.FixtureRequest, engine: str, step: str, moment: str
+) -> None:
+    site: Site = request.getfixturevalue(engine)
+
     async def script() -> None:
         victim = Victim(site, step, moment)
         before = [profile for profile in await rows(site) if profile.state == "available"]
         ordered = await victim.call("download_order", DownloadOrder(profile_type="iot"))
         assert isinstance(ordered, DownloadOrderOk), ordered
-        request = ConfirmOrder(iccid=ordered.iccid, release_flag=True)
-        confirmed = await victim.call("confirm_order", request)
+        order = ConfirmOrder(iccid=ordered.iccid, release_flag=True)
+        confirmed = await victim.call("confirm_order", order)
         assert isinstance(confirmed, ConfirmOrderOk), confirmed
         card = ScriptedEuicc(EIDS[0], given=site.world, matching_id=confirmed.matching_id)
         card.accept_server(await victim.ask("initiate", card.initiate()))
         card.accept_offer(await victim.ask("authenticate", card.authenticate()))
+        assert card.offer is not None
         number = Iccid.from_octets(card.offer.profile_meta_data.iccid)
         assert str(number) == ordered.iccid
         opened = card.open(await victim.ask("bind", card.prepare()))
@@ -117,6 +139,6 @@ def test_a_killed_server_loses_nothing_and_delivers_once(site: Site, step: str, 
     asyncio.run(script())
 
 
-def test_the_file_that_the_tests_read_is_the_servers(site: Site) -> None:
-    assert Path(site.folder / "smdp.sqlite").is_file()
-    assert len(asyncio.run(rows(site))) == len(CASES)
+def test_the_file_that_the_tests_read_is_the_servers(sqlite: Site) -> None:
+    assert Path(sqlite.store).is_file()
+    assert len(asyncio.run(rows(sqlite))) == len(SQLITE_CASES)

@@ -6,6 +6,7 @@ import asyncio
 from collections.abc import Coroutine, Iterator
 from typing import Any, TypeVar
 
+import msgspec
 import pytest
 from tests.scripted_euicc import EIDS, SMDS_ADDRESS, FixedClock, RealEntropy, ScriptedEuicc, world
 
@@ -147,6 +148,13 @@ def test_the_codes_of_initiate_authentication_name_the_smds(desk: Desk) -> None:
         ),
     ):
         assert code_of(desk.run(desk.service.answer(request))) == code
+
+
+def test_a_trusted_ci_without_a_certificate_of_ours_has_its_own_code(desk: Desk) -> None:
+    server = msgspec.structs.replace(desk.service.smds.server, identities=())
+    desk.service.smds = msgspec.structs.replace(desk.service.smds, server=server)
+    request = ScriptedEuicc(address=SMDS_ADDRESS).initiate()
+    assert code_of(desk.run(desk.service.answer(request))) == codes.SMDS_CERTIFICATE_UNAVAILABLE
 
 
 def test_a_session_belongs_to_one_eUICC_and_ends(desk: Desk) -> None:

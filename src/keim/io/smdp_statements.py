@@ -26,9 +26,7 @@ _UPDATE_PROFILE: Final = (
 _UPDATE_PROFILE_STATE: Final = (
     "UPDATE smdp_profiles SET state = ?, row = ?, version = ? WHERE iccid = ? AND version = ?"
 )
-_UPDATE_PROFILE_ROW: Final = (
-    "UPDATE smdp_profiles SET row = ?, version = ? WHERE iccid = ? AND version = ?"
-)
+_UPDATE_PROFILE_ROW: Final = "UPDATE smdp_profiles SET row = ?, version = ? WHERE iccid = ? AND version = ?"
 _INSERT_SESSION: Final = (
     "INSERT INTO smdp_sessions (iccid, keep_until, row, version, transaction_id) VALUES (?, ?, ?, ?, ?)"
     " ON CONFLICT (transaction_id) DO NOTHING"

@@ -74,6 +74,7 @@ _CONTENTS_AND_BODY: Final = (
     "SELECT c.row, b.octets FROM smdp_contents c JOIN smdp_bodies b ON b.iccid = c.iccid WHERE c.iccid = ?"
 )
 
+
 class DueErrand(msgspec.Struct, frozen=True):
     id: int
     attempts: int
@@ -94,7 +95,7 @@ class SmdpStore:
         await self.engine.migrate("smdp", MIGRATIONS)
 
     async def recall(self, wanted: Wanted) -> Facts | None:
-        """As `load`, for a session under way, from memory where it can; `is_safe` tells what may come of it."""
+        """As `load`, for a session under way, from memory: `is_safe` tells what may come of it."""
         if wanted.transaction_id is None:
             return None
         session = self._hot.sessions.get(wanted.transaction_id)

@@ -25,7 +25,7 @@ from keim.messages.authentication import (
 )
 from keim.messages.es8p import BoundProfilePackage
 from keim.messages.es11 import AuthenticateClientOkEs11, EventEntries
-from keim.messages.execution_status import FORMAT_INVALID, Failure, Function
+from keim.messages.execution_status import FORMAT_INVALID, SMDP_OID_INVALID, Failure, Function
 from keim.messages.info import EUICCInfo1
 from keim.messages.notification import PendingNotification
 from keim.messages.profile import StoreMetadataRequest
@@ -172,11 +172,16 @@ def _handle_notification(body: bytes) -> Es9Request:
 
 def _cancel_session(body: bytes) -> Es9Request:
     members = read_body(body, CancelSessionJson)
+    try:
+        response_ = CancelSessionResponse.decode(
+            octets(members.cancel_session_response, "cancelSessionResponse"), READER
+        )
+    except Malformed as error:
+        if error.path.endswith("smdpOid"):
+            raise BadBody(Failure(SMDP_OID_INVALID, f"smdpOid: {error}")) from None
+        raise inside("cancelSessionResponse", error) from None
     return es9p.CancelSessionRequestEs9(
-        transaction_id=_transaction(members.transaction_id),
-        cancel_session_response=_object(
-            CancelSessionResponse, members.cancel_session_response, "cancelSessionResponse"
-        ),
+        transaction_id=_transaction(members.transaction_id), cancel_session_response=response_
     )
 
 
