@@ -24,31 +24,41 @@ from keim.messages.esipa import StateChangeCause
 
 
 def execute_fallback(ipa: Ipa) -> Procedure[ExecuteFallbackMechanismResult]:
-    """BF5D, then the switch; every eIM is told at its next poll."""
+    """BF5D, then the switch; every eIM is told at its next poll.
+
+    What must be told is noted first: a power cut after the card's switch must not make it a secret.
+    """
+    before = ipa.memory
+    now = yield from ask(Now())
+    yield from ipa.remember(fallback_since=now, returns_tried=0)
+    yield from ipa.note_cause(StateChangeCause.FALLBACK)
     request = ExecuteFallbackMechanismRequest(refresh_flag=ipa.configuration.has_refresh_flag)
     response = yield from call(ipa, request, ExecuteFallbackMechanismResponse)
     result = response.execute_fallback_mechanism_result
     yield from ipa.tell(LocalFunctionDone("execute fallback", result.name.lower()))
     if result == ExecuteFallbackMechanismResult.OK:
-        now = yield from ask(Now())
-        yield from ipa.remember(fallback_since=now, returns_tried=0, service_lost_at=None)
-        yield from ipa.note_cause(StateChangeCause.FALLBACK)
+        yield from ipa.remember(service_lost_at=None)
         yield from settle_switch(ipa, "fallback")
+    else:
+        yield from ipa.keep(before)
     return result
 
 
 def return_from_fallback(ipa: Ipa) -> Procedure[ReturnFromFallbackResult]:
     """BF5E, then the switch back."""
+    before = ipa.memory
+    yield from ipa.note_cause(StateChangeCause.FALLBACK)
     request = ReturnFromFallbackRequest(refresh_flag=ipa.configuration.has_refresh_flag)
     response = yield from call(ipa, request, ReturnFromFallbackResponse)
     result = response.return_from_fallback_result
     yield from ipa.tell(LocalFunctionDone("return from fallback", result.name.lower()))
     if result == ReturnFromFallbackResult.OK:
-        yield from ipa.note_cause(StateChangeCause.FALLBACK)
         connected = yield from settle_switch(ipa, "return from fallback")
         if connected:
             yield from ipa.remember(fallback_since=None)
-    elif result in (ReturnFromFallbackResult.FALLBACK_NOT_AVAILABLE, ReturnFromFallbackResult.COMMAND_ERROR):
+        return result
+    yield from ipa.keep(before)
+    if result in (ReturnFromFallbackResult.FALLBACK_NOT_AVAILABLE, ReturnFromFallbackResult.COMMAND_ERROR):
         # Nothing to return to: an eIM enabled something else meanwhile.
         yield from ipa.remember(fallback_since=None)
     return result

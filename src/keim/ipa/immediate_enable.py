@@ -24,15 +24,18 @@ def try_immediate_enable(ipa: Ipa) -> Procedure[bool]:
     if not ipa.configuration.is_immediate_enable_tried:
         return False
     request = ImmediateEnableRequest(refresh_flag=ipa.configuration.has_refresh_flag)
+    before = ipa.memory
+    yield from ipa.note_cause(StateChangeCause.IMMEDIATE_ENABLE_PROFILE)  # first: the power may go
     try:
         response = yield from call(ipa, request, ImmediateEnableResponse)
     except CARD_ERRORS:
+        yield from ipa.keep(before)
         return False  # a card without the function, or one that will be looked at anew in the next cycle
     result = response.immediate_enable_result
     yield from ipa.tell(LocalFunctionDone("immediate enable", result.name.lower()))
     if result != ImmediateEnableResult.OK:
+        yield from ipa.keep(before)
         return False
-    yield from ipa.note_cause(StateChangeCause.IMMEDIATE_ENABLE_PROFILE)
     yield from settle_switch(ipa, "immediate enable")
     return True
 

@@ -54,6 +54,8 @@ class Memory(msgspec.Struct, frozen=True, kw_only=True):
     undelivered: tuple[Undelivered, ...] = ()
     delivered: tuple[int, ...] = ()
     """Sequence numbers that an eIM answered for, still in the card's list: never a reason for a rollback."""
+    causes_noted_up_to: int = 0
+    """Sequence number of the newest result whose changes the other eIMs are to be told of."""
     injected: Mapping[str, tuple[int, ...]] = {}
     """eimId -> sequence numbers that answers to this eIM carried by injection: what its BF53 may name."""
     download: DownloadNote | None = None

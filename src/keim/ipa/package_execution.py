@@ -124,8 +124,17 @@ def note_execution(ipa: Ipa, entry: EimConfigurationData, outcome: EuiccPackageR
     }
     word = words.get(outcome.kind, outcome.kind)
     yield from ipa.tell(PackageExecuted(entry.eim_id, word, number, changes_profile(outcome)))
+    yield from note_change(ipa, entry.eim_id, outcome)
+
+
+def note_change(ipa: Ipa, eim_id: str, outcome: EuiccPackageResult) -> Procedure[None]:
+    """Once for each result, also for one that is found in the card after a power cut."""
+    number = sequence_number_of(outcome)
+    if number is None or number <= ipa.memory.causes_noted_up_to:
+        return
     if changes_profiles(outcome) or changes_eims(outcome):
-        yield from ipa.note_cause(StateChangeCause.OTHER_EIM, besides=(entry.eim_id,))
+        yield from ipa.note_cause(StateChangeCause.OTHER_EIM, besides=(eim_id,))
+        yield from ipa.remember(causes_noted_up_to=number)
 
 
 def refuse_package(

@@ -15,6 +15,7 @@ from keim.ipa.es10 import sequence_number_of as notification_number
 from keim.ipa.esipa import Retry
 from keim.ipa.memory import Undelivered
 from keim.ipa.notifications import deliver_notifications, pending_for, transaction_of
+from keim.ipa.package_execution import note_change
 from keim.ipa.result_delivery import deliver, deliver_remembered, offer_of
 from keim.ipa.results import eim_id_of, is_enabled_by, sequence_number_of
 from keim.ipa.rollback import deliver_or_roll_back
@@ -62,6 +63,7 @@ def _deliver_results(
     has_sent = False
     for result in results:
         number = sequence_number_of(result)
+        yield from note_change(ipa, eim_id_of(result), result)
         entry = ipa.entry(eim_id_of(result))
         if entry is None:
             continue  # of a deleted eIM: another one may ask for it (procedures §4.3 step 8)
