@@ -51,7 +51,7 @@ class EimSite:
 
     def __init__(
         self, folder: Path, *, world: World | None = None, pki: Path | None = None, config: str = "",
-        store: str | None = None,
+        store: str | None = None, arguments: tuple[str, ...] = (),
     ) -> None:  # fmt: skip
         self.folder = folder
         if pki is None:
@@ -60,6 +60,7 @@ class EimSite:
             create_files(pki, create_world(plan, now=now()))
         self.world = world or load_world(pki)
         self.file = folder / "eim.toml"
+        self.arguments = arguments
         self.store_at = store or str(folder / "eim.sqlite")
         self.file.write_text(f'pki = "{pki}"\nstore = "{self.store_at}"\n{config}', "utf-8")
         made = keim("eim", "init", "--config", str(self.file), "--json")
@@ -71,7 +72,8 @@ class EimSite:
 
     def start(self) -> None:
         self.process, self.at = start(
-            "eim", "--config", str(self.file), "--listen", "127.0.0.1:0", "--status-listen", "127.0.0.1:0"
+            "eim", "--config", str(self.file), "--listen", "127.0.0.1:0", "--status-listen", "127.0.0.1:0",
+            *self.arguments,
         )  # fmt: skip
 
     def kill(self) -> None:

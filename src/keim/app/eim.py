@@ -180,7 +180,9 @@ async def open_service(config: EimConfig, world: World) -> Running:
     return Running(service, outside)
 
 
-def listeners_of(service: EimService, config: EimConfig, world: World) -> list[Listener]:
+def listeners_of(
+    service: EimService, config: EimConfig, tls: ssl.SSLContext | None, *, is_shared: bool = False
+) -> list[Listener]:
     counters = Counters(frozenset(FUNCTIONS))
     limits = config.limits
     devices = EsipaServer(
@@ -210,13 +212,17 @@ def listeners_of(service: EimService, config: EimConfig, world: World) -> list[L
             host=host,
             port=port,
             application=devices,
-            tls=tls_of(world, config) if config.tls else None,
+            tls=tls,
+            is_shared=is_shared,
         ),
         Listener(name="status", host=status_host, port=status_port, application=status),
     ]
 
 
-def tls_of(world: World, config: EimConfig) -> ssl.SSLContext:
+def tls_of(world: World, config: EimConfig) -> ssl.SSLContext | None:
+    """Made once, before workers are forked: session tickets of one are good in all."""
+    if not config.tls:
+        return None
     if config.client_certificates:
         return server_context(
             world.get("eim-tls"), clients=world.roots, ask=ClientCertificate.OPTIONAL, for_devices=True
@@ -227,11 +233,22 @@ def tls_of(world: World, config: EimConfig) -> ssl.SSLContext:
 async def serve(config: EimConfig, *, on_ready: Callable[[dict[str, Any]], None]) -> None:
     """Until a signal comes; what was acknowledged to any device is in the database by then."""
     world = load_world(Path(config.pki))
+    await serve_with(config, world, tls_of(world, config), on_ready=on_ready)
+
+
+async def serve_with(
+    config: EimConfig,
+    world: World,
+    tls: ssl.SSLContext | None,
+    *,
+    on_ready: Callable[[dict[str, Any]], None],
+    is_shared: bool = False,
+) -> None:
     running = await open_service(config, world)
     gc.freeze()  # what is there now stays: it need not be looked at again and again
     gc.set_threshold(50_000, 20, 50)
     service = running.service
-    server = Server(listeners_of(service, config, world))
+    server = Server(listeners_of(service, config, tls, is_shared=is_shared))
 
     def ready(addresses: dict[str, tuple[str, int]]) -> None:
         named = {name: f"{host}:{port}" for name, (host, port) in addresses.items()}

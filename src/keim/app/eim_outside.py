@@ -80,7 +80,7 @@ class Outside:
         try:
             found = await asyncio.get_running_loop().getaddrinfo(name, number, type=socket.SOCK_STREAM)
         except OSError as error:
-            raise Unreachable(f"{name}: {error}", code="http.unreachable", party=address) from None
+            raise Unreachable(f"{name}: {error}", code="exchange.unreachable", party=address) from None
         for *_, where in found:
             ip = str(where[0])
             if self._policy.is_named(address) or self._policy.is_allowed_ip(ip):

@@ -30,6 +30,9 @@ def register(nouns: Nouns) -> None:
     serve.add_argument("--listen", metavar="HOST:PORT", help="ESipa for devices")
     serve.add_argument("--status-listen", metavar="HOST:PORT", help="/healthz, /readyz, /metrics")
     serve.add_argument("--no-tls", action="store_true", help="plain HTTP, for a proxy that ends TLS")
+    serve.add_argument(
+        "--workers", type=int, default=1, metavar="N", help="processes on one PostgreSQL database"
+    )
     serve.set_defaults(run=run_serve)
     backup = verbs.add_parser("backup", help="copy the database of a running eIM to a file")
     _add_configuration(backup)
@@ -99,6 +102,7 @@ def run_init(args: argparse.Namespace) -> int:
 
 def run_serve(args: argparse.Namespace) -> int:
     from keim.app.eim import serve
+    from keim.app.eim_workers import run_workers
     from keim.io.serve import event_loop
 
     config = configuration(
@@ -117,8 +121,11 @@ def run_serve(args: argparse.Namespace) -> int:
                 print(f"  {name:<8} {address}")
         sys.stdout.flush()
 
-    with asyncio.Runner(loop_factory=event_loop) as runner:
-        runner.run(serve(config, on_ready=ready))
+    if args.workers != 1:
+        run_workers(config, args.workers, on_ready=ready)
+    else:
+        with asyncio.Runner(loop_factory=event_loop) as runner:
+            runner.run(serve(config, on_ready=ready))
     note("keim eim: stopped")
     return ExitCode.OK
 

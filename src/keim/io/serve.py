@@ -40,6 +40,8 @@ class Listener(msgspec.Struct, frozen=True, kw_only=True):
     application: AsgiApplication
     tls: ssl.SSLContext | None = None
     check_peer: CheckPeer | None = None
+    is_shared: bool = False
+    """Several processes listen at this address; the system hands each connection to one of them."""
 
 
 class Server:
@@ -108,6 +110,8 @@ class Server:
         family = socket.AF_INET6 if ":" in listener.host else socket.AF_INET
         bound = socket.socket(family, socket.SOCK_STREAM)
         bound.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+        if listener.is_shared:
+            bound.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEPORT, 1)
         try:
             bound.bind((listener.host, listener.port))
         except OSError as error:
@@ -166,6 +170,7 @@ def _protocol(check_peer: CheckPeer | None, header_timeout_s: float, body_timeou
     class Protocol(HttpToolsProtocol):
         _peer: bytes | None = None
         _timer: asyncio.TimerHandle | None = None
+        _deadline: float | None = None
 
         def connection_made(self, transport: asyncio.Transport) -> None:  # type: ignore[override]  # as the base's
             super().connection_made(transport)
@@ -177,17 +182,24 @@ def _protocol(check_peer: CheckPeer | None, header_timeout_s: float, body_timeou
             self._arm(header_timeout_s)
 
         def _arm(self, seconds: float) -> None:
-            self._disarm()
-            self._timer = self.loop.call_later(seconds, self._too_slow)
+            """Sets the deadline. The timer is moved only when it fires: it is asked for at every request."""
+            self._deadline = deadline = self.loop.time() + seconds
+            if self._timer is None:
+                self._timer = self.loop.call_at(deadline, self._look)
+            elif self._timer.when() > deadline:
+                self._timer.cancel()
+                self._timer = self.loop.call_at(deadline, self._look)
 
         def _disarm(self) -> None:
-            if self._timer is not None:
-                self._timer.cancel()
-                self._timer = None
+            self._deadline = None
 
-        def _too_slow(self) -> None:
+        def _look(self) -> None:
             self._timer = None
-            if not self.transport.is_closing():
+            if self._deadline is None:
+                return
+            if self._deadline > self.loop.time():
+                self._timer = self.loop.call_at(self._deadline, self._look)
+            elif not self.transport.is_closing():
                 self.transport.close()
 
         def on_message_begin(self) -> None:
@@ -210,7 +222,8 @@ def _protocol(check_peer: CheckPeer | None, header_timeout_s: float, body_timeou
             super().data_received(data)
 
         def connection_lost(self, exc: Exception | None) -> None:
-            self._disarm()
+            if self._timer is not None:
+                self._timer.cancel()
             super().connection_lost(exc)
 
     return Protocol

@@ -1,0 +1,129 @@
+"""Several eIM processes on one PostgreSQL database, forked by a small supervisor.
+
+The TLS context is made before the fork, so that a session ticket of one worker is good in all of them. A
+worker that dies is replaced; SIGTERM lets all of them end what is under way.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import json
+import os
+import select
+import signal
+import socket
+import ssl
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any, Final
+
+import msgspec
+
+from keim.app.config import host_and_port
+from keim.app.eim import EimConfig, serve_with, tls_of
+from keim.app.eim_backup import is_server
+from keim.errors import Refused, Unreachable
+from keim.io.pki_files import load_world
+from keim.io.serve import event_loop
+from keim.pki.world import World
+
+MOST: Final = 256
+PAUSE_S: Final = 1.0
+
+
+def run_workers(config: EimConfig, count: int, *, on_ready: Callable[[dict[str, Any]], None]) -> None:
+    """Until SIGINT or SIGTERM. `on_ready` is told once, when every worker listens."""
+    if not 1 <= count <= MOST:
+        raise Refused(f"workers are 1 to {MOST}", code="config.invalid")
+    if count > 1 and not is_server(config.store):
+        raise Refused(
+            "an SQLite file has one writer at a time: several workers need PostgreSQL", code="eim.one_process"
+        )
+    world = load_world(Path(config.pki))
+    reserved, config = _reserve(config)
+    with reserved:
+        _Supervisor(config, world, tls_of(world, config), count).run(on_ready)
+
+
+def _reserve(config: EimConfig) -> tuple[socket.socket, EimConfig]:
+    """Holds the address, without listening, so that every worker can listen at the same one."""
+    host, port = host_and_port(config.listen, "listen")
+    family = socket.AF_INET6 if ":" in host else socket.AF_INET
+    held = socket.socket(family, socket.SOCK_STREAM)
+    held.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+    held.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEPORT, 1)
+    try:
+        held.bind((host, port))
+    except OSError as error:
+        held.close()
+        raise Unreachable(f"{config.listen}: {error.strerror}", code="serve.cannot_listen") from None
+    shown = f"[{host}]" if ":" in host else host
+    return held, msgspec.structs.replace(config, listen=f"{shown}:{held.getsockname()[1]}")
+
+
+class _Supervisor:
+    def __init__(self, config: EimConfig, world: World, tls: ssl.SSLContext | None, count: int) -> None:
+        self._config, self._world, self._tls, self._count = config, world, tls, count
+        self._numbers: dict[int, int] = {}
+        """Process -> the number of the worker."""
+        self._is_ending = False
+
+    def run(self, on_ready: Callable[[dict[str, Any]], None]) -> None:
+        for name in (signal.SIGINT, signal.SIGTERM):
+            signal.signal(name, self._end)
+        told = [self._start(number) for number in range(self._count)]
+        documents = [json.loads(line) for line in map(_line, told) if line]
+        if len(documents) == self._count:
+            first = documents[0]
+            status = [document["listen"]["status"] for document in documents]
+            listen = {"esipa": first["listen"]["esipa"]}
+            listen |= {f"status {number}": where for number, where in enumerate(status)}
+            on_ready({**first, "listen": listen})
+        else:
+            self._end()
+        while self._numbers:
+            process, _ = os.wait()
+            number = self._numbers.pop(process, None)
+            if number is not None and not self._is_ending and not _line(self._start(number)):
+                select.select([], [], [], PAUSE_S)  # it cannot start now: not again at once
+
+    def _end(self, *_: object) -> None:
+        self._is_ending = True
+        for process in self._numbers:
+            os.kill(process, signal.SIGTERM)
+
+    def _start(self, number: int) -> int:
+        """A worker; the descriptor on which it says that it listens."""
+        reading, writing = os.pipe()
+        process = os.fork()
+        if process == 0:
+            os.close(reading)
+            os._exit(self._work(number, writing))
+        os.close(writing)
+        self._numbers[process] = number
+        return reading
+
+    def _work(self, number: int, writing: int) -> int:
+        for name in (signal.SIGINT, signal.SIGTERM):
+            signal.signal(name, signal.SIG_DFL)
+
+        def ready(told: dict[str, Any]) -> None:
+            os.write(writing, json.dumps(told).encode() + b"\n")
+            os.close(writing)
+
+        with asyncio.Runner(loop_factory=event_loop) as runner:
+            runner.run(serve_with(self._own(number), self._world, self._tls, on_ready=ready, is_shared=True))
+        return 0
+
+    def _own(self, number: int) -> EimConfig:
+        """Each worker tells its own numbers: the ports of the status listeners follow one another."""
+        host, colon, port = self._config.status_listen.rpartition(":")
+        own = 0 if int(port) == 0 else int(port) + number
+        return msgspec.structs.replace(self._config, status_listen=f"{host}{colon}{own}")
+
+
+def _line(descriptor: int, seconds: float = 30.0) -> str:
+    """What a worker says when it listens; empty if it ended before."""
+    with os.fdopen(descriptor) as told:
+        ready, _, _ = select.select([told], [], [], seconds)
+        return told.readline() if ready else ""
