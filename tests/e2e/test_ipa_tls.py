@@ -67,6 +67,8 @@ class Field:
         tls = server_context(world().get(TLS), for_devices=True)
         self.eim = HttpsPeer(tls, self._eim)
         self.smdp = HttpsPeer(server_context(world().get("dp-tls"), for_devices=True), self._smdp)
+        self.others: dict[str, HttpsPeer] = {}
+        """Further servers by name."""
         self._card_ready = threading.Event()
         self.card_port = 0
         self.config = folder / "ipa.toml"
@@ -105,7 +107,10 @@ class Field:
             retries = 0
             [eims."{EIM}"]
             binding = "{binding}"
+            compact = {json.dumps(settings.get("compact", False))}
+            version = "{settings.get("version", "1.2")}"
             [resolve]
+            {self._further()}
             "{settings.get("host", EIM)}" = "127.0.0.1:{self.eim.port}"
             "{SMDP}" = "127.0.0.1:{self.smdp.port}"
             [timers]
@@ -114,6 +119,9 @@ class Field:
             """,
             "utf-8",
         )
+
+    def _further(self) -> str:
+        return "\n".join(f'"{name}" = "127.0.0.1:{peer.port}"' for name, peer in self.others.items())
 
     def run(self, *arguments: str, **settings: Any) -> int:
         """One command with the card behind a port of its own."""
@@ -140,6 +148,8 @@ class Field:
     def close(self) -> None:
         self.eim.close()
         self.smdp.close()
+        for peer in self.others.values():
+            peer.close()
         self.lab.close()
 
 
