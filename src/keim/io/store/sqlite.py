@@ -1,9 +1,9 @@
 """SQLite: a file beside the server, durable (WAL, synchronous=FULL), with group commit.
 
-All changes of one turn of the event loop share one transaction: simplest and fastest (docs/explanation,
-"speed"). It blocks the loop for one fsync; where a disk makes that slow, `in_thread` moves the writing to a
-thread of its own. `gather_s` lets changes wait a little for company: a transaction costs four times what a
-change in it does. One process per file: a second writer only waits.
+All changes of one turn of the event loop share one transaction: simplest and fastest (a hop to a thread
+costs more than the change). It blocks the loop for one fsync; where a disk makes that slow, `in_thread` moves
+the writing to a thread of its own. `gather_s` lets changes wait a little for company: a transaction costs
+four times what a change in it does. One process per file: a second writer only waits.
 """
 
 from __future__ import annotations
