@@ -113,7 +113,7 @@ def _choose(change: Change) -> bytes:
     chores = device.chores
     if device.point is None and change.eim.rules.learns_first and not device.has_been_asked:
         chores = (Chore.LEARN, *(chore for chore in chores if chore is not Chore.LEARN))
-    if chores:
+    if chores and change.eim.switches_of(device).asks:
         return _hand_out_chore(change, chores)
     for candidate in change.facts.next:
         expires_at = candidate.order.expires_at

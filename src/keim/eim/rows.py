@@ -59,6 +59,8 @@ class Switches(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
     """False: every result is answered by emptyResponse."""
     verifies: bool = True
     """False: results count without their signature. Loud: each such result is marked in the audit."""
+    asks: bool = True
+    """False: nothing is sent that was not ordered; what the eIM would ask of itself waits."""
     accepts_der: bool = False
     """ECDSA as a DER SEQUENCE under 5F37, as mocks of cards send it."""
     nests_key_data: bool = False
