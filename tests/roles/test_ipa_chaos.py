@@ -27,7 +27,7 @@ from keim.messages.ipa_data import IpaFeatures
 from keim.messages.package import DeletePsmo, EnablePsmo, Psmo
 from keim.messages.profile import ProfileInfoListRequest
 
-RUNS = int(os.environ.get("KEIM_CHAOS_RUNS", "120"))
+RUNS = int(os.environ.get("KEIM_CHAOS_RUNS", "300"))
 LONG_RUNS = 6000
 BATCH = 20
 DIRECT = IpaFeatures.DIRECT_RSP_SERVER_COMMUNICATION
