@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 from collections.abc import Iterable, Sequence
 from datetime import datetime
 from typing import Any, Final
@@ -20,7 +21,7 @@ from keim.io.store.engine import Engine, Statement, milliseconds, moment
 
 _CANDIDATES: Final = 4
 """Orders looked at in one poll: more only when several have expired."""
-_LOT: Final = 20_000
+_LOT: Final = 8_000
 """Devices that are read at once while a selection is made."""
 _DEVICE: Final = "SELECT ordinal, row FROM eim_devices WHERE eid = ?"
 _DEVICE_AND_NEXT: Final = (
@@ -232,6 +233,7 @@ class EimStore:
                 return
             yield [row[0] for row in rows]
             last = rows[-1][0]
+            await asyncio.sleep(0)  # whoever polls meanwhile gets its turn
 
     async def order(self, reference: str) -> tuple[Order, OrderState] | None:
         rows = await self.engine.fetch("SELECT id, state, row FROM eim_orders WHERE reference = ?", reference)
