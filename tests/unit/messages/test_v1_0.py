@@ -127,9 +127,7 @@ def test_what_the_ipa_reads_from_an_eim_of_v1_0(old: bytes, message: bytes) -> N
     assert from_v1_0(old) == message
 
 
-@pytest.mark.parametrize(
-    "octets", ["BF50053003", "BF4F0201", "BF4F05BF5202A100", "BF"]
-)
+@pytest.mark.parametrize("octets", ["BF50053003", "BF4F0201", "BF4F05BF5202A100", "BF"])
 def test_garbage_stays_refused(octets: str) -> None:
     with pytest.raises(Malformed):
         from_v1_0(bytes.fromhex(octets))
