@@ -21,11 +21,14 @@ from keim.ids import Iccid
 from keim.ipa.configuration import Configuration, Timers
 from keim.ipa.effects import Effect, Tell
 from keim.ipa.emergency import disable_emergency_profile, enable_emergency_profile
+from keim.ipa.fallback import execute_fallback, return_from_fallback
+from keim.ipa.memory_reset import reset_euicc_memory
 from keim.messages.download_trigger import (
     ContactSmds,
     ProfileDownloadData,
     ProfileDownloadTriggerRequest,
 )
+from keim.messages.es10b import ResetOptions
 from keim.messages.esipa import StateChangeCause
 from keim.messages.ipa_data import IpaFeatures
 from keim.messages.package import Eco, EnablePsmo, Psmo
@@ -172,6 +175,45 @@ def emergency(lab: IpaLab) -> None:
     local(lab, enable_emergency_profile)
 
 
+def helped(lab: IpaLab) -> Callable[[], None]:
+    """The emergency profile is on and is switched off."""
+    check = calling_for_help(lab)
+    emergency(lab)
+    return check
+
+
+def no_emergency(lab: IpaLab) -> None:
+    local(lab, disable_emergency_profile)
+
+
+def returning(lab: IpaLab) -> Callable[[], None]:
+    with_fallback(lab)
+    local(lab, execute_fallback)
+    assert lab.enabled() == iccid(3)
+
+    def check() -> None:
+        assert lab.enabled() in (iccid(1), iccid(3))
+        assert StateChangeCause.FALLBACK in causes(lab)
+
+    return check
+
+
+def coming_back(lab: IpaLab) -> None:
+    local(lab, return_from_fallback)
+
+
+def resetting(lab: IpaLab) -> Callable[[], None]:
+    def check() -> None:
+        assert lab.enabled() in (iccid(1), None)  # before the reset or after it, nothing between
+        assert len(lab.lab.states()) in (0, 2)
+
+    return check
+
+
+def reset(lab: IpaLab) -> None:
+    local(lab, reset_euicc_memory, ResetOptions.DELETE_OPERATIONAL_PROFILES)
+
+
 @dataclass(frozen=True)
 class Scenario:
     begin: Callable[[IpaLab], Callable[[], None]]
@@ -191,6 +233,9 @@ SCENARIOS = {
     "enable beside another eIM": Scenario(switching, eims=2),
     "fallback": Scenario(falling_back, eims=2),
     "emergency": Scenario(calling_for_help, act=emergency, eims=2),
+    "end of an emergency": Scenario(helped, act=no_emergency, eims=2),
+    "return from fallback": Scenario(returning, act=coming_back, eims=2),
+    "memory reset": Scenario(resetting, act=reset),
 }
 
 
