@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import asyncio
 import json
-import shutil
 import subprocess
 from pathlib import Path
 
@@ -97,9 +96,8 @@ def test_a_database_server_is_backed_up_by_its_own_tools(tmp_path: Path) -> None
     assert "pg_dump" in answer.stderr
 
 
-@pytest.mark.skipif(shutil.which("systemd-analyze") is None, reason="systemd is not installed here")
+@needs_system("systemd")
 def test_the_unit_is_accepted_by_systemd() -> None:
-
     unit = ROOT / "packaging" / "keim-eim.service"
     checked = subprocess.run(
         ["systemd-analyze", "verify", "--man=no", str(unit)],

@@ -20,10 +20,11 @@ Namer = Callable[[str, Any], str]
 """Gives the global name by which generated text refers to an object."""
 
 
-def tag_test(tag: int, at: str = "p") -> str:
+def tag_test(tag: int) -> str:
+    """The condition that this tag stands at the cursor."""
     octets = tag_octets(tag)
-    tests = [f"b[{at}] == 0x{octets[0]:02X}"]
-    tests += [f"b[{at} + {i}] == 0x{octet:02X}" for i, octet in enumerate(octets[1:], 1)]
+    tests = [f"b[p] == 0x{octets[0]:02X}"]
+    tests += [f"b[p + {i}] == 0x{octet:02X}" for i, octet in enumerate(octets[1:], 1)]
     return " and ".join(tests)
 
 
