@@ -59,6 +59,7 @@ def lock(uv: str, name: str, selection: list[str], *, upgrade: bool) -> None:
     command = [uv, "pip", "compile", "--quiet", "pyproject.toml", *selection, f"--output-file={target}"]
     command += ["--universal", "--python-version=3.11", "--generate-hashes"]
     command += ["--no-header", "--no-annotate", "--no-emit-index-url", "--no-emit-find-links"]
+    command.append("--no-strip-extras")  # pip takes a pin of `coverage` for none of `coverage[toml]`
     if name != "test.txt":
         command.append(f"--constraint={FOLDER / 'test.txt'}")
     if upgrade:
