@@ -3,11 +3,11 @@
 from __future__ import annotations
 
 import ssl
-from datetime import timedelta
+from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
 import pytest
-from tests.unit.pki.forge import NOW, make_world
+from tests.unit.pki.forge import make_world
 
 from keim.errors import Refused, Untrusted
 from keim.io.pki_files import create_files
@@ -29,11 +29,14 @@ HOST = "smdpplus.example.com"
 @pytest.fixture(scope="module")
 def today() -> World:
     """OpenSSL looks at the real clock, so this world is of today."""
-    from datetime import UTC, datetime
-
     from keim.pki.world import WorldPlan, create_world
 
     return create_world(WorldPlan(curves=tuple(Curve)), now=datetime.now(UTC) - timedelta(hours=1))
+
+
+def later_than(world: World) -> datetime:
+    """A moment at which everything of this world is valid, whatever today is."""
+    return world.get("ci").certificate.valid_from + timedelta(days=1)
 
 
 def join(
@@ -60,8 +63,7 @@ def join(
 def test_server_is_accepted_by_its_root_and_role(today: World, curve: Curve) -> None:
     server = server_context(today.get("dp-tls", curve), for_devices=True)
     near, _ = join(server, client_context(today.roots, curve=curve))
-    now = today.get("ci").certificate.valid_from + timedelta(days=1)
-    validation = check_peer(near, today.trust, role=Role.DP_TLS, now=now, server_name=HOST)
+    validation = check_peer(near, today.trust, role=Role.DP_TLS, now=later_than(today), server_name=HOST)
     assert validation.leaf == today.get("dp-tls", curve).certificate
     assert near.version() == ("TLSv1.3" if curve is Curve.NIST else "TLSv1.2")
 
@@ -69,7 +71,7 @@ def test_server_is_accepted_by_its_root_and_role(today: World, curve: Curve) -> 
 def test_wrong_role_passes_openssl_and_is_refused_by_us(today: World) -> None:
     near, _ = join(server_context(today.get("ds-tls")), client_context(today.roots), "smds.example.com")
     with pytest.raises(Untrusted) as caught:
-        check_peer(near, today.trust, role=Role.DP_TLS, now=NOW + timedelta(days=1))
+        check_peer(near, today.trust, role=Role.DP_TLS, now=later_than(today))
     assert caught.value.code == "pki.wrong_policy"
     assert caught.value.party == "server"
 
@@ -105,7 +107,7 @@ def test_pinned_key_is_the_identity_whatever_the_name(today: World) -> None:
 
 def test_other_key_than_the_pinned_one_is_refused(today: World) -> None:
     credential = today.get("eim-tls")
-    later = rotate(today, "eim-tls", now=NOW).get("eim-tls")
+    later = rotate(today, "eim-tls", now=later_than(today) - timedelta(days=1)).get("eim-tls")
     near, _ = join(server_context(later), client_context(pin=Pin(spki=credential.certificate.spki)))
     with pytest.raises(Untrusted) as caught:
         check_spki(near, credential.certificate.spki)
@@ -119,7 +121,7 @@ def test_client_proves_itself_where_the_server_asks(today: World) -> None:
     near.write(b"x")
     assert far.read(1) == b"x"
     validation = check_peer(
-        far, today.trust, role=Role.DP_TLS, now=NOW + timedelta(days=1), as_client=True, party="SM-DP+"
+        far, today.trust, role=Role.DP_TLS, now=later_than(today), as_client=True, party="SM-DP+"
     )
     assert validation.leaf == today.get("dp-tls").certificate
 
@@ -128,7 +130,7 @@ def test_client_without_certificate_is_seen(today: World) -> None:
     server = server_context(today.get("ds-tls"), clients=today.roots, ask=ClientCertificate.OPTIONAL)
     _, far = join(server, client_context(today.roots), "smds.example.com")
     with pytest.raises(Untrusted) as caught:
-        check_peer(far, today.trust, role=Role.DP_TLS, now=NOW, party="SM-DP+")
+        check_peer(far, today.trust, role=Role.DP_TLS, now=later_than(today), party="SM-DP+")
     assert caught.value.code == "pki.no_peer_certificate"
 
 
@@ -140,7 +142,7 @@ def test_mutual_tls_without_roots_makes_no_sense(today: World) -> None:
 def test_signing_role_is_no_role_of_a_connection(today: World) -> None:
     near, _ = join(server_context(today.get("dp-tls")), client_context(today.roots))
     with pytest.raises(Refused):
-        check_peer(near, today.trust, role=Role.DP_AUTH, now=NOW)
+        check_peer(near, today.trust, role=Role.DP_AUTH, now=later_than(today))
 
 
 def test_old_versions_are_not_spoken_and_groups_are_not_restricted(today: World) -> None:
