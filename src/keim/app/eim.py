@@ -109,6 +109,7 @@ def eim_of(world: World, config: EimConfig) -> Eim:
     return Eim(
         eim_id=config.eim_id or name_in(world.get("eim-tls")),
         signers=signers_of(world),
+        signing_certificates=signing_certificates_of(world),
         trust=world.trust,
         intermediates=intermediates_of(world),
         revocations=world.revocations,
@@ -134,6 +135,15 @@ def signers_of(world: World) -> dict[str, Signer]:
     if not found:
         raise Refused("this PKI has no eIM signing key", code="pki.credential_not_found")
     return found
+
+
+def signing_certificates_of(world: World) -> dict[str, bytes]:
+    """By the same names: what the audit log names the keys by."""
+    return {
+        credential.certificate.point[1:9].hex(): credential.certificate.der
+        for credential in (*world.previous, *world.credentials)
+        if credential.role is Role.EIM_SIGN
+    }
 
 
 def key_name(signer: Signer) -> str:

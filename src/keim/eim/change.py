@@ -11,6 +11,7 @@ import msgspec
 
 from keim.eim.chores import with_chores
 from keim.eim.events import AlarmRaised, Event
+from keim.eim.evidence import Evidence
 from keim.eim.facts import Context, Decision, Facts, OrderMove, StillActive
 from keim.eim.rows import Chore, Device, Errand, Knowledge, Operation, OrderState, Receipt, Relay, Row
 from keim.eim.settings import Eim
@@ -30,6 +31,7 @@ class Change:
         self._known = self.knowledge
         self.relay = facts.relay
         self.events: list[Event] = []
+        self.evidence: list[Evidence] = []
         self.errands: list[Errand] = []
         self._orders: list[OrderMove | StillActive] = []
         self._rows: list[Row] = []
@@ -56,6 +58,11 @@ class Change:
     def alarm(self, why: str) -> None:
         self.set(alarm=why)
         self.events.append(AlarmRaised(at=self.now, eid=self.eid, why=why))
+
+    def tell(self, event: Event, **evidence: Any) -> None:
+        """With what proves it (members of `Evidence`)."""
+        self.evidence.append(Evidence(event=len(self.events), **evidence))
+        self.events.append(event)
 
     def operation(self, row: Operation) -> None:
         self._operations[row.order] = row
@@ -107,6 +114,7 @@ class Change:
             reply=reply,
             rows=tuple(rows),
             events=tuple(self.events),
+            evidence=tuple(self.evidence),
             errands=tuple(self.errands),
             orders=tuple(self._orders),
         )

@@ -10,6 +10,7 @@ from datetime import datetime
 import msgspec
 
 from keim.eim.events import Event
+from keim.eim.evidence import Evidence
 from keim.eim.rows import Device, Errand, Knowledge, Operation, Order, OrderState, Relay, Row
 from keim.seams import Entropy
 
@@ -97,5 +98,6 @@ class Decision(msgspec.Struct, frozen=True, kw_only=True):
     reply: bytes | None
     rows: tuple[Row, ...] = ()
     events: tuple[Event, ...] = ()
+    evidence: tuple[Evidence, ...] = ()
     errands: tuple[Errand, ...] = ()
     orders: tuple[OrderMove | StillActive, ...] = ()

@@ -21,6 +21,7 @@ from keim.eim.events import (
     PackageStuck,
     StateChangeReported,
 )
+from keim.eim.evidence import signer_of
 from keim.eim.facts import Context, Decision, Facts, Next, Wanted
 from keim.eim.offers import CHORES, make_offer
 from keim.eim.operations import ended, operation_of
@@ -184,7 +185,14 @@ def _hand_out_chore(change: Change, chores: tuple[Chore, ...]) -> bytes:
 
 def _hand_out(change: Change, candidate: Next) -> bytes:
     order, attempt = candidate.order, change.device.attempt + 1
-    reply = _sign(change, order.work, order=order.id, attempt=attempt, is_mass=candidate.is_mass)
+    reply = _sign(
+        change,
+        order.work,
+        order=order.id,
+        attempt=attempt,
+        is_mass=candidate.is_mass,
+        reference=order.reference,
+    )
     if reply is not NOTHING:
         change.set(attempt=attempt)
         change.order_taken(order.id, is_mass=candidate.is_mass)
@@ -199,6 +207,7 @@ def _sign(
     attempt: int,
     chore: Chore | None = None,
     is_mass: bool = False,
+    reference: str = "",
 ) -> bytes:
     device = change.device
     try:
@@ -220,17 +229,20 @@ def _sign(
         return NOTHING
     made = operation_of(offer, device.eid, attempt=attempt)
     change.operation(made)
-    change.events.append(
-        PackageDelivered(
-            at=change.now,
-            eid=device.eid,
-            order=order,
-            kind=offer.kind.value,
-            transaction_id=offer.transaction_id,
-            digest=made.digest,
-            counter=offer.counter,
-            chore=None if chore is None else chore.value,
-        )
+    delivered = PackageDelivered(
+        at=change.now,
+        eid=device.eid,
+        order=order,
+        kind=offer.kind.value,
+        transaction_id=offer.transaction_id,
+        digest=made.digest,
+        counter=offer.counter,
+        chore=None if chore is None else chore.value,
     )
+    if offer.kind is Kind.PACKAGE:
+        signer = signer_of(change.eim, device)
+        change.tell(delivered, package=offer.octets, token=offer.token, signer=signer, operation=reference)
+    else:
+        change.tell(delivered, operation=reference)
     change.set(offer=offer, counter=device.counter if offer.counter is None else offer.counter)
     return tlv(0xBF4F, offer.octets)

@@ -11,6 +11,7 @@ from typing import Final
 
 import msgspec
 
+from keim.crypto.suites import suite_named
 from keim.eim.addresses import AddressPolicy
 from keim.eim.rows import Device, Switches
 from keim.pki import Revocations, TrustStore
@@ -48,6 +49,8 @@ class Eim(msgspec.Struct, frozen=True, kw_only=True):
     eim_id: str
     signers: dict[str, Signer]
     """By key identifier, oldest first: a key that is rotated out stays until every eUICC knows the next."""
+    signing_certificates: dict[str, bytes] = {}
+    """By the same identifiers, in DER, where a key has one: what auditors know the key by."""
     trust: TrustStore
     intermediates: tuple[bytes, ...] = ()
     revocations: Revocations = Revocations(())
@@ -59,6 +62,11 @@ class Eim(msgspec.Struct, frozen=True, kw_only=True):
     def signer_of(self, device: Device) -> Signer:
         found = self.signers.get(device.signer)
         return found if found is not None else next(iter(self.signers.values()))
+
+    def spki_of(self, device: Device) -> bytes:
+        """The SubjectPublicKeyInfo of the key that this device's packages are signed with."""
+        signer = self.signer_of(device)
+        return suite_named(signer.algorithm).curve.spki(signer.public_point)
 
     def switches_of(self, device: Device) -> Switches:
         return self.switches if device.switches is None else device.switches

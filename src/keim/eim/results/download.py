@@ -13,13 +13,14 @@ import msgspec
 from keim.crypto.signed import profile_installation_result_tbs
 from keim.eim.change import Change
 from keim.eim.events import ResultReceived
+from keim.eim.evidence import chain_of
 from keim.eim.operations import operation_of
 from keim.eim.results import effects
 from keim.eim.results.verification import BY_SIGNATURE, SWITCHED_OFF, UNSIGNED, why_not
 from keim.eim.rows import Chore, Kind, Operation, State
 from keim.eim.words import name_of
 from keim.messages.download_trigger import ProfileDownloadTriggerResult
-from keim.messages.notification import ProfileInstallationResult
+from keim.messages.notification import PendingNotification, ProfileInstallationResult
 
 
 def take_trigger_result(change: Change, result: ProfileDownloadTriggerResult) -> None:
@@ -55,8 +56,13 @@ def conclude(
     verification: str,
     *,
     order: int | None = None,
+    is_told: bool = False,
 ) -> None:
-    """By what the eUICC says of the installation; `order` where a relay knows it."""
+    """By what the eUICC says of the installation; `order` where a relay knows it.
+
+    `is_told`: the eUICC's word itself is in the log already.
+    """
+    evidence = None if is_told or verification == UNSIGNED else result
     data = result.profile_installation_result_data
     octets = result.encode()
     if verification == UNSIGNED:
@@ -80,6 +86,7 @@ def conclude(
             verification=verification,
             octets=octets,
             order=order,
+            evidence=evidence,
         )
         return
     shown = "" if iccid is None else f" {effects.iccid_of(iccid)}"
@@ -94,6 +101,7 @@ def conclude(
         verification=verification,
         octets=octets,
         order=order,
+        evidence=evidence,
     )
 
 
@@ -106,6 +114,7 @@ def _end(
     verification: str,
     octets: bytes,
     order: int | None = None,
+    evidence: ProfileInstallationResult | None = None,
 ) -> None:
     row = _operation(change, transaction_id, order)
     if row is None or row.state not in (State.DELIVERED, State.UNKNOWN, State.EXPIRED):
@@ -121,18 +130,25 @@ def _end(
         is_verified=verification == BY_SIGNATURE,
     )
     change.operation(ending)
-    change.events.append(
-        ResultReceived(
-            at=change.now,
-            eid=change.eid,
-            order=row.order,
-            state=state.value,
-            outcome=outcome,
-            transaction_id=row.transaction_id,
-            digest=sha256(octets).digest(),
+    received = ResultReceived(
+        at=change.now,
+        eid=change.eid,
+        order=row.order,
+        state=state.value,
+        outcome=outcome,
+        transaction_id=row.transaction_id,
+        digest=sha256(octets).digest(),
+        verification=verification,
+    )
+    if evidence is None:
+        change.events.append(received)
+    else:
+        change.tell(
+            received,
+            notification=PendingNotification(profile_installation_result=evidence),
+            chain=chain_of(change.eim, change.knowledge, change.now),
             verification=verification,
         )
-    )
 
 
 def _operation(change: Change, transaction_id: bytes | None, order: int | None) -> Operation | None:

@@ -16,11 +16,12 @@ from keim.der import TOLERANT
 from keim.eim.change import Change
 from keim.eim.compose import commands_of
 from keim.eim.events import ResultReceived, ResultRefused
+from keim.eim.evidence import chain_of
 from keim.eim.facts import Known
 from keim.eim.offers import CHORES
 from keim.eim.operations import ended
 from keim.eim.results import effects, package_errors
-from keim.eim.results.verification import BY_SIGNATURE, SWITCHED_OFF, why_not
+from keim.eim.results.verification import BY_SIGNATURE, REFUSED, SWITCHED_OFF, why_not
 from keim.eim.rows import Chore, Kind, Offer, Operation, Receipt, State
 from keim.eim.work import PackageWork
 from keim.messages.package import (
@@ -94,7 +95,7 @@ def _signed(change: Change, result: EuiccPackageResultSigned, octets: bytes) -> 
             is_verified=switches.verifies,
         )
         change.operation(row)
-        _tell(change, row, octets, verification)
+        _tell(change, row, octets, verification, token=offer.token)
     elif known is not None:
         _late(change, known, commands, data, octets=octets, verification=verification)
     else:
@@ -200,11 +201,11 @@ def _late(
     # Later packages may have changed the device since: the list of profiles decides.
     change.set(is_stale=True)
     change.want(Chore.LIST_PROFILES)
-    _tell(change, row, octets, verification)
+    _tell(change, row, octets, verification, token=change.device.token)
 
 
-def _tell(change: Change, row: Operation, octets: bytes, verification: str) -> None:
-    change.events.append(
+def _tell(change: Change, row: Operation, octets: bytes, verification: str, *, token: int | None) -> None:
+    change.tell(
         ResultReceived(
             at=change.now,
             eid=row.eid,
@@ -216,7 +217,11 @@ def _tell(change: Change, row: Operation, octets: bytes, verification: str) -> N
             counter=row.counter,
             sequence_number=row.sequence_number,
             verification=verification,
-        )
+        ),
+        result=octets,
+        token=token,
+        chain=chain_of(change.eim, change.knowledge, change.now),
+        verification=verification,
     )
 
 
@@ -243,8 +248,10 @@ def _refuse(change: Change, why: str, octets: bytes, *, offer: Offer | None = No
     if times == 1:
         _keep(change, 0, octets, is_verified=False)
         change.alarm(f"a result was not believed: {why}")
-    change.events.append(
-        ResultRefused(at=change.now, eid=change.eid, why=why, digest=digest, is_given_up=is_given_up)
+    change.tell(
+        ResultRefused(at=change.now, eid=change.eid, why=why, digest=digest, is_given_up=is_given_up),
+        result=octets if times == 1 else None,
+        verification=REFUSED,
     )
     if device.point is None and change.eim.switches_of(device).verifies:
         # Its key first: the device keeps the result and brings it again.

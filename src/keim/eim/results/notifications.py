@@ -13,9 +13,17 @@ from keim.crypto.compact import RelayedSession, expand_pending_notification
 from keim.crypto.signed import other_notification_tbs, profile_installation_result_tbs
 from keim.eim.change import Change
 from keim.eim.events import NotificationRefused, NotificationTaken
+from keim.eim.evidence import chain_above, chain_of
 from keim.eim.relayed import session_of
 from keim.eim.results import effects
-from keim.eim.results.verification import is_signed_by, proved_certificate, remember_certificate, why_not
+from keim.eim.results.verification import (
+    BY_SIGNATURE,
+    SWITCHED_OFF,
+    is_signed_by,
+    proved_certificate,
+    remember_certificate,
+    why_not,
+)
 from keim.eim.rows import Errand, Receipt
 from keim.errors import KeimError
 from keim.messages.common import NotificationEvent
@@ -89,7 +97,7 @@ def take(change: Change, notification: PendingNotification) -> PendingNotificati
         )
     iccid = None if metadata.iccid is None else effects.iccid_of(metadata.iccid)
     event = metadata.profile_management_operation
-    change.events.append(
+    change.tell(
         NotificationTaken(
             at=change.now,
             eid=change.eid,
@@ -98,7 +106,10 @@ def take(change: Change, notification: PendingNotification) -> PendingNotificati
             address=address,
             is_forwarded=is_forwarded,
             iccid=iccid,
-        )
+        ),
+        notification=full,
+        chain=_chain(change, full),
+        verification=BY_SIGNATURE if change.eim.switches_of(change.device).verifies else SWITCHED_OFF,
     )
     result = full.profile_installation_result
     has_failed = (
@@ -107,6 +118,17 @@ def take(change: Change, notification: PendingNotification) -> PendingNotificati
     if iccid is not None and event in _EFFECTS and not has_failed:
         _EFFECTS[event](change, iccid)
     return full
+
+
+def _chain(change: Change, notification: PendingNotification) -> tuple[bytes, ...]:
+    """A notification brings its certificates along; an installation result's stand in its session."""
+    other, relay = notification.other_signed_notification, change.relay
+    if other is not None:
+        euicc, eum = bytes(other.euicc_certificate), bytes(other.eum_certificate)
+        return chain_above(change.eim, euicc, eum, change.now)
+    if relay is not None and relay.euicc_certificate is not None and relay.eum_certificate is not None:
+        return chain_above(change.eim, relay.euicc_certificate, relay.eum_certificate, change.now)
+    return chain_of(change.eim, change.knowledge, change.now)
 
 
 def expanded(notification: PendingNotification, session: RelayedSession) -> PendingNotification:

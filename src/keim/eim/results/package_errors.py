@@ -14,6 +14,7 @@ import msgspec
 from keim.crypto.signed import euicc_package_error_tbs
 from keim.eim.change import Change
 from keim.eim.events import ResultReceived
+from keim.eim.evidence import chain_of
 from keim.eim.operations import ended, operation_of
 from keim.eim.results.verification import BY_SIGNATURE, SWITCHED_OFF, UNSIGNED, why_not
 from keim.eim.rows import Chore, Kind, Offer, State
@@ -45,9 +46,16 @@ def take_signed(change: Change, error: EuiccPackageErrorSigned, octets: bytes) -
     if not is_ours or offer is None:
         return None  # of a package that is concluded: a repetition
     verification = BY_SIGNATURE if switches.verifies else SWITCHED_OFF
-    code = data.euicc_package_error_code
+    code, token = data.euicc_package_error_code, offer.token
     state = REACTIONS.get(code, _undefined)(change, offer)
-    _tell(change, offer, state, (f"refused: {name_of(code)}",), verification=verification, octets=octets)
+    outcome = (f"refused: {name_of(code)}",)
+    change.tell(
+        _received(change, offer, state, outcome, verification=verification, octets=octets),
+        result=octets,
+        token=token,
+        chain=chain_of(change.eim, change.knowledge, change.now),
+        verification=verification,
+    )
     return None
 
 
@@ -63,7 +71,10 @@ def take_unsigned(change: Change, error: EuiccPackageErrorUnsigned) -> None:
     if error.association_token is not None:
         text += f" (it says that the token is {error.association_token})"
     change.alarm(text)
-    _tell(change, offer, State.FAILED, ("refused: unsigned",), verification=UNSIGNED, octets=error.encode())
+    outcome = ("refused: unsigned",)
+    change.events.append(
+        _received(change, offer, State.FAILED, outcome, verification=UNSIGNED, octets=error.encode())
+    )
 
 
 # reactions: what becomes of the operation
@@ -137,7 +148,7 @@ REACTIONS: Final[dict[EuiccPackageErrorCode, Callable[[Change, Offer], State]]] 
 }
 
 
-def _tell(
+def _received(
     change: Change,
     offer: Offer,
     state: State,
@@ -145,17 +156,15 @@ def _tell(
     *,
     verification: str,
     octets: bytes,
-) -> None:
-    change.events.append(
-        ResultReceived(
-            at=change.now,
-            eid=change.eid,
-            order=offer.order,
-            state=state.value,
-            outcome=outcome,
-            transaction_id=offer.transaction_id,
-            digest=sha256(octets).digest(),
-            counter=offer.counter,
-            verification=verification,
-        )
+) -> ResultReceived:
+    return ResultReceived(
+        at=change.now,
+        eid=change.eid,
+        order=offer.order,
+        state=state.value,
+        outcome=outcome,
+        transaction_id=offer.transaction_id,
+        digest=sha256(octets).digest(),
+        counter=offer.counter,
+        verification=verification,
     )

@@ -17,6 +17,8 @@ from keim.pki import Certificate, Curve, Role
 BY_SIGNATURE: Final = "signature"
 SWITCHED_OFF: Final = "switched off"
 UNSIGNED: Final = "unsigned"
+REFUSED: Final = "refused"
+"""It was not believed; kept as it came."""
 
 
 def proved_certificate(change: Change, euicc: bytes, eum: bytes) -> Certificate | str:
