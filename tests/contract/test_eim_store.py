@@ -190,6 +190,26 @@ def test_an_order_for_all_takes_who_is_there_now(desk: EimOnly) -> None:
     assert package_in(desk.answer(poll(eids[0]))) is not None
 
 
+def test_an_order_for_all_of_a_tenant_takes_nobody_elses_devices(desk: EimOnly) -> None:
+    ours, theirs = list(example_eids(2, "89990000"))
+    desk.run(desk.service.enrol(ours, tenant="north"))
+    desk.run(desk.service.enrol(theirs, tenant="south"))
+    order = desk.run(desk.service.order_for_many(LISTING, tenant="north"))
+    listed = desk.run(desk.service.order_for_many(LISTING, tenant="north", eids=[ours, theirs, EID]))
+    assert (order.devices, listed.devices, order.tenant) == (1, 1, "north")
+    assert package_in(desk.answer(poll(ours))) is not None
+    assert desk.answer(poll(theirs)) == NOTHING
+    told = desk.run(desk.store.events("north"))
+    assert [type(event).__name__ for _, event in told] == [
+        "DeviceEnrolled",
+        "OrderPlaced",
+        "OrderPlaced",
+        "PackageDelivered",
+    ]
+    assert [number for number, _ in told] == [0, 1, 2, 3]
+    assert len(desk.run(desk.store.events("south"))) == 1
+
+
 def test_after_a_cancel_nobody_else_gets_an_order_for_many(desk: EimOnly) -> None:
     eids = fleet(desk, 6)
     order = desk.run(desk.service.order_for_many(LISTING, eids=eids, reference="wave"))
@@ -264,9 +284,9 @@ def test_events_are_told_in_their_order_and_by_device(desk: EimOnly) -> None:
     order = desk.order(LIST)
     hand = Hand(desk)
     hand.send(hand.result(hand.take()))
-    told = [type(event).__name__ for _, event in desk.run(desk.store.events(EID))]
+    told = [type(event).__name__ for _, event in desk.run(desk.store.events_of(EID))]
     assert told == ["DeviceEnrolled", "OrderPlaced", "PackageDelivered", "ResultReceived"]
     numbers = [number for number, _ in desk.run(desk.store.events())]
-    assert numbers == sorted(numbers)
+    assert numbers == list(range(4))
     after = desk.run(desk.store.events(after=numbers[-2]))
     assert [event.order for _, event in after] == [order.id]

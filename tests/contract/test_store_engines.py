@@ -11,14 +11,20 @@ import pytest
 from tests.postgres_cluster import Cluster, cluster  # noqa: F401 - used as a fixture
 from tests.shared import needs_system
 
+from keim.audit.tree import Edge, leaf_hash
 from keim.errors import StoreFailed
-from keim.io.store.engine import Conflict, Engine, Statement
+from keim.io.store.engine import Conflict, Engine, Entry, Statement
 from keim.io.store.open import open_engine
 from keim.io.store.sqlite import SqliteEngine
 
 MIGRATIONS = (
     "CREATE TABLE things (id TEXT PRIMARY KEY, number INTEGER NOT NULL, octets {octets});"
     "CREATE TABLE log (id {serial}, text TEXT NOT NULL)",
+)
+LOGS = (
+    "CREATE TABLE eim_logs (log TEXT PRIMARY KEY, size INTEGER NOT NULL, edge {octets} NOT NULL) {clustered};"
+    "CREATE TABLE eim_events (log TEXT NOT NULL, id INTEGER NOT NULL, at INTEGER NOT NULL, eid TEXT,"
+    " kind TEXT NOT NULL, leaf {octets} NOT NULL, hash {octets} NOT NULL, PRIMARY KEY (log, id)) {clustered}",
 )
 INSERT = "INSERT INTO things (id, number, octets) VALUES (?, ?, ?)"
 UPDATE = "UPDATE things SET number = ? WHERE id = ? AND number = ?"
@@ -136,6 +142,48 @@ def test_rows_of_the_log_are_numbered_in_order(engine: Engine, run: Run) -> None
         run(engine.commit([Statement("INSERT INTO log (text) VALUES (?)", (text,))]))
     rows = run(engine.fetch("SELECT text FROM log ORDER BY id"))
     assert [row[0] for row in rows] == ["one", "two", "three"]
+
+
+def entry(log: str, number: int) -> Entry:
+    octets = number.to_bytes(4, "big")
+    return Entry(log, number, None, "thing", octets, leaf_hash(octets))
+
+
+def test_entries_of_many_changes_at_once_are_numbered_without_gaps(engine: Engine, run: Run) -> None:
+    """Every third change fails and takes its entries with it."""
+
+    async def script() -> list[BaseException | None]:
+        await engine.migrate("logs", LOGS)
+        await engine.commit([Statement(INSERT, ("taken", 0, None))])
+        changes = []
+        for number in range(900):
+            name = "taken" if number % 3 == 0 else str(number)
+            told = [entry("north" if number % 2 else "south", number), entry("all", number)]
+            changes.append(engine.commit([Statement(INSERT, (name, number, None))], told))
+        return await asyncio.gather(*changes, return_exceptions=True)
+
+    outcomes = run(script())
+    assert [isinstance(outcome, Conflict) for outcome in outcomes] == [n % 3 == 0 for n in range(900)]
+    kept = [number for number in range(900) if number % 3]
+    for log, parity in (("all", None), ("north", 1), ("south", 0)):
+        rows = run(engine.fetch("SELECT id, leaf, hash FROM eim_events WHERE log = ? ORDER BY id", log))
+        assert [row[0] for row in rows] == list(range(len(rows)))
+        told = sorted(int.from_bytes(row[1], "big") for row in rows)
+        assert told == [number for number in kept if parity is None or number % 2 == parity]
+        size, edge = run(engine.fetch("SELECT size, edge FROM eim_logs WHERE log = ?", log))[0]
+        assert size == len(rows)
+        assert Edge.from_octets(bytes(edge)) == Edge().extend(bytes(row[2]) for row in rows)
+
+
+def test_entries_without_any_row_are_told_as_well(engine: Engine, run: Run) -> None:
+    run(engine.migrate("logs", LOGS))
+    run(engine.commit([], [entry("all", 1), entry("all", 2)]))
+    run(engine.commit([], [entry("all", 3)]))
+    assert run(engine.fetch("SELECT id, at FROM eim_events WHERE log = 'all' ORDER BY id")) == [
+        (0, 1),
+        (1, 2),
+        (2, 3),
+    ]
 
 
 def test_a_file_that_cannot_be_opened_is_told(tmp_path: Path) -> None:

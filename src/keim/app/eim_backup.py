@@ -8,9 +8,10 @@ from __future__ import annotations
 
 import os
 import sqlite3
+from collections import defaultdict
 from pathlib import Path
 
-from keim.eim.events import DeviceChanged
+from keim.eim.events import DeviceChanged, Event
 from keim.eim.facts import Decision
 from keim.eim.restoring import COUNTER_LEAP, after_restore
 from keim.eim.rows import DeviceState, Row
@@ -86,18 +87,22 @@ async def go_on(store_at: str, clock: Clock, *, leap: int = COUNTER_LEAP) -> int
             devices = await store.devices(after=after, limit=LOT)
             if not devices:
                 return count
-            rows: list[Row] = []
-            events = []
+            rows: dict[str, list[Row]] = defaultdict(list)
+            events: dict[str, list[Event]] = defaultdict(list)
             for device in devices:
                 if device.state is DeviceState.ARCHIVED:
                     continue
                 changed, given_up = after_restore(device, now=clock.now(), leap=leap)
-                rows.append(changed)
+                rows[device.tenant].append(changed)
                 if given_up is not None:
-                    rows.append(given_up)
-                events.append(DeviceChanged(at=clock.now(), eid=device.eid, what="restored from a backup"))
+                    rows[device.tenant].append(given_up)
+                events[device.tenant].append(
+                    DeviceChanged(at=clock.now(), eid=device.eid, what="restored from a backup")
+                )
                 count += 1
-            await store.commit(Decision(reply=None, rows=tuple(rows), events=tuple(events)))
+            for tenant, changes in rows.items():
+                told = tuple(events[tenant])
+                await store.commit(Decision(reply=None, rows=tuple(changes), events=told, tenant=tenant))
             after = devices[-1].eid
     finally:
         await store.engine.close()

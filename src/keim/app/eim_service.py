@@ -14,13 +14,12 @@ import msgspec
 from keim.eim import answer, orders
 from keim.eim.facts import Context, OrderMove
 from keim.eim.relay.call import Call, NoRelay, Unanswered
-from keim.eim.rows import Device, DeviceState, Errand, Order, OrderState, Switches
+from keim.eim.rows import MAIN, Device, DeviceState, Errand, Order, OrderState, Switches
 from keim.eim.settings import Eim
 from keim.eim.work import Work
 from keim.errors import KeimError, Refused, StoreFailed
 from keim.ids import Eid
 from keim.io.eim_store import DueErrand, EimStore
-from keim.io.eim_store.statements import of_event
 from keim.io.store.engine import Conflict
 from keim.seams import Clock, Entropy
 
@@ -117,6 +116,7 @@ class EimService:
         certificates: tuple[bytes, bytes] | None = None,
         switches: Switches | None = None,
         signer: str = "",
+        tenant: str = MAIN,
     ) -> Device:
         device, knowledge, event = orders.enrol(
             self.eim,
@@ -127,6 +127,7 @@ class EimService:
             certificates=certificates,
             switches=switches,
             signer=signer,
+            tenant=tenant,
         )
         try:
             await self.store.enrol(device, knowledge, [event])
@@ -172,13 +173,15 @@ class EimService:
         expires_at: datetime | None = None,
     ) -> Order:
         """The same reference again is the same order."""
-        if await self.store.device(eid) is None:
+        device = await self.store.device(eid)
+        if device is None:
             raise Refused(f"{eid} is not known here", code="eim.device_unknown")
         placed, event = orders.order(
             work,
             reference=reference or self._new_reference(),
             now=self.clock.now(),
             eid=eid,
+            tenant=device.tenant,
             actor=actor,
             expires_at=expires_at,
         )
@@ -201,19 +204,26 @@ class EimService:
         *,
         eids: Sequence[str] | None = None,
         reference: str | None = None,
+        tenant: str = MAIN,
         actor: str = "",
         expires_at: datetime | None = None,
     ) -> Order:
-        """One row and one event for all devices, or for those of the list; the selection is frozen now."""
+        """One row and one event for all of a tenant's devices, or those of the list; frozen now."""
         name = reference or self._new_reference()
         if await self.store.order(name) is not None:
             raise Refused(f"the reference {name!r} is in use", code="eim.reference_in_use")
         try:
-            count = await self.store.freeze(name, eids)
+            count = await self.store.freeze(name, eids, tenant=tenant)
         except Conflict:
             raise Refused(f"the reference {name!r} is in use", code="eim.reference_in_use") from None
         placed, event = orders.order(
-            work, reference=name, now=self.clock.now(), actor=actor, expires_at=expires_at, devices=count
+            work,
+            reference=name,
+            now=self.clock.now(),
+            tenant=tenant,
+            actor=actor,
+            expires_at=expires_at,
+            devices=count,
         )
         await self.store.place(placed, [event])
         found = await self.store.order(name)
@@ -229,7 +239,8 @@ class EimService:
         if is_sure:
             event = orders.cancelled(order, now=self.clock.now(), actor=actor, is_sure=True)
             try:
-                await self.store.move(OrderMove(order.id, OrderState.ACTIVE, OrderState.CANCELLED), [event])
+                move = OrderMove(order.id, OrderState.ACTIVE, OrderState.CANCELLED)
+                await self.store.move(move, [event], tenant=order.tenant)
             except Conflict:
                 is_sure = False
             else:
@@ -237,7 +248,7 @@ class EimService:
                 return not await self.store.counts(order.id)
         if state is not OrderState.CANCELLED:
             event = orders.cancelled(order, now=self.clock.now(), actor=actor, is_sure=False)
-            await self.store.engine.commit([of_event(event)])
+            await self.store.tell([event], tenant=order.tenant)
         return False
 
     def _new_reference(self) -> str:

@@ -117,6 +117,7 @@ class Change:
             evidence=tuple(self.evidence),
             errands=tuple(self.errands),
             orders=tuple(self._orders),
+            tenant=self.device.tenant,
         )
 
 

@@ -11,7 +11,7 @@ import msgspec
 
 from keim.eim.events import Event
 from keim.eim.evidence import Evidence
-from keim.eim.rows import Device, Errand, Knowledge, Operation, Order, OrderState, Relay, Row
+from keim.eim.rows import MAIN, Device, Errand, Knowledge, Operation, Order, OrderState, Relay, Row
 from keim.seams import Entropy
 
 
@@ -101,3 +101,5 @@ class Decision(msgspec.Struct, frozen=True, kw_only=True):
     evidence: tuple[Evidence, ...] = ()
     errands: tuple[Errand, ...] = ()
     orders: tuple[OrderMove | StillActive, ...] = ()
+    tenant: str = MAIN
+    """Whose log tells the events."""

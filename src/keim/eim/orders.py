@@ -7,7 +7,7 @@ from datetime import datetime
 import msgspec
 
 from keim.eim.events import DeviceChanged, DeviceEnrolled, OrderCancelled, OrderPlaced
-from keim.eim.rows import Device, DeviceState, Knowledge, Order, Switches
+from keim.eim.rows import MAIN, Device, DeviceState, Knowledge, Order, Switches
 from keim.eim.settings import COUNTER_MAXIMUM, Eim
 from keim.eim.work import DataWork, DownloadWork, PackageWork, Work
 from keim.errors import Refused, Untrusted
@@ -27,6 +27,7 @@ def enrol(
     certificates: tuple[bytes, bytes] | None = None,
     switches: Switches | None = None,
     signer: str = "",
+    tenant: str = MAIN,
 ) -> tuple[Device, Knowledge | None, DeviceEnrolled]:
     """A device as its maker announces it: token, starting counter, (CERT.EUICC, CERT.EUM) where known."""
     if not 0 <= counter <= COUNTER_MAXIMUM:
@@ -34,7 +35,13 @@ def enrol(
     if signer and signer not in eim.signers:
         raise Refused(f"this eIM has no key {signer}", code="eim.bad_order")
     device = Device(
-        eid=str(eid), enrolled_at=now, token=token, counter=counter, switches=switches, signer=signer
+        eid=str(eid),
+        enrolled_at=now,
+        tenant=tenant,
+        token=token,
+        counter=counter,
+        switches=switches,
+        signer=signer,
     )
     knowledge = None
     if certificates is not None:
@@ -65,6 +72,7 @@ def order(
     reference: str,
     now: datetime,
     eid: Eid | None = None,
+    tenant: str = MAIN,
     actor: str = "",
     expires_at: datetime | None = None,
     devices: int = 1,
@@ -79,6 +87,7 @@ def order(
         work=work,
         ordered_at=now,
         eid=None if eid is None else str(eid),
+        tenant=tenant,
         actor=actor,
         expires_at=expires_at,
         devices=devices,

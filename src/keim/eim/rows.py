@@ -14,6 +14,9 @@ import msgspec
 
 from keim.eim.work import Work
 
+MAIN: Final = "main"
+"""The tenant of whoever has no tenants."""
+
 
 class DeviceState(StrEnum):
     ACTIVE = "active"
@@ -102,6 +105,8 @@ class Offer(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
 class Device(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
     eid: str
     enrolled_at: datetime
+    tenant: str = MAIN
+    """Whose it is; its orders and its part of the log are the same one's."""
     state: DeviceState = DeviceState.ACTIVE
     version: int = 1
     token: int | None = None
@@ -184,6 +189,7 @@ class Order(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
     ordered_at: datetime
     id: int = 0
     eid: str | None = None
+    tenant: str = MAIN
     actor: str = ""
     expires_at: datetime | None = None
     devices: int = 1

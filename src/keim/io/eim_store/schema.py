@@ -4,7 +4,10 @@ from __future__ import annotations
 
 from typing import Final
 
-MIGRATIONS: Final = (
+from keim.io.eim_store.old_events import old_events_become_leaves
+from keim.io.store.engine import Migration
+
+MIGRATIONS: Final[tuple[Migration, ...]] = (
     """
     CREATE TABLE eim_devices (
         ordinal {serial}, eid TEXT NOT NULL UNIQUE, state TEXT NOT NULL, version INTEGER NOT NULL,
@@ -42,4 +45,29 @@ MIGRATIONS: Final = (
     CREATE TABLE eim_events (id {serial}, at INTEGER NOT NULL, eid TEXT, row TEXT NOT NULL);
     CREATE INDEX eim_events_of ON eim_events (eid, id)
     """,
+    # 2: tenants, tags, and the log of events as leaves
+    """
+    ALTER TABLE eim_devices ADD COLUMN tenant TEXT NOT NULL DEFAULT 'main';
+    CREATE INDEX eim_devices_of ON eim_devices (tenant, ordinal);
+    ALTER TABLE eim_orders ADD COLUMN tenant TEXT NOT NULL DEFAULT 'main';
+    CREATE INDEX eim_orders_of ON eim_orders (tenant, id);
+    CREATE TABLE eim_tags (
+        tenant TEXT NOT NULL, tag TEXT NOT NULL, ordinal INTEGER NOT NULL,
+        PRIMARY KEY (tenant, tag, ordinal)) {clustered};
+    CREATE INDEX eim_tags_of ON eim_tags (ordinal);
+    ALTER TABLE eim_events RENAME TO eim_events_1;
+    DROP INDEX eim_events_of;
+    CREATE TABLE eim_logs (log TEXT PRIMARY KEY, size INTEGER NOT NULL, edge {octets} NOT NULL) {clustered};
+    CREATE TABLE eim_events (
+        log TEXT NOT NULL, id INTEGER NOT NULL, at INTEGER NOT NULL, eid TEXT, kind TEXT NOT NULL,
+        leaf {octets} NOT NULL, hash {octets} NOT NULL,
+        PRIMARY KEY (log, id)) {clustered};
+    CREATE INDEX eim_events_of ON eim_events (eid, id);
+    CREATE TABLE eim_objects (digest {octets} PRIMARY KEY, octets {octets} NOT NULL) {clustered};
+    CREATE TABLE eim_checkpoints (
+        log TEXT NOT NULL, size INTEGER NOT NULL, at INTEGER NOT NULL, note {octets} NOT NULL,
+        PRIMARY KEY (log, size)) {clustered}
+    """,
+    old_events_become_leaves,
+    "DROP TABLE eim_events_1",
 )

@@ -2,17 +2,18 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from hashlib import sha256
 from typing import Final
 
-from keim.eim.events import Event
 from keim.eim.facts import Decision, OrderMove, StillActive
 from keim.eim.rows import Device, Errand, Knowledge, Operation, Order, Receipt, Relay, Row
 from keim.io.store.engine import Statement, as_json, milliseconds
 
 _LARGEST: Final = (1 << 63) - 1
 _INSERT_DEVICE: Final = (
-    "INSERT INTO eim_devices (state, row, version, eid) VALUES (?, ?, ?, ?) ON CONFLICT (eid) DO NOTHING"
+    "INSERT INTO eim_devices (state, row, version, eid, tenant) VALUES (?, ?, ?, ?, ?)"
+    " ON CONFLICT (eid) DO NOTHING"
 )
 _UPDATE_DEVICE: Final = "UPDATE eim_devices SET state = ?, row = ?, version = ? WHERE eid = ? AND version = ?"
 _INSERT_KNOWLEDGE: Final = (
@@ -40,7 +41,7 @@ _ERRAND: Final = (
     " SELECT CAST(? AS BIGINT), 0, 'due', CAST(? AS TEXT), CAST(? AS TEXT) WHERE NOT EXISTS"
     " (SELECT 1 FROM eim_receipts WHERE eid = ? AND sequence_number = ? AND digest = ?)"
 )
-_EVENT: Final = "INSERT INTO eim_events (at, eid, row) VALUES (?, ?, ?)"
+_OBJECT: Final = "INSERT INTO eim_objects (digest, octets) VALUES (?, ?) ON CONFLICT (digest) DO NOTHING"
 _MOVE: Final = "UPDATE eim_orders SET state = ? WHERE id = ? AND state = ?"
 _STILL: Final = (
     "UPDATE eim_devices SET state = state WHERE eid = ?"
@@ -48,8 +49,9 @@ _STILL: Final = (
 )
 _NEXT_ORDER: Final = "UPDATE eim_sequences SET value = value + 1 WHERE name = 'order'"
 _ORDER: Final = (
-    "INSERT INTO eim_orders (id, reference, eid, state, expires_at, row)"
-    " SELECT value, CAST(? AS TEXT), CAST(? AS TEXT), 'active', CAST(? AS BIGINT), CAST(? AS TEXT)"
+    "INSERT INTO eim_orders (id, reference, tenant, eid, state, expires_at, row)"
+    " SELECT value, CAST(? AS TEXT), CAST(? AS TEXT), CAST(? AS TEXT), 'active',"
+    " CAST(? AS BIGINT), CAST(? AS TEXT)"
     " FROM eim_sequences WHERE name = 'order'"
 )
 
@@ -69,7 +71,6 @@ def of_decision(decision: Decision) -> list[Statement]:
     # An errand is only for a notification that was not held before: look before its receipt is written.
     statements += [of_errand(errand) for errand in decision.errands]
     statements += [_of_row(row) for row in decision.rows if isinstance(row, Receipt)]
-    statements += [of_event(event) for event in decision.events]
     return statements
 
 
@@ -78,7 +79,7 @@ def _of_row(row: Row) -> Statement:
         case Device():
             values = (row.state.value, as_json(row), row.version, row.eid)
             if row.version == 1:
-                return Statement(_INSERT_DEVICE, values, 1)
+                return Statement(_INSERT_DEVICE, (*values, row.tenant), 1)
             return Statement(_UPDATE_DEVICE, (*values, row.version - 1), 1)
         case Knowledge():
             known = (as_json(row), row.version, row.eid)
@@ -135,8 +136,9 @@ def of_errand(errand: Errand) -> Statement:
     return Statement(_ERRAND, (*values, errand.eid, _number(errand.sequence_number), digest))
 
 
-def of_event(event: Event) -> Statement:
-    return Statement(_EVENT, (milliseconds(event.at), event.eid, as_json(event)))
+def of_objects(objects: Iterable[bytes]) -> list[Statement]:
+    """Certificates and keys that leaves name, once each, by their SHA-256."""
+    return [Statement(_OBJECT, (sha256(octets).digest(), octets)) for octets in objects]
 
 
 def of_new_order(order: Order) -> list[Statement]:
@@ -144,7 +146,7 @@ def of_new_order(order: Order) -> list[Statement]:
     expires_at = None if order.expires_at is None else milliseconds(order.expires_at)
     return [
         Statement(_NEXT_ORDER, (), 1),
-        Statement(_ORDER, (order.reference, order.eid, expires_at, as_json(order)), 1),
+        Statement(_ORDER, (order.reference, order.tenant, order.eid, expires_at, as_json(order)), 1),
     ]
 
 

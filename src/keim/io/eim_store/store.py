@@ -12,11 +12,12 @@ import msgspec
 from keim.eim.events import Event
 from keim.eim.facts import Decision, Facts, Known, Named, Next, OrderMove, Wanted
 from keim.eim.offers import order_of
-from keim.eim.rows import Device, Errand, Knowledge, Operation, Order, OrderState, Relay
+from keim.eim.rows import MAIN, Device, Errand, Knowledge, Operation, Order, OrderState, Relay
 from keim.eim.selection import groups_of
+from keim.io.eim_store.leaves import event_in, leaves_of
 from keim.io.eim_store.many import OrdersForMany
 from keim.io.eim_store.schema import MIGRATIONS
-from keim.io.eim_store.statements import of_decision, of_event, of_new_device, of_new_order
+from keim.io.eim_store.statements import of_decision, of_new_order, of_objects
 from keim.io.store.engine import Engine, Statement, milliseconds, moment
 
 _CANDIDATES: Final = 4
@@ -158,35 +159,42 @@ class EimStore:
 
     async def commit(self, decision: Decision) -> None:
         """All of it in one transaction; `Conflict` when a row has moved on since it was loaded."""
-        statements = of_decision(decision)
-        if statements:
-            await self.engine.commit(statements)
+        statements, leaves = of_decision(decision), leaves_of(decision)
+        if leaves.objects:
+            statements += of_objects(leaves.objects)
+        await self.engine.commit(statements, leaves.entries)
 
     # devices and orders
 
     async def enrol(self, device: Device, knowledge: Knowledge | None, events: Sequence[Event]) -> None:
-        await self.engine.commit([*of_new_device(device, knowledge), *(of_event(event) for event in events)])
+        rows = (device,) if knowledge is None else (device, knowledge)
+        await self.commit(Decision(reply=None, rows=rows, events=tuple(events), tenant=device.tenant))
 
     async def change(self, device: Device, events: Sequence[Event]) -> None:
-        await self.commit(Decision(reply=None, rows=(device,), events=tuple(events)))
+        await self.commit(Decision(reply=None, rows=(device,), events=tuple(events), tenant=device.tenant))
 
-    async def move(self, move: OrderMove, events: Sequence[Event]) -> None:
+    async def move(self, move: OrderMove, events: Sequence[Event], *, tenant: str = MAIN) -> None:
         """`Conflict` if somebody was faster."""
-        await self.commit(Decision(reply=None, orders=(move,), events=tuple(events)))
+        await self.commit(Decision(reply=None, orders=(move,), events=tuple(events), tenant=tenant))
+
+    async def tell(self, events: Sequence[Event], *, tenant: str = MAIN) -> None:
+        """What happened without any row becoming another."""
+        await self.commit(Decision(reply=None, events=tuple(events), tenant=tenant))
 
     async def place(self, order: Order, events: Sequence[Event]) -> None:
         """`Conflict` if the reference is in use."""
-        await self.engine.commit([*of_new_order(order), *(of_event(event) for event in events)])
+        told = leaves_of(Decision(reply=None, events=tuple(events), tenant=order.tenant))
+        await self.engine.commit(of_new_order(order), told.entries)
         if order.eid is None:
             await self.many.refresh()
 
-    async def freeze(self, reference: str, eids: Sequence[str] | None = None) -> int:
-        """Writes the selection of an order for many: all active devices, or those of the list. How many.
+    async def freeze(self, reference: str, eids: Sequence[str] | None = None, *, tenant: str = MAIN) -> int:
+        """Writes the selection of an order for many: all active devices of a tenant, or those of the list.
 
         In lots, so that devices that poll meanwhile wait for none longer than a moment.
         """
         total = 0
-        async for part, octets, count in self._parts(eids):
+        async for part, octets, count in self._parts(eids, tenant):
             await self.engine.commit(
                 [
                     Statement(
@@ -198,10 +206,10 @@ class EimStore:
             total += count
         return total
 
-    async def _parts(self, eids: Sequence[str] | None) -> Any:
+    async def _parts(self, eids: Sequence[str] | None, tenant: str) -> Any:
         gathered: list[int] = []
         if eids is None:
-            async for lot in self._ordinals():
+            async for lot in self._ordinals(tenant):
                 gathered += lot
                 full = gathered[-1] >> 16
                 if gathered[0] >> 16 != full:
@@ -214,19 +222,22 @@ class EimStore:
                 lot_of_eids = eids[start : start + 500]
                 marks = ", ".join("?" * len(lot_of_eids))
                 rows = await self.engine.fetch(
-                    f"SELECT ordinal FROM eim_devices WHERE eid IN ({marks})", *lot_of_eids
+                    f"SELECT ordinal FROM eim_devices WHERE tenant = ? AND eid IN ({marks})",
+                    tenant,
+                    *lot_of_eids,
                 )
                 gathered += [row[0] for row in rows]
             gathered = sorted(set(gathered))
         for group in groups_of(gathered):
             yield group
 
-    async def _ordinals(self) -> Any:
+    async def _ordinals(self, tenant: str) -> Any:
         last = -1
         while True:
             rows = await self.engine.fetch(
-                "SELECT ordinal FROM eim_devices WHERE ordinal > ? AND state = 'active'"
+                "SELECT ordinal FROM eim_devices WHERE tenant = ? AND ordinal > ? AND state = 'active'"
                 f" ORDER BY ordinal LIMIT {_LOT:d}",
+                tenant,
                 last,
             )
             if not rows:
@@ -345,13 +356,26 @@ class EimStore:
         )
         await self.many.refresh()
 
-    async def events(
-        self, eid: str | None = None, *, after: int = 0, limit: int = 1000
-    ) -> list[tuple[int, Event]]:
-        condition, parameters = "id > ?", [after]
-        if eid is not None:
-            condition, parameters = "id > ? AND eid = ?", [after, eid]  # type: ignore[list-item]  # of both kinds
+    # the log
+
+    async def events(self, log: str = MAIN, *, after: int = -1, limit: int = 1000) -> list[tuple[int, Event]]:
+        """What a tenant's log tells after the leaf `after`, each with its number; numbers begin at 0."""
         rows = await self.engine.fetch(
-            f"SELECT id, row FROM eim_events WHERE {condition} ORDER BY id LIMIT {limit:d}", *parameters
+            f"SELECT id, leaf FROM eim_events WHERE log = ? AND id > ? ORDER BY id LIMIT {limit:d}",
+            log,
+            after,
         )
-        return [(id_, msgspec.json.decode(row, type=Event)) for id_, row in rows]
+        return [(id_, event_in(leaf)) for id_, leaf in rows]
+
+    async def events_of(
+        self, eid: str, *, log: str = MAIN, after: int = -1, limit: int = 1000
+    ) -> list[tuple[int, Event]]:
+        """The same of one device alone."""
+        rows = await self.engine.fetch(
+            "SELECT id, leaf FROM eim_events WHERE eid = ? AND log = ? AND id > ?"
+            f" ORDER BY id LIMIT {limit:d}",
+            eid,
+            log,
+            after,
+        )
+        return [(id_, event_in(leaf)) for id_, leaf in rows]

@@ -9,7 +9,7 @@ Imports keim.errors only.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Awaitable, Callable, Sequence
 from datetime import UTC, datetime
 from typing import Any, Final, NamedTuple, Protocol
 
@@ -28,19 +28,48 @@ class Statement(NamedTuple):
     """Rows that it must change; another number means that somebody was faster: `Conflict`."""
 
 
+class Entry(NamedTuple):
+    """A leaf for the log of that name, made by keim.audit, with the columns that it is looked up by."""
+
+    log: str
+    at: int
+    eid: str | None
+    kind: str
+    leaf: bytes
+    hash: bytes
+
+
 class Conflict(Exception):
     """A row was not as it had been when the change was decided: load, decide and commit again."""
 
 
-class Engine(Protocol):
-    """`commit` is one transaction: all of the statements, durable on return, or none of them."""
+class Session(Protocol):
+    """The transaction of a migration, as a step of it sees it."""
 
     async def fetch(self, sql: str, *parameters: Any) -> list[tuple[Any, ...]]: ...
 
-    async def commit(self, statements: Sequence[Statement]) -> None: ...
+    async def execute(self, sql: str, *parameters: Any) -> None: ...
 
-    async def migrate(self, component: str, migrations: Sequence[str]) -> None:
-        """Runs what of `migrations` this database has not seen yet; each is a script, never changed later."""
+    async def append(self, entries: Sequence[Entry]) -> None: ...
+
+
+Migration = str | Callable[[Session], Awaitable[None]]
+"""A script of statements, or a step where SQL is not enough."""
+
+
+class Engine(Protocol):
+    """`commit` is one transaction: all of the statements, durable on return, or none of them.
+
+    Its entries become the next leaves of their logs in the same transaction, numbered without gaps in the
+    order in which transactions end. Logs stand in the tables eim_logs and eim_events of whoever uses them.
+    """
+
+    async def fetch(self, sql: str, *parameters: Any) -> list[tuple[Any, ...]]: ...
+
+    async def commit(self, statements: Sequence[Statement], entries: Sequence[Entry] = ()) -> None: ...
+
+    async def migrate(self, component: str, migrations: Sequence[Migration]) -> None:
+        """Runs what of `migrations` this database has not seen yet; none is changed once it was released."""
         ...
 
     async def close(self) -> None: ...
@@ -49,6 +78,11 @@ class Engine(Protocol):
 def as_json(row: Any) -> str:
     """A row as it is kept; an `Eid` or `Iccid` is text like any other."""
     return _ROWS.encode(row).decode()
+
+
+def as_octets(row: Any) -> bytes:
+    """The same JSON as octets."""
+    return _ROWS.encode(row)
 
 
 def _as_text(value: Any) -> str:

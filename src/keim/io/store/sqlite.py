@@ -17,7 +17,8 @@ from pathlib import Path
 from typing import Any, Final
 
 from keim.errors import StoreFailed
-from keim.io.store.engine import BATCH, QUEUE, Conflict, Statement
+from keim.io.store import log
+from keim.io.store.engine import BATCH, QUEUE, Conflict, Entry, Migration, Statement
 
 _SETTINGS: Final = (
     "PRAGMA journal_mode=WAL",
@@ -33,7 +34,7 @@ _TYPES: Final = {
     "{clustered}": "WITHOUT ROWID",
 }
 
-_Item = tuple[Sequence[Statement], "asyncio.Future[None]"]
+_Item = tuple[Sequence[Statement], Sequence[Entry], "asyncio.Future[None]"]
 
 
 class SqliteEngine:
@@ -70,14 +71,14 @@ class SqliteEngine:
         except sqlite3.Error as error:
             raise StoreFailed(str(error), code="store.statement_failed", step=sql[:80]) from None
 
-    async def commit(self, statements: Sequence[Statement]) -> None:
-        if not statements:
+    async def commit(self, statements: Sequence[Statement], entries: Sequence[Entry] = ()) -> None:
+        if not statements and not entries:
             return
         if len(self._queue) >= QUEUE:
             raise StoreFailed("too many changes are waiting", code="store.overloaded")
         loop = asyncio.get_running_loop()
         done: asyncio.Future[None] = loop.create_future()
-        self._queue.append((statements, done))
+        self._queue.append((statements, entries, done))
         if not self._is_flushing:
             self._is_flushing = True
             if self._thread is None and self._gather_s:
@@ -108,10 +109,11 @@ class SqliteEngine:
         connection = self._writer
         try:
             connection.execute("BEGIN IMMEDIATE")
-            for statements, _ in batch:
+            for statements, _, _ in batch:
                 if (outcome := _run(connection, statements)) is not None:
                     break
             else:
+                _append(connection, [entry for _, entries, _ in batch for entry in entries])
                 connection.execute("COMMIT")
                 return [None] * len(batch)
             connection.execute("ROLLBACK")
@@ -127,24 +129,28 @@ class SqliteEngine:
     def _write_apart(connection: sqlite3.Connection, batch: list[_Item]) -> list[Exception | None]:
         """The same once more, where one has failed: a savepoint around each, which costs as much again."""
         outcomes: list[Exception | None] = []
+        told: list[Entry] = []
         connection.execute("BEGIN IMMEDIATE")
-        for statements, _ in batch:
+        for statements, entries, _ in batch:
             connection.execute("SAVEPOINT change")
             outcome = _run(connection, statements)
             if outcome is not None:
                 connection.execute("ROLLBACK TO change")
+            else:
+                told += entries
             connection.execute("RELEASE change")
             outcomes.append(outcome)
+        _append(connection, told)
         connection.execute("COMMIT")
         return outcomes
 
-    async def migrate(self, component: str, migrations: Sequence[str]) -> None:
+    async def migrate(self, component: str, migrations: Sequence[Migration]) -> None:
         try:
-            self._migrate(component, migrations)
+            await self._migrate(component, migrations)
         except sqlite3.Error as error:
             raise StoreFailed(str(error), code="store.migration_failed", step=component) from None
 
-    def _migrate(self, component: str, migrations: Sequence[str]) -> None:
+    async def _migrate(self, component: str, migrations: Sequence[Migration]) -> None:
         connection = self._writer
         connection.execute(
             "CREATE TABLE IF NOT EXISTS migrations (component TEXT PRIMARY KEY, done INTEGER NOT NULL)"
@@ -159,9 +165,12 @@ class SqliteEngine:
                 raise StoreFailed(
                     f"{component}: the database is of a later version", code="store.newer_database"
                 )
-            for script in migrations[done:]:
-                for statement in statements_of(script, _TYPES):
-                    connection.execute(statement)
+            for migration in migrations[done:]:
+                if isinstance(migration, str):
+                    for statement in statements_of(migration, _TYPES):
+                        connection.execute(statement)
+                else:
+                    await migration(_Session(connection))
             connection.execute(
                 "INSERT INTO migrations VALUES (?, ?)"
                 " ON CONFLICT (component) DO UPDATE SET done = excluded.done",
@@ -196,6 +205,32 @@ def _run(connection: sqlite3.Connection, statements: Sequence[Statement]) -> Exc
     return None
 
 
+def _append(connection: sqlite3.Connection, entries: Sequence[Entry]) -> None:
+    for name, own in log.by_log(entries):
+        row = connection.execute(log.READ, (name,)).fetchone()
+        if row is None:
+            connection.execute(log.BEGIN, (name, log.EMPTY))
+        change = log.appended(name, log.EMPTY if row is None else row[0], own)
+        connection.executemany(log.ENTRY, change.rows)
+        connection.execute(log.WRITE, change.edge)
+
+
+class _Session:
+    """Never waits, so nothing else comes between its statements."""
+
+    def __init__(self, connection: sqlite3.Connection) -> None:
+        self._connection = connection
+
+    async def fetch(self, sql: str, *parameters: Any) -> list[tuple[Any, ...]]:
+        return self._connection.execute(sql, parameters).fetchall()
+
+    async def execute(self, sql: str, *parameters: Any) -> None:
+        self._connection.execute(sql, parameters)
+
+    async def append(self, entries: Sequence[Entry]) -> None:
+        _append(self._connection, entries)
+
+
 def statements_of(script: str, types: dict[str, str]) -> list[str]:
     for name, own in types.items():
         script = script.replace(name, own)
@@ -203,7 +238,7 @@ def statements_of(script: str, types: dict[str, str]) -> list[str]:
 
 
 def _settle(batch: list[_Item], outcomes: list[Exception | None]) -> None:
-    for (_, done), outcome in zip(batch, outcomes, strict=True):
+    for (_, _, done), outcome in zip(batch, outcomes, strict=True):
         if done.done():
             continue  # whoever waited has gone; the change stands all the same
         if outcome is None:

@@ -1,0 +1,153 @@
+"""A filled database of each earlier schema, brought to today's form on every engine."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Callable, Coroutine, Iterator
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Any
+
+import pytest
+from tests.postgres_cluster import Cluster, cluster  # noqa: F401 - pytest finds the fixture here
+from tests.shared import needs_system
+
+from keim.audit.leaf import Leaf
+from keim.audit.tree import EMPTY_ROOT, Edge, leaf_hash
+from keim.eim.events import DeviceEnrolled, Event, OrderPlaced, PackageDelivered
+from keim.eim.rows import Device, Kind, Offer, Operation, Order, OrderState, State
+from keim.eim.work import DataWork
+from keim.errors import StoreFailed
+from keim.io.eim_store import EimStore
+from keim.io.eim_store.schema import MIGRATIONS
+from keim.io.store.engine import Engine, Statement, as_json
+from keim.io.store.open import open_engine
+from keim.pki.world import example_eids
+
+Run = Callable[[Coroutine[Any, Any, Any]], Any]
+NOW = datetime(2026, 3, 1, 12, tzinfo=UTC)
+EIDS = [str(eid) for eid in example_eids(3)]
+OFFER = Offer(
+    kind=Kind.DATA, order=1, octets=b"\xbf\x52\x00", transaction_id=b"t" * 16, offered_at=NOW, counter=None
+)
+EVENTS: list[Event] = [
+    *(DeviceEnrolled(at=NOW, eid=eid, how="registered") for eid in EIDS),
+    OrderPlaced(at=NOW, eid=EIDS[0], reference="r1", actor="anna", kind="data", devices=1),
+    PackageDelivered(
+        at=NOW, eid=EIDS[0], order=1, kind="data", transaction_id=b"t" * 16, digest=b"d" * 32, counter=None
+    ),
+]
+
+
+@pytest.fixture
+def run() -> Iterator[Run]:
+    loop = asyncio.new_event_loop()
+    yield loop.run_until_complete
+    loop.close()
+
+
+@pytest.fixture(params=["file", pytest.param("postgres", marks=needs_system("postgresql"))])
+def engine(request: pytest.FixtureRequest, tmp_path: Path, run: Run) -> Iterator[Engine]:
+    if request.param == "postgres":
+        given: Cluster = request.getfixturevalue("cluster")
+        where = given.new_database()
+    else:
+        where = str(tmp_path / "eim.db")
+    made: Engine = run(open_engine(where))
+    yield made
+    run(made.close())
+
+
+async def fill_schema_1(engine: Engine) -> None:
+    """As the first release wrote it."""
+    await engine.migrate("eim", MIGRATIONS[:1])
+    statements = []
+    for eid in EIDS:
+        device = Device(eid=eid, enrolled_at=NOW, offer=OFFER if eid == EIDS[0] else None)
+        statements.append(
+            Statement(
+                "INSERT INTO eim_devices (state, row, version, eid) VALUES (?, ?, ?, ?)",
+                ("active", as_json(device), 1, eid),
+            )
+        )
+    order = Order(reference="r1", work=DataWork(tag_list=b"\xa0"), ordered_at=NOW, eid=EIDS[0], actor="anna")
+    operation = Operation(
+        eid=EIDS[0],
+        order=1,
+        state=State.DELIVERED,
+        kind=Kind.DATA,
+        transaction_id=b"t" * 16,
+        delivered_at=NOW,
+    )
+    statements += [
+        Statement("UPDATE eim_sequences SET value = value + 1 WHERE name = 'order'"),
+        Statement(
+            "INSERT INTO eim_orders (id, reference, eid, state, expires_at, row) VALUES (?, ?, ?, ?, ?, ?)",
+            (1, "r1", EIDS[0], "taken", None, as_json(order)),
+        ),
+        Statement(
+            "INSERT INTO eim_operations (eid, order_id, state, counter, transaction_id, is_of_many, row)"
+            " VALUES (?, ?, ?, ?, ?, ?, ?)",
+            (EIDS[0], 1, "delivered", None, b"t" * 16, 0, as_json(operation)),
+        ),
+        *(
+            Statement(
+                "INSERT INTO eim_events (at, eid, row) VALUES (?, ?, ?)",
+                (int(NOW.timestamp() * 1000), event.eid, as_json(event)),
+            )
+            for event in EVENTS
+        ),
+    ]
+    await engine.commit(statements)
+
+
+def test_a_filled_store_of_the_first_schema_keeps_everything(engine: Engine, run: Run) -> None:
+    run(fill_schema_1(engine))
+    store = EimStore(engine)
+    run(store.prepare())
+    device = run(store.device(EIDS[0]))
+    assert device is not None
+    assert (device.offer, device.tenant) == (OFFER, "main")
+    found = run(store.order("r1"))
+    assert found is not None
+    assert (found[0].tenant, found[0].actor, found[1]) == ("main", "anna", OrderState.TAKEN)
+    assert [one.state for one in run(store.operations(eid=EIDS[0]))] == [State.DELIVERED]
+    assert run(store.freeze("all")) == 3, "the devices are those of the tenant main"
+
+
+def test_old_events_become_leaves_that_the_edge_agrees_with(engine: Engine, run: Run) -> None:
+    run(fill_schema_1(engine))
+    store = EimStore(engine)
+    run(store.prepare())
+    assert run(store.events()) == list(enumerate(EVENTS))
+    rows = run(engine.fetch("SELECT leaf, hash, eid, kind FROM eim_events WHERE log = ? ORDER BY id", "main"))
+    assert [leaf_hash(bytes(row[0])) for row in rows] == [bytes(row[1]) for row in rows]
+    assert [row[2] for row in rows] == [event.eid for event in EVENTS]
+    edge = run(engine.fetch("SELECT size, edge FROM eim_logs WHERE log = ?", "main"))[0]
+    assert edge[0] == len(EVENTS)
+    assert Edge.from_octets(bytes(edge[1])) == Edge().extend(bytes(row[1]) for row in rows)
+    leaves = [Leaf.decode(bytes(row[0])) for row in rows]
+    assert [(leaf.kind, leaf.at, leaf.actor) for leaf in leaves][3] == ("order_placed", NOW, "anna")
+    run(store.tell([EVENTS[0]]))
+    assert run(store.events(after=len(EVENTS) - 1)) == [(len(EVENTS), EVENTS[0])]
+
+
+def test_an_empty_store_of_the_first_schema_begins_its_log_later(engine: Engine, run: Run) -> None:
+    run(engine.migrate("eim", MIGRATIONS[:1]))
+    store = EimStore(engine)
+    run(store.prepare())
+    assert run(store.events()) == []
+    assert Edge().root == EMPTY_ROOT
+    run(store.tell([EVENTS[0]], tenant="north"))
+    assert run(store.events("north")) == [(0, EVENTS[0])]
+    assert run(store.events()) == []
+
+
+def test_a_migration_that_fails_leaves_the_old_schema_as_it_was(engine: Engine, run: Run) -> None:
+    run(fill_schema_1(engine))
+    run(engine.commit([Statement("UPDATE eim_events SET row = ? WHERE id = 2", ("{",))]))
+    with pytest.raises(StoreFailed) as caught:
+        run(EimStore(engine).prepare())
+    assert caught.value.code == "store.unreadable_row"
+    assert run(engine.fetch("SELECT done FROM migrations WHERE component = 'eim'")) == [(1,)]
+    assert len(run(engine.fetch("SELECT id FROM eim_events"))) == len(EVENTS)
