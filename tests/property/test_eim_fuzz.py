@@ -18,6 +18,7 @@ from tests.roles.test_eim_results import LIST, poll
 from keim.eim import compose
 from keim.eim.rows import Device, Knowledge
 from keim.errors import Malformed
+from keim.io.esipa_door import EsipaDoor
 from keim.io.esipa_server import EsipaServer
 from keim.ipa.configuration import Configuration
 from keim.messages.ipa_data import IpaFeatures
@@ -69,7 +70,7 @@ def lab() -> Iterator[EimLab]:
 
 def ask(lab: EimLab, path: str, headers: list[tuple[bytes, bytes]], body: bytes) -> int:
     """One request through the ASGI application; its status."""
-    server = EsipaServer(lab.service.answer)
+    server = EsipaServer(EsipaDoor(lab.service.answer))
     sent: list[Any] = []
 
     async def receive() -> dict[str, Any]:

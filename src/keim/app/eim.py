@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import gc
 import ssl
-from collections.abc import Callable
+from collections.abc import Callable, Mapping, Sequence
 from datetime import timedelta
 from pathlib import Path
 from typing import Any, Final
@@ -16,6 +16,7 @@ from typing import Any, Final
 import msgspec
 
 from keim.app.config import host_and_port
+from keim.app.eim_carriers import Carrier, close_all
 from keim.app.eim_outside import Outside, ServerConfig
 from keim.app.eim_service import EimService
 from keim.app.identity import intermediates_of
@@ -30,6 +31,7 @@ from keim.errors import Refused
 from keim.io.asgi import Application
 from keim.io.eim_store import EimStore
 from keim.io.entropy import OsEntropy
+from keim.io.esipa_door import EsipaDoor
 from keim.io.esipa_server import BODY_LIMIT, FUNCTIONS, EsipaServer
 from keim.io.metrics import Counters
 from keim.io.pki_files import load_world
@@ -190,28 +192,44 @@ async def open_service(config: EimConfig, world: World) -> Running:
     return Running(service, outside)
 
 
-def listeners_of(
-    service: EimService, config: EimConfig, tls: ssl.SSLContext | None, *, is_shared: bool = False
-) -> list[Listener]:
-    counters = Counters(frozenset(FUNCTIONS))
+def door_of(service: EimService, config: EimConfig) -> EsipaDoor:
     limits = config.limits
-    devices = EsipaServer(
+    return EsipaDoor(
         service.answer,
-        body_limit=limits.body,
         by_eid=RateLimit(limits.eid_rate, limits.eid_burst),
         by_address=RateLimit(limits.address_rate, limits.address_burst),
-        observe=counters.observe,
     )
 
-    async def gauges() -> dict[str, dict[str, int]]:
-        return {
+
+def carriers_of(config: EimConfig, world: World, door: EsipaDoor, counters: Counters) -> list[Carrier]:
+    """Those that are configured, beside HTTPS."""
+    return []
+
+
+def listeners_of(
+    service: EimService,
+    config: EimConfig,
+    tls: ssl.SSLContext | None,
+    *,
+    door: EsipaDoor,
+    counters: Counters,
+    carriers: Sequence[Carrier] = (),
+    is_shared: bool = False,
+) -> list[Listener]:
+    devices = EsipaServer(door, body_limit=config.limits.body, observe=counters.observe)
+
+    async def gauges() -> dict[str, Mapping[str, int]]:
+        found: dict[str, Mapping[str, int]] = {
             "keim_eim_devices{state": await service.store.devices_by_state(),
             "keim_eim_notifications{state": await service.store.errands_by_state(),
             "keim_eim_refused_requests{by": {
-                "eid": devices.by_eid.refused,
-                "address": devices.by_address.refused,
+                "eid": door.by_eid.refused,
+                "address": door.by_address.refused,
             },
         }
+        for carrier in carriers:
+            found.update(carrier.gauges())
+        return found
 
     host, port = host_and_port(config.listen, "listen")
     status_host, status_port = host_and_port(config.status_listen, "status_listen")
@@ -258,13 +276,22 @@ async def serve_with(
     gc.freeze()  # what is there now stays: it need not be looked at again and again
     gc.set_threshold(50_000, 20, 50)
     service = running.service
-    server = Server(listeners_of(service, config, tls, is_shared=is_shared))
+    counters, door = Counters(frozenset(FUNCTIONS)), door_of(service, config)
+    carriers = carriers_of(config, world, door, counters)
+    server = Server(
+        listeners_of(
+            service, config, tls, door=door, counters=counters, carriers=carriers, is_shared=is_shared
+        )
+    )
+    taken: dict[str, tuple[str, int]] = {}
 
     def ready(addresses: dict[str, tuple[str, int]]) -> None:
-        named = {name: f"{host}:{port}" for name, (host, port) in addresses.items()}
+        named = {name: f"{host}:{port}" for name, (host, port) in (addresses | taken).items()}
         on_ready({"eim_id": service.eim.eim_id, "store": config.store, "listen": named})
 
     try:
+        for carrier in carriers:
+            taken.update(await carrier.open())
         await server.run(
             on_ready=ready,
             background=(
@@ -274,7 +301,9 @@ async def serve_with(
                 periodically(60.0, service.purge, "eim purge"),
             ),
         )
+        await close_all(carriers)
         await service.write_contacts()
     finally:
+        await close_all(carriers)
         running.outside.close()
         await service.store.engine.close()

@@ -9,11 +9,12 @@ from __future__ import annotations
 import http.client
 import socket
 import ssl
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from datetime import datetime
 from typing import Final, Literal
 
 from keim.errors import KeimError, Malformed, TimedOut, Unreachable, Untrusted
+from keim.io.ipa_carriers import EimCarrier
 from keim.io.ipa_tls import check_eim, check_server, eim_context, server_context
 from keim.ipa.effects import PeerBusy, ServerReply, ServerRequest
 from keim.ipa.trust import EimPeer
@@ -128,7 +129,7 @@ def _seconds(text: str | None) -> float:
 
 
 class HttpPeers:
-    """All eIMs and RSP servers of one IPA over HTTPS."""
+    """All eIMs and RSP servers of one IPA: over HTTPS, but for eIMs that have another carrier."""
 
     def __init__(
         self,
@@ -140,17 +141,22 @@ class HttpPeers:
         server_roots: tuple[Certificate, ...] | None = None,
         server_binding: Binding = "json",
         addresses: dict[str, tuple[str, int]] | None = None,
+        carriers: Mapping[str, EimCarrier] | None = None,
     ) -> None:
-        """`bindings` and `paths` by eimId; `addresses` send the peers of a laboratory to other ports."""
+        """`bindings`, `paths` and `carriers` by eimId; `addresses`: other places, for laboratories."""
         self._now = now
         self._bindings, self._paths = bindings or {}, paths or {}
         self._eim_roots, self._server_roots = eim_roots, server_roots
         self._server_binding = server_binding
         self._addresses = addresses or {}
+        self._carriers = carriers or {}
         self._connections: dict[tuple[str, str], Connection] = {}
 
     def call_eim(self, peer: EimPeer, message: bytes, timeout_s: float) -> bytes:
         """One ESipa function in the binding of this eIM."""
+        carrier = self._carriers.get(peer.eim_id)
+        if carrier is not None:
+            return carrier.call_eim(peer, message, timeout_s)
         connection = self._eim(peer)
         if self._bindings.get(peer.eim_id) == "json":
             response = connection.exchange(esipa_json.write_request(message), timeout_s)
@@ -161,7 +167,11 @@ class HttpPeers:
 
     def reach_eim(self, peer: EimPeer, timeout_s: float) -> None:
         """Whether this eIM is there and trusted; it is asked for nothing."""
-        self._eim(peer).reach(timeout_s)
+        carrier = self._carriers.get(peer.eim_id)
+        if carrier is not None:
+            carrier.reach_eim(peer, timeout_s)
+        else:
+            self._eim(peer).reach(timeout_s)
 
     def call_server(self, address: str, request: ServerRequest, timeout_s: float) -> ServerReply:
         """One function of ES9+ or ES11."""
@@ -178,6 +188,8 @@ class HttpPeers:
         for connection in self._connections.values():
             connection.close()
         self._connections.clear()
+        for carrier in dict.fromkeys(self._carriers.values()):
+            carrier.close()
 
     def _eim(self, peer: EimPeer) -> Connection:
         key = ("eim", f"{peer.eim_id} {peer.address} {peer.credential.hex()}")

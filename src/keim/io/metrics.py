@@ -11,18 +11,22 @@ class Counters:
 
     def __init__(self, known_paths: frozenset[str]) -> None:
         self._known = known_paths
-        self._answers: Counter[tuple[str, int]] = Counter()
+        self._answers: dict[str, Counter[tuple[str, int | str]]] = {"http": Counter()}
 
-    def observe(self, path: str, status: int) -> None:
-        self._answers[path if path in self._known else "other", status] += 1
+    def observe(self, path: str, status: int | str, *, carrier: str = "http") -> None:
+        answers = self._answers.setdefault(carrier, Counter())
+        answers[path if path in self._known else "other", status] += 1
 
     def text(self, gauges: Mapping[str, Mapping[str, int]]) -> str:
         """`gauges`: name with one label (`keim_smdp_profiles{state`) -> value of the label -> number."""
-        lines = ["# TYPE keim_http_responses_total counter"]
-        lines += [
-            f'keim_http_responses_total{{path="{path}",status="{status}"}} {count}'
-            for (path, status), count in sorted(self._answers.items())
-        ]
+        lines = []
+        for carrier, answers in self._answers.items():
+            name = f"keim_{carrier}_responses_total"
+            lines.append(f"# TYPE {name} counter")
+            lines += [
+                f'{name}{{path="{path}",status="{status}"}} {count}'
+                for (path, status), count in sorted(answers.items())
+            ]
         for name, values in gauges.items():
             lines.append(f"# TYPE {name.partition('{')[0]} gauge")
             for value, count in sorted(values.items()):

@@ -1,0 +1,91 @@
+"""The eIM's door for every carrier of ESipa: rates, the decision, and why there is no answer.
+
+HTTP, CoAP and whatever else brings messages ask here and put what comes out into their own words. Nothing is
+acknowledged that was not decided and kept. Imports keim.errors and its neighbours in keim.io.
+"""
+
+from __future__ import annotations
+
+import json
+import logging
+from collections.abc import Awaitable, Callable
+from enum import Enum
+from typing import Final
+
+from keim.errors import Malformed, StoreFailed
+from keim.io.rate_limit import RateLimit
+from keim.wire.esipa import FUNCTION_OF
+
+Answer = Callable[[bytes, str], Awaitable[bytes | None]]
+"""(message, connection) -> answer; empty: no body, None: refused."""
+
+RETRY_AFTER_S: Final = 5
+
+_log = logging.getLogger("keim.esipa")
+_FUNCTION_NAMES: Final = {tag.to_bytes(2, "big"): function.value for tag, function in FUNCTION_OF.items()}
+
+
+class Why(Enum):
+    """Kinds of silence; a peer may repeat what came too early, and should not repeat what is no message."""
+
+    NO_MESSAGE = "it cannot be read"
+    NOT_BELIEVED = "it is not acknowledged"
+    TOO_OFTEN = "come later"
+    CANNOT_KEEP = "what the answer would promise cannot be kept now; come later"
+
+
+class NotAnswered(Exception):
+    def __init__(self, why: Why, text: str) -> None:
+        super().__init__(text)
+        self.why = why
+
+    @property
+    def is_for_later(self) -> bool:
+        return self.why in (Why.TOO_OFTEN, Why.CANNOT_KEEP)
+
+
+class EsipaDoor:
+    """One for all carriers, so that nobody gets more by using several."""
+
+    def __init__(
+        self, answer: Answer, *, by_eid: RateLimit | None = None, by_address: RateLimit | None = None
+    ) -> None:
+        self._answer = answer
+        self.by_eid = RateLimit(0, 1) if by_eid is None else by_eid
+        self.by_address = RateLimit(0, 1) if by_address is None else by_address
+
+    def admit(self, address: str, now_s: float) -> None:
+        """Before a message is looked at."""
+        if not self.by_address.allows(address, now_s):
+            raise NotAnswered(Why.TOO_OFTEN, "Too many requests; wait.")
+
+    async def ask(self, message: bytes, connection: str, now_s: float) -> bytes:
+        """The answer, empty where the function has none."""
+        eid = eid_of(message)
+        if eid is not None and not self.by_eid.allows(eid, now_s):
+            raise NotAnswered(Why.TOO_OFTEN, "Too many requests; wait.")
+        try:
+            reply = await self._answer(message, connection)
+        except Malformed as error:
+            raise NotAnswered(Why.NO_MESSAGE, f"The body is no message: {error}") from None
+        except StoreFailed as error:
+            _log.error(json.dumps({"event": "store_failed", "code": error.code}))
+            raise NotAnswered(
+                Why.CANNOT_KEEP, "This server cannot keep what it would promise; try again."
+            ) from None
+        if reply is None:
+            raise NotAnswered(Why.NOT_BELIEVED, "The message was not believed; it is not acknowledged.")
+        return reply
+
+
+def name_of(message: bytes) -> str:
+    """The function's name for counters; `other` where it is none."""
+    return _FUNCTION_NAMES.get(message[:2], "other")
+
+
+def eid_of(message: bytes) -> bytes | None:
+    """The EID that a message begins with, where it has one; cheap, since it is asked before all else."""
+    start = (
+        3 if len(message) > 3 and message[2] < 0x80 else 3 + (message[2] & 0x7F if len(message) > 3 else 0)
+    )
+    return message[start + 2 : start + 18] if message[start : start + 2] == b"\x5a\x10" else None
