@@ -5,8 +5,6 @@ What a name resolves to is checked as well, and the connection goes to the very 
 
 from __future__ import annotations
 
-import asyncio
-import socket
 from collections.abc import Callable
 from datetime import datetime
 from typing import Final, Literal
@@ -17,8 +15,8 @@ from keim.app.config import host_and_port
 from keim.eim.addresses import AddressPolicy
 from keim.eim.relay.call import Call
 from keim.eim.rows import Errand
-from keim.errors import Refused, Unreachable
 from keim.io.http_client import HttpClient
+from keim.io.resolve import endpoint_of
 from keim.io.rsp_clients import rsp_client
 from keim.messages import es9p
 from keim.messages.notification import PendingNotification
@@ -75,17 +73,7 @@ class Outside:
     async def _endpoint(self, address: str, config: ServerConfig) -> tuple[str, int]:
         if config.connect:
             return host_and_port(config.connect, f"servers.{address}.connect")
-        host, colon, port = address.rpartition(":")
-        name, number = (host, int(port)) if colon else (address, 443)
-        try:
-            found = await asyncio.get_running_loop().getaddrinfo(name, number, type=socket.SOCK_STREAM)
-        except OSError as error:
-            raise Unreachable(f"{name}: {error}", code="exchange.unreachable", party=address) from None
-        for *_, where in found:
-            ip = str(where[0])
-            if self._policy.is_named(address) or self._policy.is_allowed_ip(ip):
-                return ip, number
-        raise Refused(f"{name} leads into a private network", code="eim.address_refused")
+        return await endpoint_of(address, self._policy)
 
     def _client(self, address: str, endpoint: tuple[str, int], role: Role) -> HttpClient:
         key = (address, endpoint, role)

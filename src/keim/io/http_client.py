@@ -39,6 +39,7 @@ class HttpClient:
         timeout_s: float = TIMEOUT_S,
         connect_to: tuple[str, int] | None = None,
         party: str = "server",
+        answer_limit: int = ANSWER_LIMIT,
     ) -> None:
         parts = urlsplit(base)
         if parts.scheme not in ("http", "https") or not parts.hostname:
@@ -52,6 +53,7 @@ class HttpClient:
         self._timeout_s = timeout_s
         self._connect_to = connect_to
         self._party = party
+        self._answer_limit = answer_limit
         self._idle: list[_Connection] = []
 
     async def send(self, request: HttpRequest) -> HttpResponse:
@@ -152,20 +154,20 @@ class HttpClient:
             return await self._chunks(reader)
         if "content-length" in headers:
             length = int(headers["content-length"])
-            if not 0 <= length <= ANSWER_LIMIT:
+            if not 0 <= length <= self._answer_limit:
                 raise self._broken(f"an answer of {length} octets")
             return await reader.readexactly(length)
-        body = await reader.read(ANSWER_LIMIT + 1)
-        while not reader.at_eof() and len(body) <= ANSWER_LIMIT:
-            body += await reader.read(ANSWER_LIMIT + 1 - len(body))
-        if len(body) > ANSWER_LIMIT:
+        body = await reader.read(self._answer_limit + 1)
+        while not reader.at_eof() and len(body) <= self._answer_limit:
+            body += await reader.read(self._answer_limit + 1 - len(body))
+        if len(body) > self._answer_limit:
             raise self._broken("the answer is too long")
         return body
 
     async def _chunks(self, reader: asyncio.StreamReader) -> bytes:
         body = bytearray()
         while length := int((await reader.readline()).partition(b";")[0], 16):
-            if length < 0 or len(body) + length > ANSWER_LIMIT:
+            if length < 0 or len(body) + length > self._answer_limit:
                 raise self._broken("the answer is too long")
             body += await reader.readexactly(length)
             await reader.readline()
