@@ -26,16 +26,8 @@ EVENT = Logged(7, NOW, "device_enrolled", "89044045116727494800000004479366", b'
 
 
 def webhook(**members: object) -> Webhook:
-    return Webhook(
-        **{
-            "tenant": "main",
-            "id": "w",
-            "url": "https://a.example",
-            "created_at": NOW,
-            "secret": b"",
-            **members,
-        }
-    )
+    given = {"tenant": "main", "id": "w", "url": "https://a.example", "created_at": NOW, "secret": b""}
+    return Webhook(**given, **members)
 
 
 def progress(**members: object) -> Progress:
@@ -128,9 +120,7 @@ def test_filters_let_through_what_they_name() -> None:
     assert message.wants_tags(webhook(), ())
 
 
-@pytest.mark.parametrize(
-    "types", [["device_enroled"], ["["], ["x" * 100], ["device_enrolled "], ["*"] * 1 + ["q*"]]
-)
+@pytest.mark.parametrize("types", [["device_enroled"], ["["], ["x" * 100], ["device_enrolled "], ["*", "q*"]])
 def test_a_filter_that_would_stay_silent_is_refused(types: list[str]) -> None:
     with pytest.raises(Refused) as refused:
         message.checked_types(types, ["device_enrolled"])

@@ -5,8 +5,8 @@ Pure; imports keim.eim.addresses and keim.errors only.
 
 from __future__ import annotations
 
+import re
 from typing import Final
-from urllib.parse import urlsplit
 
 import msgspec
 
@@ -14,6 +14,7 @@ from keim.eim.addresses import AddressPolicy
 from keim.errors import Refused
 
 _LIMIT: Final = 2000
+_URL: Final = re.compile(r"(?P<scheme>https?)://(?P<host>[^/?#]+)(?P<path>/[^?#]*)?(\?(?P<query>[^#]*))?")
 
 
 class Target(msgspec.Struct, frozen=True):
@@ -30,26 +31,23 @@ class Target(msgspec.Struct, frozen=True):
 def target_of(url: str, policy: AddressPolicy, *, allows_http: bool = False) -> Target:
     if len(url) > _LIMIT or not url.isascii() or not url.isprintable() or " " in url:
         raise _refused(url, f"an address has at most {_LIMIT} printable ASCII characters")
-    try:
-        parts = urlsplit(url)
-    except ValueError:
-        raise _refused(url, "it is no address") from None
-    if parts.scheme != "https" and not (allows_http and parts.scheme == "http"):
+    parts = _URL.fullmatch(url)
+    if parts is None:
+        raise _refused(url, "it is no address of the form https://host/path, without a part after #")
+    if parts["scheme"] != "https" and not allows_http:
         raise _refused(url, "it does not begin with https://")
-    if "@" in parts.netloc:
+    if "@" in parts["host"]:
         raise _refused(url, "names and passwords do not belong in it")
-    if parts.fragment or "#" in url:
-        raise _refused(url, "a part after # is never sent")
     try:
-        address = policy.check(parts.netloc)
+        address = policy.check(parts["host"])
     except Refused as refusal:
         raise _refused(url, str(refusal).partition(" is not called: ")[2]) from None
     return Target(
-        base=f"{parts.scheme}://{address}",
+        base=f"{parts['scheme']}://{address}",
         address=address,
-        port=443 if parts.scheme == "https" else 80,
-        path=parts.path or "/",
-        query=parts.query,
+        port=443 if parts["scheme"] == "https" else 80,
+        path=parts["path"] or "/",
+        query=parts["query"] or "",
     )
 
 
