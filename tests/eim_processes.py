@@ -67,6 +67,7 @@ class EimSite:
         assert made.returncode == 0, made.stderr
         document = json.loads(made.stdout)
         assert document["eim_id"] == EIM
+        self.admin_token: str = document.get("admin_token", "")
         self.entry = EimConfigurationData.decode(bytes.fromhex(document["eim_configuration_data"]))
         self.start()
 

@@ -8,10 +8,10 @@ from __future__ import annotations
 
 import gc
 import ssl
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Awaitable, Callable, Mapping, Sequence
 from datetime import timedelta
 from pathlib import Path
-from typing import Any, Final
+from typing import Any, Final, NamedTuple
 
 import msgspec
 
@@ -20,6 +20,7 @@ from keim.app.eim_carriers import Carrier, close_all
 from keim.app.eim_outside import Outside, ServerConfig
 from keim.app.eim_service import EimService
 from keim.app.identity import intermediates_of
+from keim.app.operators import ApiConfig, OperatorsFactory, api_tls_of, listener_of
 from keim.app.status import StatusRoutes, periodically
 from keim.crypto.ecdsa import MemorySigner
 from keim.crypto.suites import suite_of_curve
@@ -89,6 +90,8 @@ class EimConfig(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     """Without it, the first name in the TLS certificate."""
     listen: str = "127.0.0.1:8453"
     status_listen: str = "127.0.0.1:8455"
+    api_listen: str | None = None
+    """The operators' API; None: it is off."""
     tls: bool = True
     """False only behind something that ends TLS itself."""
     client_certificates: bool = False
@@ -101,6 +104,7 @@ class EimConfig(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     switches: Switches = Switches()
     addresses: AddressesConfig = AddressesConfig()
     limits: LimitsConfig = LimitsConfig()
+    api: ApiConfig = ApiConfig()
     servers: dict[str, ServerConfig] = {}
 
 
@@ -258,18 +262,36 @@ def tls_of(world: World, config: EimConfig) -> ssl.SSLContext | None:
     return server_context(world.get("eim-tls"), for_devices=True)
 
 
-async def serve(config: EimConfig, *, on_ready: Callable[[dict[str, Any]], None]) -> None:
+class Contexts(NamedTuple):
+    """TLS of the listeners; None is plain HTTP."""
+
+    devices: ssl.SSLContext | None
+    operators: ssl.SSLContext | None
+
+    @classmethod
+    def of(cls, world: World, config: EimConfig) -> Contexts:
+        listen = config.api_listen
+        return cls(tls_of(world, config), None if listen is None else api_tls_of(world, listen, config.api))
+
+
+async def serve(
+    config: EimConfig,
+    *,
+    on_ready: Callable[[dict[str, Any]], None],
+    operators: OperatorsFactory | None = None,
+) -> None:
     """Until a signal comes; what was acknowledged to any device is in the database by then."""
     world = load_world(Path(config.pki))
-    await serve_with(config, world, tls_of(world, config), on_ready=on_ready)
+    await serve_with(config, world, Contexts.of(world, config), on_ready=on_ready, operators=operators)
 
 
 async def serve_with(
     config: EimConfig,
     world: World,
-    tls: ssl.SSLContext | None,
+    tls: Contexts,
     *,
     on_ready: Callable[[dict[str, Any]], None],
+    operators: OperatorsFactory | None = None,
     is_shared: bool = False,
 ) -> None:
     running = await open_service(config, world)
@@ -278,11 +300,15 @@ async def serve_with(
     service = running.service
     counters, door = Counters(frozenset(FUNCTIONS)), door_of(service, config)
     carriers = carriers_of(config, world, door, counters)
-    server = Server(
-        listeners_of(
-            service, config, tls, door=door, counters=counters, carriers=carriers, is_shared=is_shared
-        )
+    listeners = listeners_of(
+        service, config, tls.devices, door=door, counters=counters, carriers=carriers, is_shared=is_shared
     )
+    beside: Sequence[Callable[[], Awaitable[None]]] = ()
+    if config.api_listen is not None and operators is not None:
+        made = await operators(service, config, world)
+        listeners.append(listener_of(made, config.api_listen, tls.operators, is_shared=is_shared))
+        beside = made.background
+    server = Server(listeners)
     taken: dict[str, tuple[str, int]] = {}
 
     def ready(addresses: dict[str, tuple[str, int]]) -> None:
@@ -299,6 +325,7 @@ async def serve_with(
                 periodically(1.0, service.write_contacts, "eim contacts"),
                 periodically(1.0, service.store.many.refresh, "eim orders for many"),
                 periodically(60.0, service.purge, "eim purge"),
+                *(work() for work in beside),
             ),
         )
         await close_all(carriers)

@@ -12,16 +12,17 @@ import os
 import select
 import signal
 import socket
-import ssl
 from collections.abc import Callable
+from contextlib import ExitStack
 from pathlib import Path
 from typing import Any, Final
 
 import msgspec
 
 from keim.app.config import host_and_port
-from keim.app.eim import EimConfig, serve_with, tls_of
+from keim.app.eim import Contexts, EimConfig, serve_with
 from keim.app.eim_backup import is_server
+from keim.app.operators import OperatorsFactory
 from keim.errors import Refused, Unreachable
 from keim.io.pki_files import load_world
 from keim.io.serve import event_loop
@@ -31,7 +32,13 @@ MOST: Final = 256
 PAUSE_S: Final = 1.0
 
 
-def run_workers(config: EimConfig, count: int, *, on_ready: Callable[[dict[str, Any]], None]) -> None:
+def run_workers(
+    config: EimConfig,
+    count: int,
+    *,
+    on_ready: Callable[[dict[str, Any]], None],
+    operators: OperatorsFactory | None = None,
+) -> None:
     """Until SIGINT or SIGTERM. `on_ready` is told once, when every worker listens."""
     if not 1 <= count <= MOST:
         raise Refused(f"workers are 1 to {MOST}", code="config.invalid")
@@ -40,14 +47,20 @@ def run_workers(config: EimConfig, count: int, *, on_ready: Callable[[dict[str, 
             "an SQLite file has one writer at a time: several workers need PostgreSQL", code="eim.one_process"
         )
     world = load_world(Path(config.pki))
-    reserved, config = _reserve(config)
-    with reserved:
-        _Supervisor(config, world, tls_of(world, config), count).run(on_ready)
+    with ExitStack() as reserved:
+        held, listen = _reserve(config.listen, "listen")
+        reserved.enter_context(held)
+        config = msgspec.structs.replace(config, listen=listen)
+        if config.api_listen is not None:
+            held, listen = _reserve(config.api_listen, "api_listen")
+            reserved.enter_context(held)
+            config = msgspec.structs.replace(config, api_listen=listen)
+        _Supervisor(config, world, Contexts.of(world, config), count, operators).run(on_ready)
 
 
-def _reserve(config: EimConfig) -> tuple[socket.socket, EimConfig]:
+def _reserve(listen: str, what: str) -> tuple[socket.socket, str]:
     """Holds the address, without listening, so that every worker can listen at the same one."""
-    host, port = host_and_port(config.listen, "listen")
+    host, port = host_and_port(listen, what)
     family = socket.AF_INET6 if ":" in host else socket.AF_INET
     held = socket.socket(family, socket.SOCK_STREAM)
     held.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
@@ -56,14 +69,22 @@ def _reserve(config: EimConfig) -> tuple[socket.socket, EimConfig]:
         held.bind((host, port))
     except OSError as error:
         held.close()
-        raise Unreachable(f"{config.listen}: {error.strerror}", code="serve.cannot_listen") from None
+        raise Unreachable(f"{listen}: {error.strerror}", code="serve.cannot_listen") from None
     shown = f"[{host}]" if ":" in host else host
-    return held, msgspec.structs.replace(config, listen=f"{shown}:{held.getsockname()[1]}")
+    return held, f"{shown}:{held.getsockname()[1]}"
 
 
 class _Supervisor:
-    def __init__(self, config: EimConfig, world: World, tls: ssl.SSLContext | None, count: int) -> None:
+    def __init__(
+        self,
+        config: EimConfig,
+        world: World,
+        tls: Contexts,
+        count: int,
+        operators: OperatorsFactory | None,
+    ) -> None:
         self._config, self._world, self._tls, self._count = config, world, tls, count
+        self._operators = operators
         self._numbers: dict[int, int] = {}
         """Process -> the number of the worker."""
         self._is_ending = False
@@ -76,7 +97,7 @@ class _Supervisor:
         if len(documents) == self._count:
             first = documents[0]
             status = [document["listen"]["status"] for document in documents]
-            listen = {"esipa": first["listen"]["esipa"]}
+            listen = {name: where for name, where in first["listen"].items() if name != "status"}
             listen |= {f"status {number}": where for number, where in enumerate(status)}
             on_ready({**first, "listen": listen})
         else:
@@ -112,7 +133,15 @@ class _Supervisor:
             os.close(writing)
 
         with asyncio.Runner(loop_factory=event_loop) as runner:
-            runner.run(serve_with(self._own(number), self._world, self._tls, on_ready=ready, is_shared=True))
+            work = serve_with(
+                self._own(number),
+                self._world,
+                self._tls,
+                on_ready=ready,
+                operators=self._operators,
+                is_shared=True,
+            )
+            runner.run(work)
         return 0
 
     def _own(self, number: int) -> EimConfig:

@@ -12,6 +12,7 @@ from typing import Any
 from keim.cli.exit_codes import ExitCode
 from keim.cli.output import note, print_json
 from keim.cli.parser import Nouns
+from keim.errors import Refused
 
 
 def register(nouns: Nouns) -> None:
@@ -28,6 +29,7 @@ def register(nouns: Nouns) -> None:
     serve = verbs.add_parser("serve", help="run the server until it is told to stop")
     _add_configuration(serve)
     serve.add_argument("--listen", metavar="HOST:PORT", help="ESipa for devices")
+    serve.add_argument("--api-listen", metavar="HOST:PORT", help="the operators' API (default: off)")
     serve.add_argument("--status-listen", metavar="HOST:PORT", help="/healthz, /readyz, /metrics")
     serve.add_argument("--no-tls", action="store_true", help="plain HTTP, for a proxy that ends TLS")
     serve.add_argument(
@@ -75,16 +77,21 @@ def configuration(args: argparse.Namespace, **options: Any) -> Any:
 
 def run_init(args: argparse.Namespace) -> int:
     from keim.app.eim import configuration_data, open_service
+    from keim.app.operators import first_token
     from keim.io.pki_files import load_world
 
     config = configuration(args)
     world = load_world(Path(config.pki))
 
-    async def prepare() -> None:
+    async def prepare() -> str | None:
         running = await open_service(config, world)
-        await running.service.store.engine.close()
+        service = running.service
+        try:
+            return await first_token(service.store.engine, service.clock, service.entropy)
+        finally:
+            await service.store.engine.close()
 
-    asyncio.run(prepare())
+    token = asyncio.run(prepare())
     data = configuration_data(world, config, counter=args.counter)
     document = {
         "type": "result",
@@ -92,11 +99,15 @@ def run_init(args: argparse.Namespace) -> int:
         "store": config.store,
         "eim_configuration_data": data.encode().hex().upper(),
     }
+    if token is not None:
+        document["admin_token"] = token
     if args.json:
         print_json(document)
     else:
         print(f"eIM {data.eim_id}, store {config.store}")
         print(f"EimConfigurationData: {document['eim_configuration_data']}")
+        if token is not None:
+            print(f"first admin token, shown this once: {token}")
     return ExitCode.OK
 
 
@@ -109,8 +120,13 @@ def run_serve(args: argparse.Namespace) -> int:
         args,
         listen=args.listen,
         status_listen=args.status_listen,
+        api_listen=args.api_listen,
         tls=False if args.no_tls else None,
     )
+
+    operators = None
+    if config.api_listen is not None:
+        operators = _operators()
 
     def ready(where: dict[str, Any]) -> None:
         if args.json:
@@ -122,10 +138,10 @@ def run_serve(args: argparse.Namespace) -> int:
         sys.stdout.flush()
 
     if args.workers != 1:
-        run_workers(config, args.workers, on_ready=ready)
+        run_workers(config, args.workers, on_ready=ready, operators=operators)
     else:
         with asyncio.Runner(loop_factory=event_loop) as runner:
-            runner.run(serve(config, on_ready=ready))
+            runner.run(serve(config, on_ready=ready, operators=operators))
     note("keim eim: stopped")
     return ExitCode.OK
 
@@ -155,3 +171,14 @@ def run_restore(args: argparse.Namespace) -> int:
     else:
         print(f"{config.store}: {devices} devices go on, every counter {args.leap} further")
     return ExitCode.OK
+
+
+def _operators() -> Any:
+    """The operators' application; the web framework is loaded only for those who serve it."""
+    try:
+        from keim.api.program import operators
+    except ModuleNotFoundError as error:
+        raise Refused(
+            f"the operators' API needs the package {error.name}", code="serve.server_absent"
+        ) from None
+    return operators

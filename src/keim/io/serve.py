@@ -42,6 +42,8 @@ class Listener(msgspec.Struct, frozen=True, kw_only=True):
     check_peer: CheckPeer | None = None
     is_shared: bool = False
     """Several processes listen at this address; the system hands each connection to one of them."""
+    on_stop: Callable[[], None] | None = None
+    """Told when the server ends, so that answers without an end of their own find one."""
 
 
 class Server:
@@ -94,6 +96,9 @@ class Server:
     async def _end(self, waiting: asyncio.Task[Any], tasks: list[asyncio.Task[Any]]) -> None:
         waiting.cancel()
         count = len(self._servers)
+        for listener in self._listeners:
+            if listener.on_stop is not None:
+                listener.on_stop()
         for server in self._servers:
             server.should_exit = True
         for task in tasks[: len(tasks) - count]:

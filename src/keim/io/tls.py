@@ -72,6 +72,17 @@ def server_context(
     return context
 
 
+def operators_context(certificate: Path, key: Path) -> ssl.SSLContext:
+    """A server's context from PEM files of any public CA: for people's browsers and programs, not devices."""
+    context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
+    _settle(context, f"{OUR_SUITES}:{PUBLIC_WEB_SUITES}", Curve.NIST)
+    try:
+        context.load_cert_chain(certificate, key)
+    except (OSError, ssl.SSLError) as error:
+        raise Refused(f"{certificate}, {key}: {error}", code="pki.file_unreadable") from None
+    return context
+
+
 def client_context(
     roots: Iterable[Certificate] | None = None,
     *,

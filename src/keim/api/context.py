@@ -1,0 +1,79 @@
+"""What a route works with: one struct of services on the application's state, and who calls.
+
+Imports no routes.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from typing import Annotated
+
+import msgspec
+from fastapi import Depends, Request
+
+from keim.app.eim import EimConfig
+from keim.app.eim_service import EimService
+from keim.app.operators import ApiConfig
+from keim.io.api_store import ApiStore
+from keim.io.api_store.rows import Scope
+from keim.io.eim_store import EimStore
+from keim.pki.world import World
+from keim.seams import Clock, Entropy
+
+
+class Services(msgspec.Struct, frozen=True, kw_only=True):
+    """Made once by `keim.api.program`; a noun that needs a service of its own adds a member."""
+
+    eim: EimService
+    api: ApiStore
+    config: EimConfig
+    world: World
+    stopping: asyncio.Event
+    """Set when the server ends: answers that go on for ever (feeds) end then."""
+
+    @property
+    def store(self) -> EimStore:
+        return self.eim.store
+
+    @property
+    def clock(self) -> Clock:
+        return self.eim.clock
+
+    @property
+    def entropy(self) -> Entropy:
+        return self.eim.entropy
+
+    @property
+    def settings(self) -> ApiConfig:
+        return self.config.api
+
+
+class Caller(msgspec.Struct, frozen=True, kw_only=True):
+    """Who asks, for which tenant, and what they may do. `actor` is what events and rows are told."""
+
+    tenant: str
+    actor: str
+    """`token:<id>`, or `person:<subject>` as their identity provider calls them."""
+    scopes: frozenset[Scope]
+    key: str
+    """What limits of rate are counted by."""
+    token: str = ""
+    """The id of the token; empty for people who came through an identity provider."""
+
+    @property
+    def is_of_installation(self) -> bool:
+        return Scope.INSTALLATION in self.scopes
+
+
+CALLER = "keim.caller"
+IDEMPOTENCY_KEY = "keim.idempotency_key"
+REQUEST_ID = "keim.request_id"
+"""Names in an ASGI scope's `state`, written by `keim.api.edge`."""
+
+
+def services_of(request: Request) -> Services:
+    found: Services = request.app.state.services
+    return found
+
+
+Served = Annotated[Services, Depends(services_of)]

@@ -1,0 +1,46 @@
+"""The operators' side of a serving eIM: its services, its application and the work beside it."""
+
+from __future__ import annotations
+
+import asyncio
+from datetime import timedelta
+
+from keim.api.application import build
+from keim.api.context import Services
+from keim.app.eim import EimConfig
+from keim.app.eim_service import EimService
+from keim.app.operators import Operators
+from keim.app.status import periodically
+from keim.io.api_store import ApiStore
+from keim.pki.world import World
+
+
+async def operators(service: EimService, config: EimConfig, world: World) -> Operators:
+    """What `keim eim serve` hands to the eIM's program (`keim.app.operators.OperatorsFactory`)."""
+    services = await open_services(service, config, world)
+    edge = build(services)
+
+    async def write_uses() -> None:
+        uses, edge.uses = edge.uses, {}
+        if uses:
+            await services.api.used(uses)
+
+    async def purge() -> None:
+        kept = timedelta(days=config.api.limits.answer_days)
+        await services.api.purge_answers(services.clock.now() - kept)
+
+    return Operators(
+        application=edge,
+        background=(
+            lambda: periodically(5.0, write_uses, "api token uses"),
+            lambda: periodically(600.0, purge, "api answers"),
+        ),
+        stop=services.stopping.set,
+    )
+
+
+async def open_services(service: EimService, config: EimConfig, world: World) -> Services:
+    """Their tables in this version's form."""
+    api = ApiStore(service.store.engine)
+    await api.prepare()
+    return Services(eim=service, api=api, config=config, world=world, stopping=asyncio.Event())

@@ -1,0 +1,15 @@
+"""The nouns of `/v1`: one file and one line each.
+
+A file has `router = APIRouter(tags=["noun"])` with whole paths below `/v1`. A route takes its caller by the
+scope it needs (`caller: Reader`, see `keim.api.access`), its services as `services: Served`, bodies derived
+from `Asked`, and answers with a model derived from `Shown` or a `Page` of them. Nouns import no other noun.
+"""
+
+from fastapi import APIRouter
+
+from keim.api.routes import me, tokens
+
+ROUTERS: tuple[APIRouter, ...] = (
+    me.router,
+    tokens.router,
+)

@@ -1,0 +1,102 @@
+"""The operators' application over an eIM in memory, with callers of every kind; no socket is opened."""
+
+from __future__ import annotations
+
+import json
+from typing import Any
+
+import httpx
+from tests.card_lab import world
+from tests.roles.eim_lab import EimOnly
+
+from keim.api.application import build
+from keim.api.context import Services
+from keim.api.program import open_services
+from keim.app.eim import EimConfig
+from keim.app.operators import ROLES, ApiConfig
+from keim.error_table import error_rows
+from keim.io.api_store.rows import MAIN, Scope, Tenant, new_token
+
+
+class Desk:
+    """`site` may be an `EimLab`, which has a device with our IPA and card before it."""
+
+    def __init__(self, site: EimOnly, *, api: ApiConfig | None = None, **config: Any) -> None:
+        self.site = site
+        self.config = EimConfig(api=api or ApiConfig(), **config)
+        self.services: Services = site.run(open_services(site.service, self.config, world()))
+        self.application = build(self.services)
+        self._tokens: dict[tuple[str, tuple[Scope, ...]], str] = {}
+        self._client = httpx.AsyncClient(
+            transport=httpx.ASGITransport(self.application, raise_app_exceptions=False),
+            base_url="http://eim.example.com",
+        )
+
+    def close(self) -> None:
+        self.site.run(self._client.aclose())
+        self.site.close()
+
+    def tenant(self, name: str) -> str:
+        now = self.services.clock.now()
+        if self.site.run(self.services.api.tenant(name)) is None:
+            self.site.run(self.services.api.put_tenant(Tenant(name=name, created_at=now)))
+        return name
+
+    def token(self, role: str = "owner", *, tenant: str = MAIN) -> str:
+        """The text of a token with a role's scopes; the same one again if it was asked for before."""
+        scopes = ROLES[role]
+        if (tenant, scopes) not in self._tokens:
+            row, text = new_token(
+                self.services.entropy,
+                tenant=self.tenant(tenant),
+                name=role,
+                scopes=scopes,
+                now=self.services.clock.now(),
+            )
+            self.site.run(self.services.api.add_token(row))
+            self._tokens[tenant, scopes] = text
+        return self._tokens[tenant, scopes]
+
+    def ask(
+        self,
+        method: str,
+        path: str,
+        body: object = None,
+        *,
+        role: str = "admin",
+        tenant: str = MAIN,
+        token: str | None = None,
+        headers: dict[str, str] | None = None,
+        **more: Any,
+    ) -> httpx.Response:
+        """One request under `/v1`; a `body` is sent as JSON."""
+        text = self.token(role, tenant=tenant) if token is None else token
+        given = {"authorization": f"Bearer {text}"} if text else {}
+        if body is not None:
+            more["content"] = json.dumps(body)
+            given["content-type"] = "application/json"
+        given |= headers or {}
+        if not path.startswith("/v1"):
+            path = f"/v1{path}"
+        return self.site.run(self._client.request(method, path, headers=given, **more))
+
+    def get(self, path: str, **words: Any) -> Any:
+        """The document at a path that must answer 200."""
+        answer = self.ask("GET", path, **words)
+        assert answer.status_code == 200, answer.text
+        return answer.json()
+
+
+def refusal(answer: httpx.Response, status: int | None = None) -> str:
+    """The code of an answer that must be a problem as the error table has it."""
+    assert answer.status_code >= 400, answer.text
+    assert answer.headers["content-type"] == "application/problem+json", answer.text
+    problem = answer.json()
+    assert problem["status"] == answer.status_code
+    assert problem["request_id"] == answer.headers["x-request-id"]
+    row = error_rows()[problem["code"]]
+    assert (problem["title"], problem["who"], problem["next"]) == (row.sentence, row.who, row.next)
+    if status is not None:
+        assert answer.status_code == status, answer.text
+    code: str = problem["code"]
+    return code
