@@ -132,7 +132,12 @@ def octets_of(value: Leaf) -> bytes:
 
 def statement_of(notification: bytes) -> tuple[SignedStatement, tuple[bytes, ...]] | None:
     """(statement, its certificates) of a PendingNotification in full form; None for a compact one."""
-    match PendingNotification.decode(notification):
+    return statement_in(PendingNotification.decode(notification))
+
+
+def statement_in(notification: PendingNotification) -> tuple[SignedStatement, tuple[bytes, ...]] | None:
+    """The same of one that is decoded already."""
+    match notification:
         case PendingNotification(other_signed_notification=found) if found is not None:
             statement = AnyTlv(encode(found.tbs_other_notification))
             chain = (bytes(found.euicc_certificate), bytes(found.eum_certificate))

@@ -6,42 +6,113 @@ keim.io.store.engine only.
 
 from __future__ import annotations
 
-from typing import Final, NamedTuple
+from hashlib import sha256
+from typing import Any, Final, NamedTuple
 
 import msgspec
 
-from keim.audit.leaf import Leaf, leaf, octets_of
+from keim.audit.leaf import Doubt, Leaf, leaf, octets_of, statement_in
 from keim.audit.tree import leaf_hash
-from keim.eim.events import Event
+from keim.eim.events import (
+    AlarmRaised,
+    Event,
+    OrderCancelled,
+    OrderPlaced,
+    PackageDelivered,
+    PackageExpired,
+    PackageStuck,
+)
+from keim.eim.evidence import Evidence
 from keim.eim.facts import Decision
+from keim.eim.results.verification import REFUSED, SWITCHED_OFF, UNSIGNED
 from keim.errors import StoreFailed
 from keim.ids import Eid
 from keim.io.store.engine import Entry, as_octets, milliseconds
 
-_LONGEST_ACTOR: Final = 128
+_LONGEST_NAME: Final = 128
+_OWN: Final = (PackageDelivered, PackageExpired, PackageStuck, AlarmRaised)
+"""What the eIM does, though a device gave the occasion."""
+_DOUBTS: Final = {
+    REFUSED: Doubt.NOT_VERIFIABLE,
+    SWITCHED_OFF: Doubt.NOT_CHECKED,
+    UNSIGNED: Doubt.NOT_VERIFIABLE,
+}
 _EVENT: Final[msgspec.json.Decoder[Event]] = msgspec.json.Decoder(Event)
 
 
 class Leaves(NamedTuple):
     entries: list[Entry]
-    objects: tuple[bytes, ...] = ()
-    """Certificates and keys that the leaves name."""
+    objects: dict[bytes, bytes] = {}  # noqa: RUF012 - never changed
+    """Certificates and keys that the leaves name, by their SHA-256."""
+
+
+class KeptObjects:
+    """Which certificates are in the database already: what leaves name again costs no statement."""
+
+    def __init__(self, most: int = 65_536) -> None:
+        self._most = most
+        self._digests: dict[bytes, None] = {}
+
+    def fresh(self, objects: dict[bytes, bytes]) -> dict[bytes, bytes]:
+        known = self._digests
+        return {digest: octets for digest, octets in objects.items() if digest not in known}
+
+    def keep(self, objects: dict[bytes, bytes]) -> None:
+        """They are durable now."""
+        for digest in objects:
+            self._digests[digest] = None
+            if len(self._digests) > self._most:
+                del self._digests[next(iter(self._digests))]
 
 
 def leaves_of(decision: Decision) -> Leaves:
     """One leaf for each event, in the log of the decision's tenant."""
-    return Leaves([entry_of(event, decision.tenant) for event in decision.events])
+    if not decision.evidence:
+        return Leaves([entry_of(event, decision.tenant) for event in decision.events])
+    proofs = {evidence.event: evidence for evidence in decision.evidence}
+    objects: dict[bytes, bytes] = {}
+    entries = []
+    for number, event in enumerate(decision.events):
+        fields, named = proof_of(proofs[number]) if number in proofs else ({}, ())
+        entries.append(entry_of(event, decision.tenant, **fields))
+        objects |= {sha256(octets).digest(): octets for octets in named}
+    return Leaves(entries, objects)
 
 
-def entry_of(event: Event, log: str) -> Entry:
+def proof_of(evidence: Evidence) -> tuple[dict[str, Any], tuple[bytes, ...]]:
+    """Members of the leaf, and the certificates that they name."""
+    fields: dict[str, Any] = {
+        "package": evidence.package,
+        "result": evidence.result,
+        "association_token": evidence.token,
+        "without_token": evidence.without_token,
+        "doubt": _DOUBTS.get(evidence.verification),
+        "operation": evidence.operation[:_LONGEST_NAME] or None,
+    }
+    if evidence.notification is not None and (found := statement_in(evidence.notification)) is not None:
+        fields["statements"] = (found[0],)
+    named: tuple[bytes, ...] = ()
+    if evidence.package is not None and evidence.signer is not None:
+        fields["package_signer"] = evidence.signer
+        named = (evidence.signer,)
+    if evidence.chain and fields["doubt"] is not Doubt.NOT_VERIFIABLE:
+        fields["euicc_chain"] = evidence.chain
+        named += evidence.chain
+    return fields, named
+
+
+def entry_of(event: Event, log: str, **proof: Any) -> Entry:
     kind = event.__struct_config__.tag
     assert isinstance(kind, str)  # every event has one
+    if isinstance(event, OrderPlaced | OrderCancelled):
+        proof["operation"] = event.reference[:_LONGEST_NAME]
     made = leaf(
         kind,
         event.at,
         actor_of(event),
         eid=None if event.eid is None else Eid(event.eid),
         detail=as_octets(event),
+        **proof,
     )
     octets = octets_of(made)
     return Entry(log, milliseconds(event.at), event.eid, kind, octets, leaf_hash(octets))
@@ -50,7 +121,8 @@ def entry_of(event: Event, log: str) -> Entry:
 def actor_of(event: Event) -> str:
     """Whoever the event names; else the device that called, or this eIM itself."""
     named: str = getattr(event, "actor", "")
-    return named[:_LONGEST_ACTOR] or ("device" if event.eid is not None else "eim")
+    is_own = event.eid is None or isinstance(event, _OWN)
+    return named[:_LONGEST_NAME] or ("eim" if is_own else "device")
 
 
 def event_in(octets: bytes) -> Event:

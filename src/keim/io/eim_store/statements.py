@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Mapping
 from hashlib import sha256
 from typing import Final
 
@@ -136,9 +136,9 @@ def of_errand(errand: Errand) -> Statement:
     return Statement(_ERRAND, (*values, errand.eid, _number(errand.sequence_number), digest))
 
 
-def of_objects(objects: Iterable[bytes]) -> list[Statement]:
+def of_objects(objects: Mapping[bytes, bytes]) -> list[Statement]:
     """Certificates and keys that leaves name, once each, by their SHA-256."""
-    return [Statement(_OBJECT, (sha256(octets).digest(), octets)) for octets in objects]
+    return [Statement(_OBJECT, named) for named in objects.items()]
 
 
 def of_new_order(order: Order) -> list[Statement]:

@@ -14,7 +14,7 @@ from keim.eim.facts import Decision, Facts, Known, Named, Next, OrderMove, Wante
 from keim.eim.offers import order_of
 from keim.eim.rows import MAIN, Device, Errand, Knowledge, Operation, Order, OrderState, Relay
 from keim.eim.selection import groups_of
-from keim.io.eim_store.leaves import event_in, leaves_of
+from keim.io.eim_store.leaves import KeptObjects, event_in, leaves_of
 from keim.io.eim_store.many import OrdersForMany
 from keim.io.eim_store.schema import MIGRATIONS
 from keim.io.eim_store.statements import of_decision, of_new_order, of_objects
@@ -50,6 +50,7 @@ class EimStore:
     def __init__(self, engine: Engine) -> None:
         self.engine = engine
         self.many = OrdersForMany(engine)
+        self._objects = KeptObjects()
         self._device = msgspec.json.Decoder(Device).decode
         self._knowledge = msgspec.json.Decoder(Knowledge).decode
         self._order = msgspec.json.Decoder(Order).decode
@@ -160,9 +161,9 @@ class EimStore:
     async def commit(self, decision: Decision) -> None:
         """All of it in one transaction; `Conflict` when a row has moved on since it was loaded."""
         statements, leaves = of_decision(decision), leaves_of(decision)
-        if leaves.objects:
-            statements += of_objects(leaves.objects)
-        await self.engine.commit(statements, leaves.entries)
+        fresh = self._objects.fresh(leaves.objects)
+        await self.engine.commit([*statements, *of_objects(fresh)], leaves.entries)
+        self._objects.keep(fresh)
 
     # devices and orders
 
