@@ -17,6 +17,7 @@ import msgspec
 
 from keim.app.config import host_and_port
 from keim.app.eim_carriers import Carrier, close_all
+from keim.app.eim_injection import DeviceCarrier, Injection, InjectionConfig
 from keim.app.eim_outside import Outside, ServerConfig
 from keim.app.eim_service import EimService
 from keim.app.identity import intermediates_of
@@ -30,11 +31,13 @@ from keim.eim.rows import Switches
 from keim.eim.settings import Eim, Rules, Strangers
 from keim.errors import Refused
 from keim.io.asgi import Application
+from keim.io.device_https import HttpsCarrier
 from keim.io.eim_store import EimStore
 from keim.io.entropy import OsEntropy
 from keim.io.esipa_door import EsipaDoor
 from keim.io.esipa_server import BODY_LIMIT, FUNCTIONS, EsipaServer
 from keim.io.metrics import Counters
+from keim.io.pem import read_certificates
 from keim.io.pki_files import load_world
 from keim.io.rate_limit import RateLimit
 from keim.io.serve import Listener, Server
@@ -106,6 +109,7 @@ class EimConfig(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     limits: LimitsConfig = LimitsConfig()
     api: ApiConfig = ApiConfig()
     servers: dict[str, ServerConfig] = {}
+    injection: InjectionConfig = InjectionConfig()
 
 
 SIGNING: Final = "eim-sign"
@@ -178,6 +182,12 @@ class Running(msgspec.Struct, frozen=True):
 
     service: EimService
     outside: Outside
+    injection: Injection
+
+    async def close(self) -> None:
+        await self.injection.close()
+        self.outside.close()
+        await self.service.store.engine.close()
 
 
 async def open_service(config: EimConfig, world: World) -> Running:
@@ -193,7 +203,15 @@ async def open_service(config: EimConfig, world: World) -> Running:
     service = EimService(
         eim, store, clock=clock, entropy=OsEntropy(), ask_server=outside.ask, forward=outside.forward
     )
-    return Running(service, outside)
+    injection = Injection(service, device_carriers_of(world, config.injection))
+    await injection.prepare()
+    return Running(service, outside, injection)
+
+
+def device_carriers_of(world: World, config: InjectionConfig) -> dict[str, DeviceCarrier]:
+    """What this eIM can call devices over, by the scheme of their addresses."""
+    roots = read_certificates(Path(config.roots)) if config.roots else world.roots
+    return {"https": HttpsCarrier(world.get("eim-tls"), roots, timeout_s=config.timeout_s)}
 
 
 def door_of(service: EimService, config: EimConfig) -> EsipaDoor:
@@ -211,7 +229,7 @@ def carriers_of(config: EimConfig, world: World, door: EsipaDoor, counters: Coun
 
 
 def listeners_of(
-    service: EimService,
+    running: Running,
     config: EimConfig,
     tls: ssl.SSLContext | None,
     *,
@@ -220,6 +238,7 @@ def listeners_of(
     carriers: Sequence[Carrier] = (),
     is_shared: bool = False,
 ) -> list[Listener]:
+    service = running.service
     devices = EsipaServer(door, body_limit=config.limits.body, observe=counters.observe)
 
     async def gauges() -> dict[str, Mapping[str, int]]:
@@ -230,6 +249,7 @@ def listeners_of(
                 "eid": door.by_eid.refused,
                 "address": door.by_address.refused,
             },
+            "keim_eim_injections{result": await running.injection.gauge(),
         }
         for carrier in carriers:
             found.update(carrier.gauges())
@@ -298,10 +318,11 @@ async def serve_with(
     gc.freeze()  # what is there now stays: it need not be looked at again and again
     gc.set_threshold(50_000, 20, 50)
     service = running.service
+    injections = [running.injection.start_visits] if config.injection.calls_devices else []
     counters, door = Counters(frozenset(FUNCTIONS)), door_of(service, config)
     carriers = carriers_of(config, world, door, counters)
     listeners = listeners_of(
-        service, config, tls.devices, door=door, counters=counters, carriers=carriers, is_shared=is_shared
+        running, config, tls.devices, door=door, counters=counters, carriers=carriers, is_shared=is_shared
     )
     beside: Sequence[Callable[[], Awaitable[None]]] = ()
     if config.api_listen is not None and operators is not None:
@@ -326,11 +347,11 @@ async def serve_with(
                 periodically(1.0, service.store.many.refresh, "eim orders for many"),
                 periodically(60.0, service.purge, "eim purge"),
                 *(work() for work in beside),
+                *(periodically(1.0, work, "eim injection") for work in injections),
             ),
         )
         await close_all(carriers)
         await service.write_contacts()
     finally:
         await close_all(carriers)
-        running.outside.close()
-        await service.store.engine.close()
+        await running.close()

@@ -89,7 +89,7 @@ def run_init(args: argparse.Namespace) -> int:
         try:
             return await first_token(service.store.engine, service.clock, service.entropy)
         finally:
-            await service.store.engine.close()
+            await running.close()
 
     token = asyncio.run(prepare())
     data = configuration_data(world, config, counter=args.counter)

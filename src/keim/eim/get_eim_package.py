@@ -76,7 +76,7 @@ def decide(eim: Eim, facts: Facts, request: GetEimPackageRequest, context: Conte
             return change.decision(_NOT_FOUND)
     if request.notify_state_change or request.rplmn is not None:
         _hear(change, request)
-    return change.decision(_choose(change))
+    return change.decision(choose(change))
 
 
 def _hear(change: Change, request: GetEimPackageRequest) -> None:
@@ -98,8 +98,8 @@ def _hear(change: Change, request: GetEimPackageRequest) -> None:
     change.set(is_stale=True)
 
 
-def _choose(change: Change) -> bytes:
-    """The answer: the outstanding package, else a chore, else the next order, else nothing."""
+def choose(change: Change) -> bytes:
+    """The answer (BF4F): the outstanding package, else a chore, else the next order, else nothing."""
     offer = change.device.offer
     if offer is not None:
         if offer.not_before is not None and change.now < offer.not_before:

@@ -97,9 +97,20 @@ class Offer(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
     on_connection: int = 1
     not_before: datetime | None = None
     """After ecallActive (104)."""
+    awaited_until: datetime | None = None
+    """Injected: the device has it, and brings the result by itself; pushed again only after this."""
     expires_at: datetime | None = None
     is_mass: bool = False
     """Out of an order for many devices."""
+
+
+class Reach(msgspec.Struct, frozen=True, omit_defaults=True):
+    """Where a device takes packages that are pushed to it (injection); an operator says so."""
+
+    address: str
+    """`https://HOST[:PORT]`, or the scheme of another carrier."""
+    spki: bytes = b""
+    """The device's public key, pinned; empty: its certificate must be of a root that is trusted here."""
 
 
 class Device(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
@@ -140,6 +151,10 @@ class Device(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
     """The last result that could not be verified, and how often it came."""
     alarm: str = ""
     """Why a person should look at it."""
+    reach: Reach | None = None
+    """None: it polls; nobody calls it."""
+    owed: tuple[int, ...] = ()
+    """The card's numbers of what came in answers to injected packages, held here and not acknowledged yet."""
 
 
 class ProfileImage(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):

@@ -70,11 +70,22 @@ class HttpClient:
                         continue
                 return await self._exchange(await self._connect(), request, is_kept=False)
         except TimeoutError:
-            raise TimedOut(
-                f"{self._authority} did not answer within {self._timeout_s:g} s",
-                code="exchange.timed_out",
-                party=self._party,
-            ) from None
+            raise self._too_late() from None
+
+    async def open(self) -> None:
+        """Connects before there is anything to send; the next request goes over this connection."""
+        try:
+            async with asyncio.timeout(self._timeout_s):
+                self._idle.append(await self._connect())
+        except TimeoutError:
+            raise self._too_late() from None
+
+    def _too_late(self) -> TimedOut:
+        return TimedOut(
+            f"{self._authority} did not answer within {self._timeout_s:g} s",
+            code="exchange.timed_out",
+            party=self._party,
+        )
 
     async def _connect(self) -> _Connection:
         host, port = self._connect_to or (self._host, self._port)

@@ -1,0 +1,216 @@
+"""Calling devices that can be reached, to push packages to them: when, over what, and what follows an answer.
+
+What is sent and what an answer means is decided in `keim.eim.injection`; a carrier only moves the octets.
+A device is reached first and its package signed afterwards, so an order for a device that is away stays
+queued, and can be cancelled for sure.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import json
+import logging
+from collections import Counter
+from collections.abc import Mapping
+from datetime import timedelta
+from typing import Final, Protocol
+
+import msgspec
+
+from keim.app.eim_service import TRIES, EimService
+from keim.eim import injection
+from keim.eim.facts import Context
+from keim.eim.rows import Device, Reach
+from keim.errors import KeimError, Refused, StoreFailed
+from keim.ids import Eid
+from keim.io.injection_store import Timetable, Visit
+from keim.io.store.engine import Conflict
+
+LEASE: Final = timedelta(minutes=10)
+"""A visit is over by then, or its process is dead."""
+LOOK: Final = timedelta(seconds=60)
+"""When a device that got everything is looked at again, should an order for many have come."""
+AWAITING: Final = timedelta(seconds=15)
+FIRST_PAUSE_S: Final = 30.0
+LONGEST_PAUSE_S: Final = 6 * 3600.0
+AT_ONCE: Final = 64
+ROUNDS: Final = 50
+"""Messages in one visit; more is no fault of ours, and the others want their turn."""
+
+_log = logging.getLogger("keim.eim")
+
+
+class InjectionConfig(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
+    calls_devices: bool = False
+    """Devices that have an address are called; off: they must poll."""
+    roots: str = ""
+    """PEM file with the roots of devices' certificates; empty: the PKI's."""
+    timeout_s: float = 30.0
+
+
+class Exchange(Protocol):
+    """A connection to one device."""
+
+    async def send(self, message: bytes) -> bytes:
+        """The answer; a KeimError when none came, and nobody knows what became of the message."""
+        ...
+
+    def close(self) -> None: ...
+
+
+class DeviceCarrier(Protocol):
+    async def reach(self, address: str, spki: bytes) -> Exchange:
+        """Connected, and the other end is the device; a KeimError when it cannot be reached."""
+        ...
+
+
+class Injection:
+    """`carriers` by the scheme of a device's address."""
+
+    def __init__(self, service: EimService, carriers: Mapping[str, DeviceCarrier]) -> None:
+        self._service = service
+        self._carriers = carriers
+        self._timetable = Timetable(service.store.engine)
+        self._visits: set[asyncio.Task[None]] = set()
+        self._number = 0
+        self.outcomes: Counter[str] = Counter()
+        """Messages by what became of them, for the metrics."""
+
+    async def prepare(self) -> None:
+        await self._timetable.prepare()
+
+    # the operator's side
+
+    async def set_reach(self, eid: Eid, reach: Reach | None, *, actor: str = "") -> Device:
+        """Where a device is called from now on; None: nowhere."""
+        if reach is not None and injection.scheme_of(reach.address) not in self._carriers:
+            known = ", ".join(sorted(self._carriers)) or "none"
+            raise Refused(
+                f"no carrier for {reach.address}; there are: {known}", code="eim.bad_device_address"
+            )
+        service = self._service
+        for _ in range(TRIES):
+            device = await service.store.device(eid)
+            if device is None:
+                raise Refused(f"{eid} is not known here", code="eim.device_unknown")
+            now = service.clock.now()
+            changed, event = injection.addressed(device, reach, now=now, actor=actor)
+            if reach is not None:
+                # First, so that a device with an address is always in it; one without strikes itself off.
+                await self._timetable.enter(device.eid, now)
+            try:
+                await service.store.change(changed, [event])
+            except Conflict:
+                continue
+            return changed
+        raise StoreFailed("the same rows changed again and again", code="store.contended")
+
+    async def trouble_of(self, eid: str) -> str:
+        """Why the last call failed; empty if it did not."""
+        return await self._timetable.last_trouble(eid)
+
+    # the work beside the answers
+
+    async def start_visits(self) -> int:
+        """Calls whoever it is time for, in tasks of their own. How many."""
+        self._visits = {visit for visit in self._visits if not visit.done()}
+        room = AT_ONCE - len(self._visits)
+        started = 0
+        for visit in await self._timetable.due(self._service.clock.now(), room) if room > 0 else ():
+            try:
+                await self._timetable.claim(visit, self._service.clock.now() + LEASE)
+            except Conflict:
+                continue
+            self._visits.add(asyncio.ensure_future(self._visit(visit)))
+            started += 1
+        return started
+
+    async def finish_visits(self) -> None:
+        """Waits for those that are under way."""
+        await asyncio.gather(*self._visits)
+
+    async def close(self) -> None:
+        """Calls that are under way end with an unknown outcome; the next process goes on."""
+        for visit in self._visits:
+            visit.cancel()
+        await asyncio.gather(*self._visits, return_exceptions=True)
+
+    async def gauge(self) -> dict[str, int]:
+        return {**self.outcomes, "unreachable_devices": await self._timetable.trouble()}
+
+    async def _visit(self, visit: Visit) -> None:
+        try:
+            await self._call(visit.eid)
+        except KeimError as error:
+            self.outcomes["failed"] += 1
+            trouble = f"{error.code}: {error}"
+            _log.warning(json.dumps({"event": "injection_failed", "code": error.code}))
+            pause = min(FIRST_PAUSE_S * 2**visit.failures, LONGEST_PAUSE_S)
+            next_at = self._service.clock.now() + timedelta(seconds=pause)
+            await self._timetable.settle(
+                visit.eid, next_at, failures=min(visit.failures + 1, 20), trouble=trouble
+            )
+
+    async def _call(self, eid: str) -> None:
+        service = self._service
+        facts = await service.store.load(injection.wanted(eid))
+        reach = None if facts.device is None else facts.device.reach
+        if reach is None:
+            await self._timetable.strike(eid)
+            return
+        if injection.is_waiting(service.eim, facts, service.clock.now()):
+            await self._push_all(reach, eid)
+            facts = await service.store.load(injection.wanted(eid))
+        has_offer = facts.device is not None and facts.device.offer is not None
+        await self._timetable.settle(eid, service.clock.now() + (AWAITING if has_offer else LOOK))
+
+    async def _push_all(self, reach: Reach, eid: str) -> None:
+        carrier = self._carriers.get(injection.scheme_of(reach.address))
+        if carrier is None:
+            raise Refused(f"no carrier for {reach.address}", code="eim.bad_device_address")
+        exchange = await carrier.reach(reach.address, reach.spki)
+        self._number += 1
+        connection = f"injection {self._number}"
+        try:
+            for _ in range(ROUNDS):
+                if not await self._push(exchange, eid, connection):
+                    return
+        finally:
+            exchange.close()
+
+    async def _push(self, exchange: Exchange, eid: str, connection: str) -> bool:
+        """One message and its answer. False: there is nothing to send now."""
+        service = self._service
+        message = await self._next(eid, connection)
+        if not message:
+            return False
+        answer = injection.read_answer(await exchange.send(message))
+        self.outcomes["answered"] += 1
+        wanted = injection.wanted_for(eid, answer)
+        for _ in range(TRIES):
+            facts = await service.store.load(wanted)
+            context = Context(service.clock.now(), service.entropy, connection)
+            try:
+                await service.store.commit(injection.answered(service.eim, facts, message, answer, context))
+            except Conflict:
+                continue
+            return True
+        raise StoreFailed("the same rows changed again and again", code="store.contended")
+
+    async def _next(self, eid: str, connection: str) -> bytes:
+        """Signed and stored; empty if nothing is to be sent now."""
+        service = self._service
+        for _ in range(TRIES):
+            facts = await service.store.load(injection.wanted(eid))
+            if not injection.is_waiting(service.eim, facts, service.clock.now()):
+                return b""
+            context = Context(service.clock.now(), service.entropy, connection)
+            decision = injection.next_message(service.eim, facts, context)
+            try:
+                await service.store.commit(decision)
+            except Conflict:
+                if any(candidate.is_mass for candidate in facts.next):
+                    await service.store.many.refresh()
+                continue
+            return decision.reply or b""
+        raise StoreFailed("the same rows changed again and again", code="store.contended")
