@@ -10,9 +10,10 @@ from typing import Any
 import msgspec
 
 from keim.eim.chores import with_chores
-from keim.eim.events import AlarmRaised, Event
+from keim.eim.events import AlarmRaised, Event, PictureChanged
 from keim.eim.evidence import Evidence
 from keim.eim.facts import Context, Decision, Facts, OrderMove, StillActive
+from keim.eim.picture import Effect, Picture, PictureDoubted, applied
 from keim.eim.rows import Chore, Device, Errand, Knowledge, Operation, OrderState, Receipt, Relay, Row
 from keim.eim.settings import Eim
 
@@ -32,6 +33,7 @@ class Change:
         self.relay = facts.relay
         self.events: list[Event] = []
         self.evidence: list[Evidence] = []
+        self._effects: list[tuple[int, Effect]] = []
         self.errands: list[Errand] = []
         self._orders: list[OrderMove | StillActive] = []
         self._rows: list[Row] = []
@@ -47,6 +49,20 @@ class Change:
 
     def know(self, **members: Any) -> None:
         self.knowledge = msgspec.structs.replace(self.knowledge, **members)
+
+    def effect(self, effect: Effect, *, is_proved: bool = False) -> None:
+        """Changes the picture; the event that is told next carries it."""
+        if is_proved:
+            effect = msgspec.structs.replace(effect, is_proved=True)
+        self.device, self.knowledge = applied(Picture(self.device, self.knowledge), effect, self.now)
+        self._effects.append((len(self.events), effect))
+
+    def doubt(self) -> None:
+        """Our picture of the profiles may be wrong from now on."""
+        self.effect(PictureDoubted())
+
+    def knows(self, iccid: str) -> bool:
+        return any(profile.iccid == iccid for profile in self.knowledge.profiles)
 
     def want(self, *chores: Chore) -> None:
         self.device = with_chores(self.device, *chores)
@@ -98,7 +114,20 @@ class Change:
         else:
             self._orders.append(OrderMove(order, OrderState.ACTIVE, OrderState.TAKEN))
 
+    def _carry_effects(self) -> None:
+        """Into the events that were told behind them; what came last, into the last one."""
+        if not self.events:
+            self.events.append(PictureChanged(at=self.now, eid=self.eid))
+        last = len(self.events) - 1
+        carried: dict[int, list[Effect]] = {}
+        for number, effect in self._effects:
+            carried.setdefault(min(number, last), []).append(effect)
+        for number, effects in carried.items():
+            self.events[number] = msgspec.structs.replace(self.events[number], effects=tuple(effects))
+
     def decision(self, reply: bytes | None) -> Decision:
+        if self._effects:
+            self._carry_effects()
         rows: list[Row] = [*self._operations.values(), *self._rows]
         if self.knowledge is not self._known:
             version = 1 if self.facts.knowledge is None else self.knowledge.version + 1

@@ -24,4 +24,4 @@ def at_first_call(
     else:
         return None
     device = Device(eid=str(eid), enrolled_at=context.now, state=state)
-    return device, DeviceEnrolled(at=context.now, eid=device.eid, how=how)
+    return device, DeviceEnrolled(at=context.now, eid=device.eid, how=how, state=state)

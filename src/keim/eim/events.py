@@ -1,6 +1,7 @@
 """What happened at the eIM: immutable, appended by the store in the transaction that makes it true.
 
-The audit trail, callbacks, console and metrics read these. Pure; imports keim.eim.rows only.
+The audit trail, callbacks, console, metrics and the twin of any past instant read these: what cannot be told
+from the events of a device did not happen. Pure; imports keim.eim only.
 """
 
 from __future__ import annotations
@@ -9,6 +10,9 @@ from datetime import datetime
 
 import msgspec
 
+from keim.eim.picture import Effect
+from keim.eim.rows import DeviceState
+
 EVENT_VERSION = 1
 
 
@@ -16,32 +20,81 @@ class _Event(msgspec.Struct, frozen=True, kw_only=True, tag_field="event", omit_
     at: datetime
     eid: str | None = None
     order: int | None = None
+    actor: str = ""
+    """Who made it happen; empty: the device or the eIM itself."""
+    reason: str = ""
+    """Why, in the words of whoever asked for it."""
+    effects: tuple[Effect, ...] = ()
+    """What it changes in the picture of the device."""
 
 
 class DeviceEnrolled(_Event, frozen=True, kw_only=True, tag="device_enrolled"):
     how: str
     """`registered`, `range` or `quarantined`."""
+    state: DeviceState = DeviceState.ACTIVE
+    token: int | None = None
+    counter: int = 0
+    signer: str = ""
+    tags: tuple[str, ...] = ()
+    address: str = ""
 
 
 class DeviceChanged(_Event, frozen=True, kw_only=True, tag="device_changed"):
-    """By an operator: let in, archived, other switches."""
+    """By an operator: let in, archived, other switches or tags. Members that are absent did not change."""
 
     what: str
-    actor: str = ""
+    state: DeviceState | None = None
+    tags: tuple[str, ...] | None = None
+    """All that it has from now on."""
+    address: str | None = None
+    clears_alarm: bool = False
+
+
+class DeviceRestored(_Event, frozen=True, kw_only=True, tag="device_restored"):
+    """It goes on after the database was restored: what it had been given is unknown now."""
+
+
+class PictureChanged(_Event, frozen=True, kw_only=True, tag="picture_changed"):
+    """Nothing but its effects."""
 
 
 class OrderPlaced(_Event, frozen=True, kw_only=True, tag="order_placed"):
     reference: str
-    actor: str
     kind: str
     devices: int
+    what: tuple[str, ...] = ()
+    """One line for each command."""
+    not_before: datetime | None = None
+    expires_at: datetime | None = None
+    supersedes: str = ""
+    """The reference of the order whose place it takes."""
+    needs_approval: bool = False
+
+
+class OrderReleased(_Event, frozen=True, kw_only=True, tag="order_released"):
+    """A planned order is queued: its time has come, or it was approved."""
+
+    reference: str
 
 
 class OrderCancelled(_Event, frozen=True, kw_only=True, tag="order_cancelled"):
     reference: str
-    actor: str
     is_sure: bool
     """True: no device had it yet. False: asked; a device that has it may still carry it out."""
+
+
+class OrderSuperseded(_Event, frozen=True, kw_only=True, tag="order_superseded"):
+    reference: str
+    by: str
+    """The reference of the order that takes its place."""
+    is_sure: bool
+    """As of a cancel."""
+
+
+class OrderExpired(_Event, frozen=True, kw_only=True, tag="order_expired"):
+    """An order for many, or a planned one, whose time is over."""
+
+    reference: str
 
 
 class PackageDelivered(_Event, frozen=True, kw_only=True, tag="package_delivered"):
@@ -63,6 +116,20 @@ class ResultReceived(_Event, frozen=True, kw_only=True, tag="result_received"):
     sequence_number: int | None = None
     verification: str = ""
     """`signature`, `switched off`, `unsigned`."""
+    attempt: int = 1
+    again_at: datetime | None = None
+    """Tried once more by the order's own rule, not before then."""
+    how: str = ""
+    """Where an unknown or expired operation found its end: `stored result`, `profile list`."""
+
+
+class ResultUnmatched(_Event, frozen=True, kw_only=True, tag="result_unmatched"):
+    """Kept and acknowledged; it belongs to no package that this eIM knows."""
+
+    why: str
+    sequence_number: int
+    digest: bytes
+    verification: str = ""
 
 
 class ResultRefused(_Event, frozen=True, kw_only=True, tag="result_refused"):
@@ -71,6 +138,8 @@ class ResultRefused(_Event, frozen=True, kw_only=True, tag="result_refused"):
     why: str
     digest: bytes
     is_given_up: bool = False
+    ends_order: bool = False
+    """The outstanding operation is `unknown` from now on."""
 
 
 class PackageStuck(_Event, frozen=True, kw_only=True, tag="package_stuck"):
@@ -101,6 +170,7 @@ class NotificationTaken(_Event, frozen=True, kw_only=True, tag="notification_tak
     address: str
     is_forwarded: bool
     iccid: str | None = None
+    verification: str = "signature"
 
 
 class NotificationRefused(_Event, frozen=True, kw_only=True, tag="notification_refused"):
@@ -123,10 +193,16 @@ class AlarmRaised(_Event, frozen=True, kw_only=True, tag="alarm_raised"):
 Event = (
     DeviceEnrolled
     | DeviceChanged
+    | DeviceRestored
+    | PictureChanged
     | OrderPlaced
+    | OrderReleased
     | OrderCancelled
+    | OrderSuperseded
+    | OrderExpired
     | PackageDelivered
     | ResultReceived
+    | ResultUnmatched
     | ResultRefused
     | PackageStuck
     | PackageExpired

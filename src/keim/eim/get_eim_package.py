@@ -13,6 +13,7 @@ import msgspec
 from keim.der import tlv
 from keim.eim import enrolment
 from keim.eim.change import Change
+from keim.eim.conclusion import conclude, leave_in_doubt
 from keim.eim.events import (
     DeviceEnrolled,
     NetworkSeen,
@@ -24,8 +25,8 @@ from keim.eim.events import (
 from keim.eim.evidence import signer_of
 from keim.eim.facts import Context, Decision, Facts, Next, Wanted
 from keim.eim.offers import CHORES, make_offer
-from keim.eim.operations import ended, operation_of
-from keim.eim.rows import Chore, DeviceState, Kind, Offer, State
+from keim.eim.operations import operation_of
+from keim.eim.rows import Chore, DeviceState, Kind, Offer, Retry, State
 from keim.eim.settings import Eim
 from keim.eim.words import name_of
 from keim.eim.work import Work
@@ -93,9 +94,9 @@ def _hear(change: Change, request: GetEimPackageRequest) -> None:
         return
     told = request.state_change_cause
     cause = StateChangeCause.UNDEFINED if told is None else told
+    change.doubt()
     change.events.append(StateChangeReported(at=change.now, eid=change.eid, cause=name_of(cause)))
     change.want(*CHORES_OF_CAUSE.get(cause, (Chore.LIST_PROFILES,)))
-    change.set(is_stale=True)
 
 
 def choose(change: Change) -> bytes:
@@ -119,6 +120,9 @@ def choose(change: Change) -> bytes:
     for candidate in change.facts.next:
         expires_at = candidate.order.expires_at
         if expires_at is None or change.now < expires_at:
+            pause = device.pause
+            if pause is not None and pause.order == candidate.order.id and change.now < pause.until:
+                return NOTHING
             return _hand_out(change, candidate)
         change.order_expired(candidate.order.id, is_mass=candidate.is_mass)
         change.events.append(
@@ -132,11 +136,9 @@ def choose(change: Change) -> bytes:
 
 def _expire(change: Change, offer: Offer) -> None:
     """What was handed out cannot be called back: look at the device before anything else."""
-    change.operation(ended(offer, change.eid, State.EXPIRED, change.now, ("expired",)))
+    row = conclude(change, offer, State.EXPIRED, ("expired",))
+    leave_in_doubt(change, offer, row)
     change.events.append(PackageExpired(at=change.now, eid=change.eid, order=offer.order, was_delivered=True))
-    change.set(offer=None, attempt=0, is_stale=True)
-    if offer.kind is Kind.PACKAGE and offer.chore is None:
-        change.want_first(Chore.LIST_PROFILES)
 
 
 def _is_stuck(change: Change, offer: Offer) -> bool:
@@ -151,9 +153,9 @@ def _is_same_connection(change: Change, offer: Offer) -> bool:
 
 
 def _give_up(change: Change, offer: Offer) -> None:
-    change.operation(ended(offer, change.eid, State.UNKNOWN, change.now, ("stuck",)))
+    row = conclude(change, offer, State.UNKNOWN, ("stuck",))
+    leave_in_doubt(change, offer, row)
     change.events.append(PackageStuck(at=change.now, eid=change.eid, order=offer.order, offers=offer.times))
-    change.set(offer=None, attempt=0)
     change.alarm("a package was handed out again and again without a result")
 
 
@@ -192,9 +194,10 @@ def _hand_out(change: Change, candidate: Next) -> bytes:
         attempt=attempt,
         is_mass=candidate.is_mass,
         reference=order.reference,
+        retry=order.retry,
     )
     if reply is not NOTHING:
-        change.set(attempt=attempt)
+        change.set(attempt=attempt, pause=None)
         change.order_taken(order.id, is_mass=candidate.is_mass)
     return reply
 
@@ -208,6 +211,7 @@ def _sign(
     chore: Chore | None = None,
     is_mass: bool = False,
     reference: str = "",
+    retry: Retry | None = None,
 ) -> bytes:
     device = change.device
     try:
@@ -220,6 +224,7 @@ def _sign(
             attempt=attempt,
             chore=chore,
             is_mass=is_mass,
+            retry=retry,
         )
     except Refused as refused:
         if refused.code != "eim.counter_exhausted":

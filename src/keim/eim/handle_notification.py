@@ -61,7 +61,7 @@ def decide(eim: Eim, facts: Facts, request: HandleNotificationEsipa, context: Co
     relay, result = change.relay, full.profile_installation_result
     if result is not None and relay is not None:
         verification = BY_SIGNATURE if eim.switches_of(device).verifies else SWITCHED_OFF
-        download.conclude(change, result, None, verification, order=relay.order, is_told=True)
+        download.take_installation(change, result, None, verification, order=relay.order, is_told=True)
         change.relay = msgspec.structs.replace(
             relay, is_ended=True, keep_until=context.now + eim.rules.relay_result_lifetime
         )

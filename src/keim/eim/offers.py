@@ -14,7 +14,7 @@ from keim.der import tlv
 from keim.eim.compose import EVERYTHING
 from keim.eim.facts import Context
 from keim.eim.key_form import nest_key_data
-from keim.eim.rows import Chore, Device, Kind, Offer
+from keim.eim.rows import Chore, Device, Kind, Offer, Retry
 from keim.eim.settings import COUNTER_MAXIMUM, Eim
 from keim.eim.work import DataWork, DownloadWork, PackageWork, Work
 from keim.errors import Refused
@@ -100,6 +100,7 @@ def _finish(offer: Offer, octets: bytes, *, counter: int | None = None, token: i
         token=token,
         chore=offer.chore,
         is_mass=offer.is_mass,
+        retry=offer.retry,
         connection=offer.connection,
         expires_at=offer.expires_at,
     )
@@ -127,6 +128,7 @@ def make_offer(
     attempt: int,
     chore: Chore | None = None,
     is_mass: bool = False,
+    retry: Retry | None = None,
 ) -> Offer:
     """Signed and complete; nothing of it may leave before it is stored."""
     kind, make = _MAKERS[type(work)]
@@ -138,6 +140,7 @@ def make_offer(
         offered_at=context.now,
         chore=chore,
         is_mass=is_mass,
+        retry=retry,
         connection=context.connection,
         expires_at=context.now + eim.rules.offer_lifetime,
     )

@@ -48,6 +48,7 @@ def ended(
     now: datetime,
     outcome: tuple[str, ...],
     *,
+    attempt: int = 1,
     sequence_number: int | None = None,
     is_verified: bool = False,
 ) -> Operation:
@@ -55,6 +56,7 @@ def ended(
         offer,
         eid,
         state=state,
+        attempt=attempt,
         ended_at=now,
         outcome=outcome,
         sequence_number=sequence_number,

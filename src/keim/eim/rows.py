@@ -40,6 +40,8 @@ class Chore(StrEnum):
 class State(StrEnum):
     """Of one operation: an order as it concerns one device."""
 
+    PLANNED = "planned"
+    """Its time has not come, or somebody must approve it first."""
     QUEUED = "queued"
     DELIVERED = "delivered"
     SUCCEEDED = "succeeded"
@@ -79,6 +81,23 @@ class Kind(StrEnum):
     DOWNLOAD = "download"
 
 
+class Retry(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
+    """An order's own rule: what is tried once more without asking anybody."""
+
+    times: int
+    """Attempts in all."""
+    after: tuple[str, ...] = ("failed",)
+    """Each a state, or an outcome as it is told (`enable: cat_busy`)."""
+    pause_s: float = 0
+
+
+class Pause(msgspec.Struct, frozen=True):
+    """Before an order is tried once more; what was ordered later waits behind it."""
+
+    order: int
+    until: datetime
+
+
 class Offer(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
     """The outstanding eIM package: the same octets until a result comes."""
 
@@ -102,6 +121,15 @@ class Offer(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
     expires_at: datetime | None = None
     is_mass: bool = False
     """Out of an order for many devices."""
+    retry: Retry | None = None
+
+
+class Unresolved(msgspec.Struct, frozen=True):
+    """An operation that a device was given, and of which it cannot be told (yet) what became of it."""
+
+    operation: Operation
+    commands: bytes
+    """EuiccPackage."""
 
 
 class Reach(msgspec.Struct, frozen=True, omit_defaults=True):
@@ -127,6 +155,9 @@ class Device(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
     offer: Offer | None = None
     attempt: int = 0
     """How often the order that comes next has been tried."""
+    pause: Pause | None = None
+    unresolved: tuple[Unresolved, ...] = ()
+    """The next list of profiles decides about these."""
     replays: int = 0
     """replayError in a row: how far the counter is raised next."""
     mass_cursor: int = 0
@@ -155,10 +186,12 @@ class Device(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
     """None: it polls; nobody calls it."""
     owed: tuple[int, ...] = ()
     """The card's numbers of what came in answers to injected packages, held here and not acknowledged yet."""
+    proved_at: datetime | None = None
+    """When the eUICC last signed something that we verified."""
 
 
 class ProfileImage(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
-    """A profile as last proved by the eUICC."""
+    """A profile of an eUICC, as we picture it."""
 
     iccid: str
     is_enabled: bool = False
@@ -167,14 +200,26 @@ class ProfileImage(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True
     """ProfileInfo (E3) of the last list."""
 
 
+class Association(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
+    """Of another eIM that was added through us: what its first package must carry."""
+
+    token: int | None = None
+    counter: int | None = None
+
+
 class Knowledge(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
     """What device and eUICC have told; large, so it is loaded only where it is needed."""
 
     eid: str
     version: int = 1
     profiles: tuple[ProfileImage, ...] = ()
+    """As believed."""
+    proved: tuple[ProfileImage, ...] | None = None
+    """As last proved by a signature; None: just as believed."""
     profiles_at: datetime | None = None
+    """When all of them were listed last."""
     eims: tuple[str, ...] = ()
+    associations: dict[str, Association] = {}
     info1: bytes | None = None
     info2: bytes | None = None
     device_info: bytes | None = None
@@ -188,11 +233,14 @@ class Knowledge(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
 
 
 class OrderState(StrEnum):
+    PLANNED = "planned"
+    """Its time has not come, or somebody must approve it first."""
     ACTIVE = "active"
     TAKEN = "taken"
     """By its one device; the operation tells the rest."""
     CANCELLED = "cancelled"
     EXPIRED = "expired"
+    SUPERSEDED = "superseded"
 
 
 class Order(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
@@ -206,7 +254,14 @@ class Order(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
     eid: str | None = None
     tenant: str = MAIN
     actor: str = ""
+    reason: str = ""
+    not_before: datetime | None = None
+    needs_approval: bool = False
+    """It is released by a person, not by the clock."""
     expires_at: datetime | None = None
+    supersedes: str = ""
+    """The reference of the order whose place it takes."""
+    retry: Retry | None = None
     devices: int = 1
 
 
@@ -230,6 +285,8 @@ class Operation(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
     """The eUICC's own number of the result that counts."""
     outcome: tuple[str, ...] = ()
     """One entry per command, `enable: ok`; or why it ended."""
+    how: str = ""
+    """How the end of an unknown or expired one was found: `stored result`, `profile list`."""
     is_verified: bool = False
     target: str | None = None
     """Of a download: where the next authentication goes; an SM-DS puts the SM-DP+ here."""

@@ -15,12 +15,13 @@ from keim.crypto.secrets import Secret
 from keim.crypto.signed import euicc_signed1_tbs
 from keim.der import TOLERANT, tlv
 from keim.eim.activation_code import ActivationCode
+from keim.eim.asks import iccid_of
 from keim.eim.change import Change
 from keim.eim.facts import Context, Decision, Facts, Wanted
 from keim.eim.offers import trigger
+from keim.eim.picture import Learned
 from keim.eim.relay.call import Call, NoRelay, Unanswered, error, failure_text, note
 from keim.eim.relayed import session_of
-from keim.eim.results.effects import iccid_of
 from keim.eim.results.verification import is_signed_by, proved_certificate, remember_certificate
 from keim.eim.rows import Relay
 from keim.eim.settings import Eim
@@ -145,7 +146,7 @@ def _learn(change: Change, relay: Relay, request: m.AuthenticateClientRequestEsi
         leaf = proved_certificate(change, ok.euicc_certificate, ok.eum_certificate)
         if not isinstance(leaf, str):
             remember_certificate(change, leaf, ok.eum_certificate)
-            change.know(info2=ok.euicc_signed1.euicc_info2.encode())
+            change.effect(Learned(info2=ok.euicc_signed1.euicc_info2.encode()), is_proved=True)
     change.relay = msgspec.structs.replace(
         relay,
         euicc_certificate=bytes(ok.euicc_certificate),

@@ -18,6 +18,7 @@ from keim.eim.facts import Context, Decision, Facts, Wanted
 from keim.eim.relay.authenticate_client import open_relay
 from keim.eim.relay.call import Call, NoRelay, Unanswered, error, failure_text, note
 from keim.eim.relayed import session_of
+from keim.eim.results import download
 from keim.eim.results.verification import BY_SIGNATURE, SWITCHED_OFF, UNSIGNED, is_signed_by
 from keim.eim.rows import State
 from keim.eim.settings import Eim
@@ -111,17 +112,8 @@ def _end(change: Change, order: int, outcome: str, verification: str) -> None:
     known = change.facts.of_order(order)
     if known is None or known.operation.state is not State.DELIVERED:
         return
-    offer = change.device.offer
-    if offer is not None and offer.order == order:
-        change.set(offer=None, attempt=0)
-    row = msgspec.structs.replace(
-        known.operation,
-        state=State.FAILED,
-        outcome=(outcome,),
-        ended_at=change.now,
-        is_verified=verification == BY_SIGNATURE,
-    )
-    change.operation(row)
+    row = download.end(change, known.operation, State.FAILED, (outcome,), verification)
+    pause = change.device.pause if row.state is State.QUEUED else None
     change.events.append(
         ResultReceived(
             at=change.now,
@@ -131,5 +123,7 @@ def _end(change: Change, order: int, outcome: str, verification: str) -> None:
             outcome=row.outcome,
             transaction_id=row.transaction_id,
             verification=verification,
+            attempt=row.attempt,
+            again_at=None if pause is None else pause.until,
         )
     )

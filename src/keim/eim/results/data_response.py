@@ -10,8 +10,9 @@ from hashlib import sha256
 from typing import Any
 
 from keim.eim.change import Change
+from keim.eim.conclusion import conclude
 from keim.eim.events import KnowledgeLearned, ResultReceived
-from keim.eim.operations import ended
+from keim.eim.picture import Learned, TokenTold
 from keim.eim.results import euicc_package, notifications
 from keim.eim.results.verification import UNSIGNED, proved_certificate, remember_certificate
 from keim.eim.rows import Kind, State
@@ -46,35 +47,36 @@ def _is_asked_for(change: Change, transaction_id: bytes | None) -> bool:
 
 
 def _learn(change: Change, data: IpaEuiccData) -> None:
-    learned: dict[str, Any] = {}
+    told: dict[str, Any] = {}
     if data.euicc_info1 is not None:
-        learned["info1"] = data.euicc_info1.encode()
+        told["info1"] = data.euicc_info1.encode()
     if data.euicc_info2 is not None:
-        learned["info2"] = data.euicc_info2.encode()
+        told["info2"] = data.euicc_info2.encode()
     if data.device_info is not None:
-        learned["device_info"] = data.device_info.encode()
+        told["device_info"] = data.device_info.encode()
     if data.ipa_capabilities is not None:
-        learned["features"] = int(data.ipa_capabilities.ipa_features)
+        told["features"] = int(data.ipa_capabilities.ipa_features)
         protocols = data.ipa_capabilities.ipa_supported_protocols
-        learned["protocols"] = None if protocols is None else int(protocols)
+        told["protocols"] = None if protocols is None else int(protocols)
     if data.default_smdp_address is not None:
-        learned["default_smdp_address"] = data.default_smdp_address or None
+        told["default_smdp_address"] = data.default_smdp_address
     if data.root_smds_address is not None:
-        learned["root_smds_address"] = data.root_smds_address or None
-    if learned:
-        change.know(**learned, learned_at=change.now)
+        told["root_smds_address"] = data.root_smds_address
+    learned = list(told)
+    if told:
+        change.effect(Learned(**told))
     if data.euicc_certificate is not None and data.eum_certificate is not None:
         leaf = proved_certificate(change, data.euicc_certificate, data.eum_certificate)
         if isinstance(leaf, str):
             change.alarm(f"the certificates are not believed: {leaf}")
         else:
             remember_certificate(change, leaf, data.eum_certificate)
-            learned["euicc_certificate"] = leaf.der
+            learned.append("euicc_certificate")
     token = data.association_token
     if token is not None and not change.device.is_token_proved and token != change.device.token:
         # Unsigned: tried until a signature proves it; a proved one is not given up for it.
-        change.set(token=token)
-        learned["association_token"] = token
+        change.effect(TokenTold(token=token))
+        learned.append("association_token")
     if learned:
         change.events.append(KnowledgeLearned(at=change.now, eid=change.eid, members=tuple(learned)))
 
@@ -83,17 +85,19 @@ def _end(change: Change, transaction_id: bytes | None, state: State, outcome: st
     offer = change.device.offer
     if offer is None or offer.kind is not Kind.DATA or transaction_id not in (None, offer.transaction_id):
         return
-    change.set(offer=None, attempt=0)
-    change.operation(ended(offer, change.eid, state, change.now, (outcome,)))
+    row = conclude(change, offer, state, (outcome,))
+    pause = change.device.pause if row.state is State.QUEUED else None
     change.events.append(
         ResultReceived(
             at=change.now,
             eid=change.eid,
             order=offer.order,
-            state=state.value,
+            state=row.state.value,
             outcome=(outcome,),
             transaction_id=offer.transaction_id,
             digest=sha256(octets).digest(),
             verification=UNSIGNED,
+            attempt=row.attempt,
+            again_at=None if pause is None else pause.until,
         )
     )

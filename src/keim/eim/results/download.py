@@ -11,11 +11,13 @@ from hashlib import sha256
 import msgspec
 
 from keim.crypto.signed import profile_installation_result_tbs
+from keim.eim.asks import iccid_of
 from keim.eim.change import Change
+from keim.eim.conclusion import conclude
 from keim.eim.events import ResultReceived
 from keim.eim.evidence import chain_of
 from keim.eim.operations import operation_of
-from keim.eim.results import effects
+from keim.eim.picture import ProfileInstalled
 from keim.eim.results.verification import BY_SIGNATURE, SWITCHED_OFF, UNSIGNED, why_not
 from keim.eim.rows import Chore, Kind, Operation, State
 from keim.eim.words import name_of
@@ -34,7 +36,7 @@ def take_trigger_result(change: Change, result: ProfileDownloadTriggerResult) ->
             tbs = profile_installation_result_tbs(installed.profile_installation_result_data.encode())
             if why_not(change, installed.euicc_sign_pir, tbs) is None:
                 verification = BY_SIGNATURE
-        conclude(change, installed, result.eim_transaction_id, verification)
+        take_installation(change, installed, result.eim_transaction_id, verification)
         return
     error = data.profile_download_error
     if error is not None:
@@ -49,7 +51,7 @@ def take_trigger_result(change: Change, result: ProfileDownloadTriggerResult) ->
         )
 
 
-def conclude(
+def take_installation(
     change: Change,
     result: ProfileInstallationResult,
     transaction_id: bytes | None,
@@ -68,10 +70,10 @@ def conclude(
     if verification == UNSIGNED:
         # Nobody has proved it: the list of profiles will tell.
         outcome = ("the installation result could not be verified",)
+        change.doubt()
         _end(
             change, transaction_id, State.UNKNOWN, outcome, verification=UNSIGNED, octets=octets, order=order
         )
-        change.set(is_stale=True)
         change.want(Chore.LIST_PROFILES)
         return
     error = data.final_result.error_result
@@ -89,10 +91,11 @@ def conclude(
             evidence=evidence,
         )
         return
-    shown = "" if iccid is None else f" {effects.iccid_of(iccid)}"
+    shown = "" if iccid is None else f" {iccid_of(iccid)}"
     outcome = (f"install: ok{shown}",)
     if iccid is not None:
-        effects.set_installed(change, effects.iccid_of(iccid))
+        is_proved = verification == BY_SIGNATURE
+        change.effect(ProfileInstalled(iccid=iccid_of(iccid)), is_proved=is_proved)
     _end(
         change,
         transaction_id,
@@ -119,26 +122,20 @@ def _end(
     row = _operation(change, transaction_id, order)
     if row is None or row.state not in (State.DELIVERED, State.UNKNOWN, State.EXPIRED):
         return
-    offer = change.device.offer
-    if offer is not None and offer.order == row.order:
-        change.set(offer=None, attempt=0)
-    ending = msgspec.structs.replace(
-        row,
-        state=state,
-        outcome=outcome,
-        ended_at=change.now,
-        is_verified=verification == BY_SIGNATURE,
-    )
-    change.operation(ending)
+    ending = end(change, row, state, outcome, verification)
+    pause = change.device.pause if ending.state is State.QUEUED else None
     received = ResultReceived(
         at=change.now,
         eid=change.eid,
         order=row.order,
-        state=state.value,
+        state=ending.state.value,
         outcome=outcome,
         transaction_id=row.transaction_id,
         digest=sha256(octets).digest(),
         verification=verification,
+        attempt=ending.attempt,
+        again_at=None if pause is None else pause.until,
+        how=ending.how,
     )
     if evidence is None:
         change.events.append(received)
@@ -149,6 +146,28 @@ def _end(
             chain=chain_of(change.eim, change.knowledge, change.now),
             verification=verification,
         )
+
+
+def end(
+    change: Change, row: Operation, state: State, outcome: tuple[str, ...], verification: str
+) -> Operation:
+    """Of an outstanding download, or of one that nobody knew about any more."""
+    is_verified = verification == BY_SIGNATURE
+    if is_verified:
+        change.set(proved_at=change.now)
+    offer = change.device.offer
+    if offer is not None and offer.order == row.order:
+        return conclude(change, offer, state, outcome, row=row, is_verified=is_verified)
+    ending = msgspec.structs.replace(
+        row,
+        state=state,
+        outcome=outcome,
+        ended_at=change.now,
+        is_verified=is_verified,
+        how="" if row.state is State.DELIVERED else "stored result",
+    )
+    change.operation(ending)
+    return ending
 
 
 def _operation(change: Change, transaction_id: bytes | None, order: int | None) -> Operation | None:

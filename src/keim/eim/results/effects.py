@@ -8,38 +8,24 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import Any, Final
 
-import msgspec
-
 from keim.crypto.suites import verifying_key_of_spki
 from keim.der import Code
+from keim.eim.asks import Command, asked_by, iccid_of
 from keim.eim.change import Change
 from keim.eim.chores import without_chores
-from keim.eim.rows import Chore, DeviceState, ProfileImage
+from keim.eim.picture import AssociationUpdated, Effect, EimAdded, EimsListed, ProfileEnabled, ProfilesListed
+from keim.eim.rows import Chore, ProfileImage
 from keim.eim.words import name_of
-from keim.errors import KeimError
-from keim.ids import Iccid
 from keim.messages.package import (
     AddEimResult,
     DeleteEimResult,
-    Eco,
     EimConfigurationData,
     EuiccResultData,
     ListEimResult,
     ProcessingTerminated,
-    Psmo,
 )
 from keim.messages.profile import ProfileInfo, ProfileInfoListResponse, ProfileState
 from keim.pki import Certificate
-
-Command = Psmo | Eco
-
-
-def iccid_of(octets: bytes) -> str:
-    """Human order; octets that are no ICCID are told as they are."""
-    try:
-        return str(Iccid.from_octets(octets))
-    except KeimError:
-        return octets.hex()
 
 
 def told(entry: EuiccResultData) -> tuple[str, bool]:
@@ -70,63 +56,25 @@ def told(entry: EuiccResultData) -> tuple[str, bool]:
     return f"{name}: ok", True  # getRAT, which has no error
 
 
-# PSMOs
+# what the success of each command means for the picture
 
 
-def set_enabled(change: Change, iccid: str) -> None:
-    profiles = change.knowledge.profiles
-    changed = tuple(msgspec.structs.replace(p, is_enabled=p.iccid == iccid) for p in profiles)
-    if all(p.iccid != iccid for p in profiles):
-        changed += (ProfileImage(iccid=iccid, is_enabled=True),)
-        change.want(Chore.LIST_PROFILES)
-    change.know(profiles=changed)
-
-
-def set_disabled(change: Change, iccid: str) -> None:
-    profiles = change.knowledge.profiles
-    change.know(
-        profiles=tuple(
-            msgspec.structs.replace(p, is_enabled=False) if p.iccid == iccid else p for p in profiles
-        )
-    )
-
-
-def set_deleted(change: Change, iccid: str) -> None:
-    change.know(profiles=tuple(p for p in change.knowledge.profiles if p.iccid != iccid))
-
-
-def set_installed(change: Change, iccid: str) -> None:
-    if all(p.iccid != iccid for p in change.knowledge.profiles):
-        change.know(profiles=(*change.knowledge.profiles, ProfileImage(iccid=iccid)))
-
-
-def _enable(change: Change, command: Any, entry: EuiccResultData) -> None:
+def _asked(change: Change, command: Any, entry: EuiccResultData) -> Effect | None:
+    """Just what was asked for."""
     del entry
-    set_enabled(change, iccid_of(command.enable.iccid))
+    return asked_by(command, change.eim.eim_id)
 
 
-def _disable(change: Change, command: Any, entry: EuiccResultData) -> None:
-    del entry
-    set_disabled(change, iccid_of(command.disable.iccid))
-
-
-def _delete(change: Change, command: Any, entry: EuiccResultData) -> None:
-    del entry
-    set_deleted(change, iccid_of(command.delete.iccid))
-
-
-def _list_profiles(change: Change, command: Any, entry: EuiccResultData) -> None:
+def _list_profiles(change: Change, command: Any, entry: EuiccResultData) -> Effect | None:
     listed = entry.list_profile_info_result
     if listed is None or listed.profile_info_list_ok is None:
-        return
+        return None
     if command.list_profile_info.search_criteria is not None:
-        return  # a part of the truth must not replace the whole
-    change.know(
-        profiles=tuple(_image(info) for info in listed.profile_info_list_ok if info.iccid is not None),
-        profiles_at=change.now,
-    )
+        return None  # a part of the truth must not replace the whole
     change.device = without_chores(change.device, Chore.LIST_PROFILES)
-    change.set(is_stale=False)
+    return ProfilesListed(
+        profiles=tuple(_image(info) for info in listed.profile_info_list_ok if info.iccid is not None)
+    )
 
 
 def _image(info: ProfileInfo) -> ProfileImage:
@@ -138,63 +86,25 @@ def _image(info: ProfileInfo) -> ProfileImage:
     )
 
 
-def _set_fallback(change: Change, command: Any, entry: EuiccResultData) -> None:
-    del entry
-    _mark_fallback(change, iccid_of(command.set_fallback_attribute.iccid))
-
-
-def _unset_fallback(change: Change, command: Any, entry: EuiccResultData) -> None:
-    del command, entry
-    _mark_fallback(change, "")
-
-
-def _mark_fallback(change: Change, iccid: str) -> None:
-    profiles = change.knowledge.profiles
-    change.know(
-        profiles=tuple(msgspec.structs.replace(p, has_fallback_attribute=p.iccid == iccid) for p in profiles)
+def _add_eim(change: Change, command: Any, entry: EuiccResultData) -> Effect | None:
+    del change
+    told = entry.add_eim_result
+    return EimAdded(
+        eim_id=command.add_eim.eim_id,
+        counter=command.add_eim.counter_value,
+        token=None if told is None else told.association_token,
     )
 
 
-def _immediate_enable(change: Change, command: Any, entry: EuiccResultData) -> None:
-    del entry
-    address = command.configure_immediate_enable.default_smdp_address
-    if address is not None:
-        change.know(default_smdp_address=address or None)
-
-
-def _default_address(change: Change, command: Any, entry: EuiccResultData) -> None:
-    del entry
-    change.know(default_smdp_address=command.set_default_dp_address.default_dp_address or None)
-
-
-# eCOs
-
-
-def _add_eim(change: Change, command: Any, entry: EuiccResultData) -> None:
-    del entry
-    if command.add_eim.eim_id not in change.knowledge.eims:
-        change.know(eims=(*change.knowledge.eims, command.add_eim.eim_id))
-
-
-def _delete_eim(change: Change, command: Any, entry: EuiccResultData) -> None:
-    del entry
-    gone = command.delete_eim.eim_id
-    change.know(eims=tuple(eim for eim in change.knowledge.eims if eim != gone))
-    if gone == change.eim.eim_id:
-        change.set(state=DeviceState.ARCHIVED, chores=())
-
-
-def _update_eim(change: Change, command: Any, entry: EuiccResultData) -> None:
+def _update_eim(change: Change, command: Any, entry: EuiccResultData) -> Effect | None:
     """Our own new key is proved here; the old one is needed no more for this eUICC."""
     del entry
     data: EimConfigurationData = command.update_eim
     if data.eim_id != change.eim.eim_id:
-        return
-    if data.counter_value is not None:
-        change.set(counter=data.counter_value)
+        return None
     key = data.eim_public_key_data
     if key is None:
-        return
+        return AssociationUpdated(counter=data.counter_value)
     point = (
         Certificate(key.eim_certificate).point
         if key.eim_certificate is not None
@@ -202,43 +112,50 @@ def _update_eim(change: Change, command: Any, entry: EuiccResultData) -> None:
     )
     for name, signer in change.eim.signers.items():
         if signer.public_point == point:
-            change.set(signer=name)
-            return
+            return AssociationUpdated(counter=data.counter_value, signer=name)
     change.alarm("this eUICC was given a key for this eIM that this eIM does not have")
+    return AssociationUpdated(counter=data.counter_value)
 
 
-def _list_eims(change: Change, command: Any, entry: EuiccResultData) -> None:
-    del command
+def _list_eims(change: Change, command: Any, entry: EuiccResultData) -> Effect | None:
+    del change, command
     listed = entry.list_eim_result
-    if listed is not None and listed.eim_id_list is not None:
-        change.know(eims=tuple(info.eim_id for info in listed.eim_id_list))
+    if listed is None or listed.eim_id_list is None:
+        return None
+    return EimsListed(eims=tuple(info.eim_id for info in listed.eim_id_list))
 
 
-def _nothing(change: Change, command: Any, entry: EuiccResultData) -> None:
+def _nothing(change: Change, command: Any, entry: EuiccResultData) -> Effect | None:
     """getRAT: its rules stay in the receipt."""
     del change, command, entry
+    return None
 
 
-EFFECTS: Final[dict[str, tuple[str, Callable[[Change, Any, EuiccResultData], None]]]] = {
-    "enable": ("enable_result", _enable),
-    "disable": ("disable_result", _disable),
-    "delete": ("delete_result", _delete),
+EFFECTS: Final[dict[str, tuple[str, Callable[[Change, Any, EuiccResultData], Effect | None]]]] = {
+    "enable": ("enable_result", _asked),
+    "disable": ("disable_result", _asked),
+    "delete": ("delete_result", _asked),
     "list_profile_info": ("list_profile_info_result", _list_profiles),
     "get_rat": ("get_rat_result", _nothing),
-    "configure_immediate_enable": ("configure_immediate_enable_result", _immediate_enable),
-    "set_fallback_attribute": ("set_fallback_attribute_result", _set_fallback),
-    "unset_fallback_attribute": ("unset_fallback_attribute_result", _unset_fallback),
-    "set_default_dp_address": ("set_default_dp_address_result", _default_address),
+    "configure_immediate_enable": ("configure_immediate_enable_result", _asked),
+    "set_fallback_attribute": ("set_fallback_attribute_result", _asked),
+    "unset_fallback_attribute": ("unset_fallback_attribute_result", _asked),
+    "set_default_dp_address": ("set_default_dp_address_result", _asked),
     "add_eim": ("add_eim_result", _add_eim),
-    "delete_eim": ("delete_eim_result", _delete_eim),
+    "delete_eim": ("delete_eim_result", _asked),
     "update_eim": ("update_eim_result", _update_eim),
     "list_eim": ("list_eim_result", _list_eims),
 }
 """Kind of command -> the kind of its result, and what its success changes."""
 
 
-def apply(change: Change, command: Command, entry: EuiccResultData) -> None:
-    EFFECTS[command.kind][1](change, command, entry)
+def apply(change: Change, command: Command, entry: EuiccResultData, *, is_proved: bool) -> None:
+    effect = EFFECTS[command.kind][1](change, command, entry)
+    if effect is None:
+        return
+    if isinstance(effect, ProfileEnabled) and not change.knows(effect.iccid):
+        change.want(Chore.LIST_PROFILES)
+    change.effect(effect, is_proved=is_proved)
 
 
 def fits(command: Command, entry: EuiccResultData) -> bool:

@@ -13,15 +13,16 @@ import msgspec
 
 from keim.crypto.signed import euicc_package_result_tbs
 from keim.der import TOLERANT
+from keim.eim.asks import Command
 from keim.eim.change import Change
 from keim.eim.compose import commands_of
-from keim.eim.events import ResultReceived, ResultRefused
+from keim.eim.conclusion import conclude, decide_by_list, leave_in_doubt, settled
+from keim.eim.events import ResultReceived, ResultRefused, ResultUnmatched
 from keim.eim.evidence import chain_of
 from keim.eim.facts import Known
 from keim.eim.offers import CHORES
-from keim.eim.operations import ended
 from keim.eim.results import effects, package_errors
-from keim.eim.results.verification import BY_SIGNATURE, REFUSED, SWITCHED_OFF, why_not
+from keim.eim.results.verification import BY_SIGNATURE, NOT_CHECKED, REFUSED, SWITCHED_OFF, why_not
 from keim.eim.rows import Chore, Kind, Offer, Operation, Receipt, State
 from keim.eim.work import PackageWork
 from keim.messages.package import (
@@ -63,6 +64,7 @@ def _signed(change: Change, result: EuiccPackageResultSigned, octets: bytes) -> 
     if data.eim_id != change.eim.eim_id:
         # Of an association that is no more: kept for people, never believed (procedures §4.3 step 8).
         _keep(change, data.seq_number, octets, is_verified=False)
+        _unmatched(change, "it names another eIM", data.seq_number, octets, NOT_CHECKED)
         return Taken((data.seq_number,))
     offer = matching_offer(change, data.counter_value, data.eim_transaction_id)
     known = None if offer is not None else change.facts.named(data.eim_transaction_id, data.counter_value)
@@ -83,24 +85,25 @@ def _signed(change: Change, result: EuiccPackageResultSigned, octets: bytes) -> 
     _keep(change, data.seq_number, octets, is_verified=switches.verifies)
     verification = BY_SIGNATURE if switches.verifies else SWITCHED_OFF
     if offer is not None:
-        change.set(offer=None, attempt=0, replays=0)
-        ending = _apply(change, commands or (), data)
-        row = ended(
+        change.set(replays=0)
+        ending = _apply(change, commands or (), data, is_proved=switches.verifies)
+        row = conclude(
+            change,
             offer,
-            change.eid,
             ending.state,
-            change.now,
             ending.outcome,
             sequence_number=data.seq_number,
             is_verified=switches.verifies,
         )
-        change.operation(row)
         _tell(change, row, octets, verification, token=offer.token)
+        if switches.verifies and change.knowledge.profiles_at == change.now:
+            decide_by_list(change, change.knowledge.profiles)
     elif known is not None:
         _late(change, known, commands, data, octets=octets, verification=verification)
     else:
-        change.set(is_stale=True)
+        change.doubt()
         change.want(Chore.LIST_PROFILES)
+        _unmatched(change, "of no package that is known", data.seq_number, octets, verification)
     return Taken((data.seq_number,))
 
 
@@ -111,7 +114,7 @@ def matching_offer(change: Change, counter: int, transaction_id: bytes | None) -
     return offer if transaction_id in (None, offer.transaction_id) else None
 
 
-def _commands(offer: Offer | None, known: Known | None) -> Sequence[effects.Command] | None:
+def _commands(offer: Offer | None, known: Known | None) -> Sequence[Command] | None:
     """What the package asked for; None where nobody knows any more."""
     if offer is not None:
         package = EuiccPackageRequest.decode(offer.octets, TOLERANT).euicc_package_signed.euicc_package
@@ -123,7 +126,7 @@ def _commands(offer: Offer | None, known: Known | None) -> Sequence[effects.Comm
     return commands_of(work.commands) if isinstance(work, PackageWork) else None
 
 
-def _misfit(commands: Sequence[effects.Command], results: Sequence[EuiccResultData]) -> str | None:
+def _misfit(commands: Sequence[Command], results: Sequence[EuiccResultData]) -> str | None:
     """Fewer results than commands: the rest was not executed. One more only for a rollback."""
     entries = list(results)
     if entries and entries[-1].rollback_result is not None:
@@ -142,7 +145,11 @@ class _Ending(NamedTuple):
 
 
 def _apply(
-    change: Change, commands: Sequence[effects.Command], data: EuiccPackageResultDataSigned
+    change: Change,
+    commands: Sequence[Command],
+    data: EuiccPackageResultDataSigned,
+    *,
+    is_proved: bool,
 ) -> _Ending:
     entries = list(data.euicc_result)
     rollback: RollbackProfileResult | None = None
@@ -155,10 +162,10 @@ def _apply(
         outcome.append(text)
         successes += is_success
         if is_success and not (rollback == RollbackProfileResult.OK and entry.kind == "enable_result"):
-            effects.apply(change, command, entry)
+            effects.apply(change, command, entry, is_proved=is_proved)
     if rollback is not None:
         outcome.append(effects.told(data.euicc_result[-1])[0])
-        change.set(is_stale=True)
+        change.doubt()
         change.want(Chore.LIST_PROFILES)
         is_back = rollback == RollbackProfileResult.OK
         return _Ending(State.ROLLED_BACK if is_back else State.FAILED, tuple(outcome))
@@ -169,7 +176,7 @@ def _apply(
 def _late(
     change: Change,
     known: Known,
-    commands: Sequence[effects.Command] | None,
+    commands: Sequence[Command] | None,
     data: EuiccPackageResultDataSigned,
     *,
     octets: bytes,
@@ -188,7 +195,7 @@ def _late(
         ending = _Ending(State.UNKNOWN, ("the commands are not known any more",))
         change.want(Chore.LIST_PROFILES)
     else:
-        ending = _apply(change, commands, data)
+        ending = _apply(change, commands, data, is_proved=verification == BY_SIGNATURE)
     row = msgspec.structs.replace(
         operation,
         state=ending.state,
@@ -196,15 +203,39 @@ def _late(
         sequence_number=data.seq_number,
         ended_at=change.now,
         is_verified=verification == BY_SIGNATURE,
+        how="stored result" if operation.state in (State.UNKNOWN, State.EXPIRED) else operation.how,
     )
     change.operation(row)
+    settled(change, row.order)
     # Later packages may have changed the device since: the list of profiles decides.
-    change.set(is_stale=True)
+    change.doubt()
     change.want(Chore.LIST_PROFILES)
     _tell(change, row, octets, verification, token=change.device.token)
 
 
+def _unmatched(change: Change, why: str, number: int, octets: bytes, verification: str) -> None:
+    if verification == BY_SIGNATURE:
+        change.set(proved_at=change.now)
+    change.tell(
+        ResultUnmatched(
+            at=change.now,
+            eid=change.eid,
+            why=why,
+            sequence_number=number,
+            digest=sha256(octets).digest(),
+            verification=verification,
+        ),
+        result=octets,
+        token=change.device.token,
+        chain=chain_of(change.eim, change.knowledge, change.now),
+        verification=verification,
+    )
+
+
 def _tell(change: Change, row: Operation, octets: bytes, verification: str, *, token: int | None) -> None:
+    if verification == BY_SIGNATURE:
+        change.set(proved_at=change.now)
+    pause = change.device.pause if row.state is State.QUEUED else None
     change.tell(
         ResultReceived(
             at=change.now,
@@ -217,6 +248,9 @@ def _tell(change: Change, row: Operation, octets: bytes, verification: str, *, t
             counter=row.counter,
             sequence_number=row.sequence_number,
             verification=verification,
+            attempt=row.attempt,
+            again_at=None if pause is None else pause.until,
+            how=row.how,
         ),
         result=octets,
         token=token,
@@ -248,18 +282,27 @@ def _refuse(change: Change, why: str, octets: bytes, *, offer: Offer | None = No
     if times == 1:
         _keep(change, 0, octets, is_verified=False)
         change.alarm(f"a result was not believed: {why}")
+    learns = device.point is None and change.eim.switches_of(device).verifies
+    ends_order = offer is not None and (learns or is_given_up)
     change.tell(
-        ResultRefused(at=change.now, eid=change.eid, why=why, digest=digest, is_given_up=is_given_up),
+        ResultRefused(
+            at=change.now,
+            eid=change.eid,
+            order=offer.order if offer is not None and ends_order else None,
+            why=why,
+            digest=digest,
+            is_given_up=is_given_up,
+            ends_order=ends_order,
+        ),
         result=octets if times == 1 else None,
         verification=REFUSED,
     )
-    if device.point is None and change.eim.switches_of(device).verifies:
+    if learns:
         # Its key first: the device keeps the result and brings it again.
         change.want_first(Chore.LEARN)
     elif not is_given_up:
         return Taken(is_refused=True)
     if offer is not None:
-        change.set(offer=None, attempt=0, is_stale=True)
-        change.want(Chore.LIST_PROFILES)
-        change.operation(ended(offer, change.eid, State.UNKNOWN, change.now, (f"unverified: {why}",)))
+        row = conclude(change, offer, State.UNKNOWN, (f"unverified: {why}",))
+        leave_in_doubt(change, offer, row)
     return Taken(is_refused=not is_given_up)

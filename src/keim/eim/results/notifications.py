@@ -11,11 +11,12 @@ from typing import Final
 
 from keim.crypto.compact import RelayedSession, expand_pending_notification
 from keim.crypto.signed import other_notification_tbs, profile_installation_result_tbs
+from keim.eim.asks import iccid_of
 from keim.eim.change import Change
 from keim.eim.events import NotificationRefused, NotificationTaken
 from keim.eim.evidence import chain_above, chain_of
+from keim.eim.picture import ProfileDeleted, ProfileDisabled, ProfileEnabled, ProfileInstalled
 from keim.eim.relayed import session_of
-from keim.eim.results import effects
 from keim.eim.results.verification import (
     BY_SIGNATURE,
     SWITCHED_OFF,
@@ -24,7 +25,7 @@ from keim.eim.results.verification import (
     remember_certificate,
     why_not,
 )
-from keim.eim.rows import Errand, Receipt
+from keim.eim.rows import Chore, Errand, Receipt
 from keim.errors import KeimError
 from keim.messages.common import NotificationEvent
 from keim.messages.notification import (
@@ -34,11 +35,16 @@ from keim.messages.notification import (
     ProfileInstallationResult,
 )
 
-_EFFECTS: Final = {
-    NotificationEvent.NOTIFICATION_INSTALL: effects.set_installed,
-    NotificationEvent.NOTIFICATION_ENABLE: effects.set_enabled,
-    NotificationEvent.NOTIFICATION_DISABLE: effects.set_disabled,
-    NotificationEvent.NOTIFICATION_DELETE: effects.set_deleted,
+_EFFECTS: Final[
+    dict[
+        NotificationEvent,
+        type[ProfileInstalled] | type[ProfileEnabled] | type[ProfileDisabled] | type[ProfileDeleted],
+    ]
+] = {
+    NotificationEvent.NOTIFICATION_INSTALL: ProfileInstalled,
+    NotificationEvent.NOTIFICATION_ENABLE: ProfileEnabled,
+    NotificationEvent.NOTIFICATION_DISABLE: ProfileDisabled,
+    NotificationEvent.NOTIFICATION_DELETE: ProfileDeleted,
 }
 _NAMES: Final = {
     NotificationEvent.NOTIFICATION_INSTALL: "install",
@@ -95,8 +101,10 @@ def take(change: Change, notification: PendingNotification) -> PendingNotificati
                 at=change.now,
             )
         )
-    iccid = None if metadata.iccid is None else effects.iccid_of(metadata.iccid)
+    _picture(change, full)
+    iccid = None if metadata.iccid is None else iccid_of(metadata.iccid)
     event = metadata.profile_management_operation
+    verification = BY_SIGNATURE if change.eim.switches_of(change.device).verifies else SWITCHED_OFF
     change.tell(
         NotificationTaken(
             at=change.now,
@@ -106,18 +114,30 @@ def take(change: Change, notification: PendingNotification) -> PendingNotificati
             address=address,
             is_forwarded=is_forwarded,
             iccid=iccid,
+            verification=verification,
         ),
         notification=full,
         chain=_chain(change, full),
-        verification=BY_SIGNATURE if change.eim.switches_of(change.device).verifies else SWITCHED_OFF,
+        verification=verification,
     )
-    result = full.profile_installation_result
+    return full
+
+
+def _picture(change: Change, full: PendingNotification) -> None:
+    metadata, result = metadata_of(full), full.profile_installation_result
+    is_proved = change.eim.switches_of(change.device).verifies
+    if is_proved:
+        change.set(proved_at=change.now)
     has_failed = (
         result is not None and result.profile_installation_result_data.final_result.error_result is not None
     )
-    if iccid is not None and event in _EFFECTS and not has_failed:
-        _EFFECTS[event](change, iccid)
-    return full
+    effect = _EFFECTS.get(metadata.profile_management_operation)
+    if metadata.iccid is None or effect is None or has_failed:
+        return
+    iccid = iccid_of(metadata.iccid)
+    if effect is ProfileEnabled and not change.knows(iccid):
+        change.want(Chore.LIST_PROFILES)
+    change.effect(effect(iccid=iccid), is_proved=is_proved)
 
 
 def _chain(change: Change, notification: PendingNotification) -> tuple[bytes, ...]:

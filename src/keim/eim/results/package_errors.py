@@ -13,9 +13,11 @@ import msgspec
 
 from keim.crypto.signed import euicc_package_error_tbs
 from keim.eim.change import Change
+from keim.eim.conclusion import conclude
 from keim.eim.events import ResultReceived
 from keim.eim.evidence import chain_of
-from keim.eim.operations import ended, operation_of
+from keim.eim.operations import operation_of
+from keim.eim.picture import CounterRaised
 from keim.eim.results.verification import BY_SIGNATURE, SWITCHED_OFF, UNSIGNED, why_not
 from keim.eim.rows import Chore, Kind, Offer, State
 from keim.eim.words import name_of
@@ -49,6 +51,8 @@ def take_signed(change: Change, error: EuiccPackageErrorSigned, octets: bytes) -
     code, token = data.euicc_package_error_code, offer.token
     state = REACTIONS.get(code, _undefined)(change, offer)
     outcome = (f"refused: {name_of(code)}",)
+    if verification == BY_SIGNATURE:
+        change.set(proved_at=change.now)
     change.tell(
         _received(change, offer, state, outcome, verification=verification, octets=octets),
         result=octets,
@@ -66,14 +70,14 @@ def take_unsigned(change: Change, error: EuiccPackageErrorUnsigned) -> None:
         return
     if error.eim_transaction_id not in (None, offer.transaction_id):
         return
-    _fail(change, offer, "refused without a signature")
+    state = _fail(change, offer, "refused without a signature")
     text = "the eUICC does not know this eIM, its key or its token"
     if error.association_token is not None:
         text += f" (it says that the token is {error.association_token})"
     change.alarm(text)
     outcome = ("refused: unsigned",)
     change.events.append(
-        _received(change, offer, State.FAILED, outcome, verification=UNSIGNED, octets=error.encode())
+        _received(change, offer, state, outcome, verification=UNSIGNED, octets=error.encode())
     )
 
 
@@ -81,9 +85,7 @@ def take_unsigned(change: Change, error: EuiccPackageErrorUnsigned) -> None:
 
 
 def _fail(change: Change, offer: Offer, why: str) -> State:
-    change.set(offer=None, attempt=0)
-    change.operation(ended(offer, change.eid, State.FAILED, change.now, (why,)))
-    return State.FAILED
+    return conclude(change, offer, State.FAILED, (why,)).state
 
 
 def _invalid_eid(change: Change, offer: Offer) -> State:
@@ -95,7 +97,9 @@ def _replay(change: Change, offer: Offer) -> State:
     """Perhaps executed: fetch stored results, look at the profiles, then try what is still wanted again."""
     replays = change.device.replays
     raised = change.device.counter + RAISES[min(replays, len(RAISES) - 1)]
-    change.set(counter=raised, replays=replays + 1, is_stale=True)
+    change.effect(CounterRaised(counter=raised))
+    change.doubt()
+    change.set(replays=replays + 1)
     if replays >= change.eim.rules.attempts:
         change.alarm("the eUICC refuses every counter: its association may be of another time")
         return _fail(change, offer, "refused: replay_error")
@@ -157,6 +161,7 @@ def _received(
     verification: str,
     octets: bytes,
 ) -> ResultReceived:
+    pause = change.device.pause if state is State.QUEUED else None
     return ResultReceived(
         at=change.now,
         eid=change.eid,
@@ -167,4 +172,5 @@ def _received(
         digest=sha256(octets).digest(),
         counter=offer.counter,
         verification=verification,
+        again_at=None if pause is None else pause.until,
     )

@@ -11,12 +11,15 @@ from keim.authentication.euicc import verifying_key
 from keim.crypto.ecdsa import VerifyingKey
 from keim.crypto.suites import suite_of_curve
 from keim.eim.change import Change
+from keim.eim.picture import KeyProved
 from keim.errors import KeimError, Malformed
 from keim.pki import Certificate, Curve, Role
 
 BY_SIGNATURE: Final = "signature"
 SWITCHED_OFF: Final = "switched off"
 UNSIGNED: Final = "unsigned"
+NOT_CHECKED: Final = "not checked"
+"""Kept for people; nothing follows from it."""
 REFUSED: Final = "refused"
 """It was not believed; kept as it came."""
 
@@ -47,7 +50,7 @@ def remember_certificate(change: Change, leaf: Certificate, eum: bytes) -> None:
     if leaf.point == change.device.point:
         return
     assert leaf.curve is not None  # the chain's check refuses other keys
-    change.set(point=leaf.point, curve=leaf.curve.value)
+    change.effect(KeyProved(point=leaf.point, curve=leaf.curve.value), is_proved=True)
     change.know(euicc_certificate=leaf.der, eum_certificate=eum)
 
 

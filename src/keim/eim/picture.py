@@ -1,0 +1,321 @@
+"""What we picture of a device, and what each happening changes in it: one small class and one function each.
+
+The eIM applies these when it learns something, and the events carry them, so that the picture of any past
+instant is the fold of what was told until then by the very same functions. Pure; imports keim.eim.rows only.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable
+from datetime import datetime
+from typing import Any, Final, NamedTuple
+
+import msgspec
+from msgspec.structs import replace
+
+from keim.eim.rows import Association, Device, DeviceState, Knowledge, ProfileImage
+
+
+class _Effect(msgspec.Struct, frozen=True, kw_only=True, tag_field="effect", omit_defaults=True):
+    is_proved: bool = False
+    """An eUICC's signature says so; otherwise it is only believed."""
+
+
+class ProfileEnabled(_Effect, frozen=True, kw_only=True, tag="profile_enabled"):
+    iccid: str
+
+
+class ProfileDisabled(_Effect, frozen=True, kw_only=True, tag="profile_disabled"):
+    iccid: str
+
+
+class ProfileDeleted(_Effect, frozen=True, kw_only=True, tag="profile_deleted"):
+    iccid: str
+
+
+class ProfileInstalled(_Effect, frozen=True, kw_only=True, tag="profile_installed"):
+    iccid: str
+
+
+class FallbackSet(_Effect, frozen=True, kw_only=True, tag="fallback_set"):
+    iccid: str
+    """Empty: no profile has the attribute any more."""
+
+
+class ProfilesListed(_Effect, frozen=True, kw_only=True, tag="profiles_listed"):
+    """All of them, by the eUICC."""
+
+    profiles: tuple[ProfileImage, ...]
+
+
+class EimsListed(_Effect, frozen=True, kw_only=True, tag="eims_listed"):
+    eims: tuple[str, ...]
+
+
+class EimAdded(_Effect, frozen=True, kw_only=True, tag="eim_added"):
+    eim_id: str
+    token: int | None = None
+    counter: int | None = None
+
+
+class EimDeleted(_Effect, frozen=True, kw_only=True, tag="eim_deleted"):
+    eim_id: str
+    is_ours: bool = False
+
+
+class AssociationUpdated(_Effect, frozen=True, kw_only=True, tag="association_updated"):
+    """Our own: another counter, another key of ours."""
+
+    counter: int | None = None
+    signer: str | None = None
+
+
+class CounterRaised(_Effect, frozen=True, kw_only=True, tag="counter_raised"):
+    counter: int
+
+
+class DefaultAddressSet(_Effect, frozen=True, kw_only=True, tag="default_address_set"):
+    address: str
+    """Empty: none."""
+
+
+class TokenTold(_Effect, frozen=True, kw_only=True, tag="token_told"):
+    token: int
+
+
+class KeyProved(_Effect, frozen=True, kw_only=True, tag="key_proved"):
+    """A chain to a CI ends in this key of the eUICC."""
+
+    point: bytes
+    curve: str
+
+
+class Learned(_Effect, frozen=True, kw_only=True, tag="learned"):
+    """Out of a data request; members that are absent were not told. Empty addresses: there is none."""
+
+    info1: bytes | None = None
+    info2: bytes | None = None
+    device_info: bytes | None = None
+    features: int | None = None
+    protocols: int | None = None
+    default_smdp_address: str | None = None
+    root_smds_address: str | None = None
+
+
+class PictureDoubted(_Effect, frozen=True, kw_only=True, tag="picture_doubted"):
+    """What we know of its profiles may not be so any more; the next list ends it."""
+
+
+Effect = (
+    ProfileEnabled
+    | ProfileDisabled
+    | ProfileDeleted
+    | ProfileInstalled
+    | FallbackSet
+    | ProfilesListed
+    | EimsListed
+    | EimAdded
+    | EimDeleted
+    | AssociationUpdated
+    | CounterRaised
+    | DefaultAddressSet
+    | TokenTold
+    | KeyProved
+    | Learned
+    | PictureDoubted
+)
+
+
+class Picture(NamedTuple):
+    device: Device
+    knowledge: Knowledge
+
+
+def applied(picture: Picture, effect: Effect, at: datetime) -> Picture:
+    """The picture afterwards; of the two rows, one that does not change is the same object."""
+    return _APPLY[type(effect)](picture, effect, at)
+
+
+def all_applied(picture: Picture, effects: Iterable[Effect], at: datetime) -> Picture:
+    for effect in effects:
+        picture = applied(picture, effect, at)
+    return picture
+
+
+# profiles
+
+Profiles = tuple[ProfileImage, ...]
+
+
+def _changed(picture: Picture, edit: Callable[[Profiles], Profiles], *, is_proved: bool) -> Picture:
+    """Believed at once; proved only by a signature. `proved` None: nothing differs."""
+    device, knowledge = picture
+    believed, proved = edit(knowledge.profiles), knowledge.proved
+    if is_proved:
+        proved = None if proved is None else edit(proved)
+    elif proved is None:
+        proved = knowledge.profiles
+    if proved == believed:
+        proved = None
+    if believed == knowledge.profiles and proved == knowledge.proved:
+        return picture
+    return Picture(device, replace(knowledge, profiles=believed, proved=proved))
+
+
+def _enabled(picture: Picture, effect: Any, at: datetime) -> Picture:
+    del at
+
+    def edit(profiles: Profiles) -> Profiles:
+        changed = tuple(
+            p if p.is_enabled == (p.iccid == effect.iccid) else replace(p, is_enabled=not p.is_enabled)
+            for p in profiles
+        )
+        if all(p.iccid != effect.iccid for p in profiles):
+            changed += (ProfileImage(iccid=effect.iccid, is_enabled=True),)
+        return changed
+
+    return _changed(picture, edit, is_proved=effect.is_proved)
+
+
+def _disabled(picture: Picture, effect: Any, at: datetime) -> Picture:
+    del at
+    return _changed(
+        picture,
+        lambda profiles: tuple(
+            replace(p, is_enabled=False) if p.iccid == effect.iccid and p.is_enabled else p for p in profiles
+        ),
+        is_proved=effect.is_proved,
+    )
+
+
+def _deleted(picture: Picture, effect: Any, at: datetime) -> Picture:
+    del at
+    return _changed(
+        picture,
+        lambda profiles: tuple(p for p in profiles if p.iccid != effect.iccid),
+        is_proved=effect.is_proved,
+    )
+
+
+def _installed(picture: Picture, effect: Any, at: datetime) -> Picture:
+    del at
+
+    def edit(profiles: Profiles) -> Profiles:
+        if any(p.iccid == effect.iccid for p in profiles):
+            return profiles
+        return (*profiles, ProfileImage(iccid=effect.iccid))
+
+    return _changed(picture, edit, is_proved=effect.is_proved)
+
+
+def _fallback(picture: Picture, effect: Any, at: datetime) -> Picture:
+    del at
+    return _changed(
+        picture,
+        lambda profiles: tuple(replace(p, has_fallback_attribute=p.iccid == effect.iccid) for p in profiles),
+        is_proved=effect.is_proved,
+    )
+
+
+def _listed(picture: Picture, effect: Any, at: datetime) -> Picture:
+    device, knowledge = _changed(picture, lambda _profiles: effect.profiles, is_proved=effect.is_proved)
+    if effect.is_proved:
+        knowledge = replace(knowledge, proved=None)
+    return Picture(replace(device, is_stale=False), replace(knowledge, profiles_at=at))
+
+
+# eIMs and what the eUICC keeps beside profiles
+
+
+def _eims_listed(picture: Picture, effect: Any, at: datetime) -> Picture:
+    del at
+    device, knowledge = picture
+    kept = {eim: known for eim, known in knowledge.associations.items() if eim in effect.eims}
+    return Picture(device, replace(knowledge, eims=effect.eims, associations=kept))
+
+
+def _eim_added(picture: Picture, effect: Any, at: datetime) -> Picture:
+    del at
+    device, knowledge = picture
+    eims = knowledge.eims if effect.eim_id in knowledge.eims else (*knowledge.eims, effect.eim_id)
+    told = Association(token=effect.token, counter=effect.counter)
+    associations = {**knowledge.associations, effect.eim_id: told}
+    return Picture(device, replace(knowledge, eims=eims, associations=associations))
+
+
+def _eim_deleted(picture: Picture, effect: Any, at: datetime) -> Picture:
+    del at
+    device, knowledge = picture
+    eims = tuple(eim for eim in knowledge.eims if eim != effect.eim_id)
+    kept = {eim: known for eim, known in knowledge.associations.items() if eim != effect.eim_id}
+    if effect.is_ours:
+        device = replace(device, state=DeviceState.ARCHIVED, chores=())
+    return Picture(device, replace(knowledge, eims=eims, associations=kept))
+
+
+def _association(picture: Picture, effect: Any, at: datetime) -> Picture:
+    del at
+    device, knowledge = picture
+    counter = device.counter if effect.counter is None else effect.counter
+    signer = device.signer if effect.signer is None else effect.signer
+    return Picture(replace(device, counter=counter, signer=signer), knowledge)
+
+
+def _counter(picture: Picture, effect: Any, at: datetime) -> Picture:
+    del at
+    return Picture(replace(picture.device, counter=effect.counter), picture.knowledge)
+
+
+def _address(picture: Picture, effect: Any, at: datetime) -> Picture:
+    del at
+    device, knowledge = picture
+    return Picture(device, replace(knowledge, default_smdp_address=effect.address or None))
+
+
+def _token(picture: Picture, effect: Any, at: datetime) -> Picture:
+    del at
+    return Picture(replace(picture.device, token=effect.token), picture.knowledge)
+
+
+def _key(picture: Picture, effect: Any, at: datetime) -> Picture:
+    del at
+    return Picture(replace(picture.device, point=effect.point, curve=effect.curve), picture.knowledge)
+
+
+_MEMBERS: Final = ("info1", "info2", "device_info", "features", "protocols")
+_ADDRESSES: Final = ("default_smdp_address", "root_smds_address")
+
+
+def _learned(picture: Picture, effect: Any, at: datetime) -> Picture:
+    device, knowledge = picture
+    told: dict[str, Any] = {
+        name: getattr(effect, name) for name in _MEMBERS if getattr(effect, name) is not None
+    }
+    told |= {name: getattr(effect, name) or None for name in _ADDRESSES if getattr(effect, name) is not None}
+    return Picture(device, replace(knowledge, **told, learned_at=at))
+
+
+def _doubted(picture: Picture, effect: Any, at: datetime) -> Picture:
+    del effect, at
+    return Picture(replace(picture.device, is_stale=True), picture.knowledge)
+
+
+# Any: each function takes effects of its own key's class only, which a dict cannot say
+_APPLY: Final[dict[type, Callable[[Picture, Any, datetime], Picture]]] = {
+    ProfileEnabled: _enabled,
+    ProfileDisabled: _disabled,
+    ProfileDeleted: _deleted,
+    ProfileInstalled: _installed,
+    FallbackSet: _fallback,
+    ProfilesListed: _listed,
+    EimsListed: _eims_listed,
+    EimAdded: _eim_added,
+    EimDeleted: _eim_deleted,
+    AssociationUpdated: _association,
+    CounterRaised: _counter,
+    DefaultAddressSet: _address,
+    TokenTold: _token,
+    KeyProved: _key,
+    Learned: _learned,
+    PictureDoubted: _doubted,
+}
