@@ -27,13 +27,13 @@ class Desk:
         self.services: Services = site.run(open_services(site.service, self.config, world()))
         self.application = build(self.services)
         self._tokens: dict[tuple[str, tuple[Scope, ...]], str] = {}
-        self._client = httpx.AsyncClient(
+        self.client = httpx.AsyncClient(
             transport=httpx.ASGITransport(self.application, raise_app_exceptions=False),
             base_url="http://eim.example.com",
         )
 
     def close(self) -> None:
-        self.site.run(self._client.aclose())
+        self.site.run(self.client.aclose())
         self.site.close()
 
     def tenant(self, name: str) -> str:
@@ -78,7 +78,7 @@ class Desk:
         given |= headers or {}
         if not path.startswith("/v1"):
             path = f"/v1{path}"
-        return self.site.run(self._client.request(method, path, headers=given, **more))
+        return self.site.run(self.client.request(method, path, headers=given, **more))
 
     def get(self, path: str, **words: Any) -> Any:
         """The document at a path that must answer 200."""

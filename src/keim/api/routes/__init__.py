@@ -7,9 +7,10 @@ from `Asked`, and answers with a model derived from `Shown` or a `Page` of them.
 
 from fastapi import APIRouter
 
-from keim.api.routes import me, tokens
+from keim.api.routes import me, tenants, tokens
 
 ROUTERS: tuple[APIRouter, ...] = (
     me.router,
+    tenants.router,
     tokens.router,
 )
