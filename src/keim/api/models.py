@@ -48,7 +48,9 @@ class Page(BaseModel, Generic[T]):
     """A page of a list."""
 
     items: list[T]
-    next: str | None = Field(None, description="Give it as `cursor` for the next page; null at the end.")
+    next: str | None = Field(
+        default=None, description="Give it as `cursor` for the next page; null at the end."
+    )
 
 
 class Problem(BaseModel):
@@ -66,6 +68,8 @@ class Problem(BaseModel):
     party: str | None = None
     step: str | None = None
     operation_id: str | None = None
-    errors: list[dict[str, Any]] | None = Field(None, description="One entry for each member that is wrong.")
+    errors: list[dict[str, Any]] | None = Field(
+        default=None, description="One entry for each member that is wrong."
+    )
 
     model_config = ConfigDict(extra="allow")

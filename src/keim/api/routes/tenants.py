@@ -32,7 +32,9 @@ class NewTenant(Asked):
 
 class ChangedTenant(Asked):
     title: Title | None = None
-    is_closed: bool | None = Field(None, description="Nobody of a closed tenant gets in; its devices go on.")
+    is_closed: bool | None = Field(
+        default=None, description="Nobody of a closed tenant gets in; its devices go on."
+    )
 
 
 class ShownTenant(Shown):

@@ -22,7 +22,7 @@ TokenId = Annotated[str, Path(pattern="^[0-9a-f]{16}$", examples=["5f0c1d2e3a4b5
 
 class NewToken(Asked):
     name: Name = Field(examples=["billing system"])
-    scopes: list[Scope] | None = Field(None, min_length=1, examples=[["read", "operate"]])
+    scopes: list[Scope] | None = Field(default=None, min_length=1, examples=[["read", "operate"]])
     role: str | None = Field(
         None, max_length=100, description="A named set of scopes instead: viewer, operator, approver, admin."
     )
