@@ -12,6 +12,7 @@ import msgspec
 from fastapi import Depends, Request
 
 from keim.app.eim import EimConfig
+from keim.app.eim_logs import EimLogs
 from keim.app.eim_service import EimService
 from keim.app.operators import ApiConfig
 from keim.io.api_store import ApiStore
@@ -28,6 +29,8 @@ class Services(msgspec.Struct, frozen=True, kw_only=True):
     api: ApiStore
     config: EimConfig
     world: World
+    logs: EimLogs
+    """Of the tenants: checkpoints, proofs and tiles."""
     stopping: asyncio.Event
     """Set when the server ends: answers that go on for ever (feeds) end then."""
 

@@ -7,7 +7,8 @@ from datetime import timedelta
 
 from keim.api.application import build
 from keim.api.context import Services
-from keim.app.eim import EimConfig
+from keim.app.eim import EimConfig, log_signers_of
+from keim.app.eim_logs import EimLogs
 from keim.app.eim_service import EimService
 from keim.app.operators import Operators
 from keim.app.status import periodically
@@ -43,4 +44,6 @@ async def open_services(service: EimService, config: EimConfig, world: World) ->
     """Their tables in this version's form."""
     api = ApiStore(service.store.engine)
     await api.prepare()
-    return Services(eim=service, api=api, config=config, world=world, stopping=asyncio.Event())
+    logs = EimLogs(service.store.engine, log_signers_of(config, service.eim.eim_id), service.clock.now)
+    await logs.prepare()
+    return Services(eim=service, api=api, config=config, world=world, logs=logs, stopping=asyncio.Event())

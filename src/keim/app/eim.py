@@ -18,6 +18,7 @@ import msgspec
 from keim.app.config import host_and_port
 from keim.app.eim_carriers import Carrier, close_all
 from keim.app.eim_injection import DeviceCarrier, Injection, InjectionConfig
+from keim.app.eim_logs import KEY_FILE, EimLogs, LogSigners
 from keim.app.eim_outside import Outside, ServerConfig
 from keim.app.eim_service import EimService
 from keim.app.identity import intermediates_of
@@ -91,6 +92,8 @@ class EimConfig(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     pki: str = "pki"
     eim_id: str | None = None
     """Without it, the first name in the TLS certificate."""
+    audit_key: str = ""
+    """Signs the checkpoints of the log; empty: `audit-log.key` in the PKI directory. Made if absent."""
     listen: str = "127.0.0.1:8453"
     status_listen: str = "127.0.0.1:8455"
     api_listen: str | None = None
@@ -117,7 +120,7 @@ SIGNING: Final = "eim-sign"
 
 def eim_of(world: World, config: EimConfig) -> Eim:
     return Eim(
-        eim_id=config.eim_id or name_in(world.get("eim-tls")),
+        eim_id=eim_id_of(config, world),
         signers=signers_of(world),
         signing_certificates=signing_certificates_of(world),
         trust=world.trust,
@@ -127,6 +130,10 @@ def eim_of(world: World, config: EimConfig) -> Eim:
         switches=config.switches,
         addresses=AddressPolicy(frozenset(config.addresses.allowed), config.addresses.allow_private),
     )
+
+
+def eim_id_of(config: EimConfig, world: World) -> str:
+    return config.eim_id or name_in(world.get("eim-tls"))
 
 
 def name_in(credential: Credential) -> str:
@@ -163,7 +170,7 @@ def key_name(signer: Signer) -> str:
 
 def configuration_data(world: World, config: EimConfig, *, counter: int = 0) -> EimConfigurationData:
     """What a card's maker stores, or another eIM adds: everything that makes this eIM known to an eUICC."""
-    eim_id = config.eim_id or name_in(world.get("eim-tls"))
+    eim_id = eim_id_of(config, world)
     signing = world.get(SIGNING).certificate
     return EimConfigurationData(
         eim_id=eim_id,
@@ -183,11 +190,18 @@ class Running(msgspec.Struct, frozen=True):
     service: EimService
     outside: Outside
     injection: Injection
+    logs: EimLogs
 
     async def close(self) -> None:
         await self.injection.close()
         self.outside.close()
         await self.service.store.engine.close()
+
+
+def log_signers_of(config: EimConfig, eim_id: str, *, may_create: bool = False) -> LogSigners:
+    """Of the tenants' logs; several workers share the key, so it is made before they are forked."""
+    path = Path(config.audit_key) if config.audit_key else Path(config.pki) / KEY_FILE
+    return LogSigners(path, eim_id, may_create=may_create)
 
 
 async def open_service(config: EimConfig, world: World) -> Running:
@@ -205,7 +219,11 @@ async def open_service(config: EimConfig, world: World) -> Running:
     )
     injection = Injection(service, device_carriers_of(world, config.injection))
     await injection.prepare()
-    return Running(service, outside, injection)
+    signers = log_signers_of(config, eim.eim_id, may_create=True)
+    signers.open()
+    logs = EimLogs(engine, signers, clock.now)
+    await logs.prepare()
+    return Running(service, outside, injection, logs)
 
 
 def device_carriers_of(world: World, config: InjectionConfig) -> dict[str, DeviceCarrier]:
@@ -346,6 +364,7 @@ async def serve_with(
                 periodically(1.0, service.write_contacts, "eim contacts"),
                 periodically(1.0, service.store.many.refresh, "eim orders for many"),
                 periodically(60.0, service.purge, "eim purge"),
+                periodically(5.0, running.logs.publisher.run, "eim audit checkpoints"),
                 *(work() for work in beside),
                 *(periodically(1.0, work, "eim injection") for work in injections),
             ),

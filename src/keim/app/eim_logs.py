@@ -32,29 +32,34 @@ def name_of(eim_id: str, tenant: str = MAIN) -> str:
 
 
 class LogSigners:
-    """The same key under the name of each log."""
+    """The key in one file, under the name of each log; made at the first use where that is allowed."""
 
-    def __init__(self, signer: NoteSigner, eim_id: str) -> None:
-        self._signer = signer
+    def __init__(self, path: Path, eim_id: str, *, may_create: bool = False) -> None:
+        self._path = path
         self._eim_id = eim_id
+        self._may_create = may_create
+        self._signer: NoteSigner | None = None
+
+    def open(self) -> NoteSigner:
+        """Of the log of the tenant `main`; the public half is written beside a new key."""
+        if self._signer is not None:
+            return self._signer
+        name, path = name_of(self._eim_id), self._path
+        if self._may_create and not path.exists():
+            self._signer = create_log_key(path, name)
+            write_file(path.with_name(f"{path.name}.pub"), f"{self._signer.key.text}\n".encode())
+        elif not path.exists():
+            raise Refused(
+                f"{path} does not exist: the key of an eIM's log is made when the eIM is first run",
+                code="audit.no_log_key",
+            )
+        else:
+            self._signer = read_log_key(path, name)
+        return self._signer
 
     def __call__(self, tenant: str) -> NoteSigner:
-        return NoteSigner(NoteKey(name_of(self._eim_id, tenant), self._signer.key.public_key), self._signer.sign)
-
-
-def signers_in(path: Path, eim_id: str, *, create: bool = False) -> LogSigners:
-    """Of the key in that file, made now if it may be; the public half is written beside it."""
-    name = name_of(eim_id)
-    if create and not path.exists():
-        signer = create_log_key(path, name)
-        write_file(path.with_name(f"{path.name}.pub"), f"{signer.key.text}\n".encode())
-        return LogSigners(signer, eim_id)
-    if not path.exists():
-        raise Refused(
-            f"{path} does not exist: the key of this eIM's log is made when it is first run",
-            code="audit.no_log_key",
-        )
-    return LogSigners(read_log_key(path, name), eim_id)
+        signer = self.open()
+        return NoteSigner(NoteKey(name_of(self._eim_id, tenant), signer.key.public_key), signer.sign)
 
 
 class EimLogs:

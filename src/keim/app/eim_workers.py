@@ -20,7 +20,7 @@ from typing import Any, Final
 import msgspec
 
 from keim.app.config import host_and_port
-from keim.app.eim import Contexts, EimConfig, serve_with
+from keim.app.eim import Contexts, EimConfig, eim_id_of, log_signers_of, serve_with
 from keim.app.eim_backup import is_server
 from keim.app.operators import OperatorsFactory
 from keim.errors import Refused, Unreachable
@@ -47,6 +47,8 @@ def run_workers(
             "an SQLite file has one writer at a time: several workers need PostgreSQL", code="eim.one_process"
         )
     world = load_world(Path(config.pki))
+    # Before any worker would make a key of its own.
+    log_signers_of(config, eim_id_of(config, world), may_create=True).open()
     with ExitStack() as reserved:
         held, listen = _reserve(config.listen, "listen")
         reserved.enter_context(held)

@@ -83,21 +83,25 @@ def run_init(args: argparse.Namespace) -> int:
     config = configuration(args)
     world = load_world(Path(config.pki))
 
-    async def prepare() -> str | None:
+    async def prepare() -> tuple[str, str | None]:
         running = await open_service(config, world)
         service = running.service
         try:
-            return await first_token(service.store.engine, service.clock, service.entropy)
+            return (
+                running.logs.of().key.text,
+                await first_token(service.store.engine, service.clock, service.entropy),
+            )
         finally:
             await running.close()
 
-    token = asyncio.run(prepare())
+    log_key, token = asyncio.run(prepare())
     data = configuration_data(world, config, counter=args.counter)
     document = {
         "type": "result",
         "eim_id": data.eim_id,
         "store": config.store,
         "eim_configuration_data": data.encode().hex().upper(),
+        "log_key": log_key,
     }
     if token is not None:
         document["admin_token"] = token
@@ -106,6 +110,7 @@ def run_init(args: argparse.Namespace) -> int:
     else:
         print(f"eIM {data.eim_id}, store {config.store}")
         print(f"EimConfigurationData: {document['eim_configuration_data']}")
+        print(f"audit log's key: {log_key}")
         if token is not None:
             print(f"first admin token, shown this once: {token}")
     return ExitCode.OK

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import argparse
 from importlib import import_module
+from pathlib import Path
 
 from keim.cli.parser import Nouns
 
@@ -78,9 +79,19 @@ def _prove(verbs: Nouns) -> None:
 
 
 def _export(verbs: Nouns) -> None:
-    parser = _verb(verbs, "export", "write a log's directory as one file")
-    parser.add_argument("log", metavar="DIR", help="where the log is published: checkpoint, tile/, objects/")
-    parser.add_argument("file", metavar="FILE")
+    parser = _verb(verbs, "export", "write an eIM's log, running or not, as one file that verifies alone")
+    parser.add_argument(
+        "log",
+        nargs="?",
+        metavar="DIR",
+        help="a published log (checkpoint, tile/, objects/) instead of an eIM's",
+    )
+    parser.add_argument("file", metavar="FILE", help="what is written; must not exist")
+    parser.add_argument("--config", type=Path, metavar="FILE", help="the eIM's TOML (or KEIM_EIM_CONFIG)")
+    parser.add_argument("--pki", metavar="DIR", help="its PKI directory, where the log's key is")
+    parser.add_argument("--store", metavar="FILE|URL", help="its SQLite file or postgresql:// address")
+    parser.add_argument("--eim-id", metavar="ID", help="its name (default: the certificate's)")
+    parser.add_argument("--tenant", default="main", metavar="NAME", help="whose log (default: main)")
     parser.add_argument(
         "--root", action="append", default=[], metavar="FILE", help="CI certificates to add (repeatable)"
     )
