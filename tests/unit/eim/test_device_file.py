@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from contextlib import suppress
 
 import pytest
 from hypothesis import given
@@ -154,7 +155,5 @@ def test_a_file_that_cannot_be_read_is_refused_as_a_whole(octets: bytes, form: F
 
 @given(st.binary(max_size=400), st.sampled_from(Format))
 def test_any_octets_are_read_or_refused(octets: bytes, form: Format) -> None:
-    try:
-        read(octets, form, piece=7)
-    except Refused as refused:
-        assert refused.code.startswith("import.")
+    with suppress(Refused):
+        assert all(row.line > 0 for row in read(octets, form, piece=7))

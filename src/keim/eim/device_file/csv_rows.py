@@ -80,9 +80,7 @@ class CsvRows:
                 tags.append(checked_tag(prefix + value))
         return made(
             line,
-            eid_of(
-                refuse_formula(cells[self._index["eid"]].strip(), "eid"), accepts_check_digits=self._accepts
-            ),
+            eid_of(eid, accepts_check_digits=self._accepts),
             token=number_of(token, "token") if token else None,
             counter=number_of(counter, "counter") if counter else 0,
             tags=tuple(dict.fromkeys(tags)),
@@ -100,9 +98,9 @@ def _names(cells: list[str]) -> list[str]:
     names = [cell.strip().lower() if not cell.startswith(TAG_COLUMN) else cell.strip() for cell in cells]
     unknown = [name for name in names if name not in COLUMNS and not _is_tag_column(name)]
     if unknown:
+        known = ", ".join((*COLUMNS, f"{TAG_COLUMN}NAME"))
         raise Refused(
-            f"line 1: no column is named {unknown[0][:40]!r}; known are {', '.join(COLUMNS)}, {TAG_COLUMN}NAME",
-            code="import.bad_header",
+            f"line 1: no column is named {unknown[0][:40]!r}; known are {known}", code="import.bad_header"
         )
     if "eid" not in names or len(set(names)) != len(names):
         raise Refused("line 1: the header needs `eid`, and each column once", code="import.bad_header")
