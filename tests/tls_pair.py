@@ -17,15 +17,21 @@ from cryptography.x509.oid import NameOID
 
 def tls_pair() -> tuple[ssl.SSLContext, ssl.SSLContext]:
     """Each call makes another authority."""
+    server, certificate = server_of()
+    client = ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT)
+    client.load_verify_locations(cadata=certificate.decode())
+    return server, client
+
+
+def server_of() -> tuple[ssl.SSLContext, bytes]:
+    """The server's context, and the certificate in PEM by which a client trusts it."""
     certificate, key = self_signed()
     server = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
     with tempfile.TemporaryDirectory() as folder:
         path = Path(folder, "chain.pem")
         path.write_bytes(certificate + key)
         server.load_cert_chain(path)
-    client = ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT)
-    client.load_verify_locations(cadata=certificate.decode())
-    return server, client
+    return server, certificate
 
 
 def self_signed() -> tuple[bytes, bytes]:

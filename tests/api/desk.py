@@ -16,6 +16,7 @@ from keim.app.eim import EimConfig
 from keim.app.operators import ROLES, ApiConfig
 from keim.error_table import error_rows
 from keim.io.api_store.rows import MAIN, Scope, Tenant, new_token
+from keim.io.store.open import MEMORY
 
 
 class Desk:
@@ -23,7 +24,7 @@ class Desk:
 
     def __init__(self, site: EimOnly, *, api: ApiConfig | None = None, **config: Any) -> None:
         self.site = site
-        self.config = EimConfig(api=api or ApiConfig(), **config)
+        self.config = EimConfig(api=api or ApiConfig(), **({"wrap_key": MEMORY} | config))
         self.services: Services = site.run(open_services(site.service, self.config, world()))
         self.application = build(self.services)
         self._tokens: dict[tuple[str, tuple[Scope, ...]], str] = {}

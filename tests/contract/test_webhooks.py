@@ -66,6 +66,7 @@ class Desk:
         people = Webhooks(
             self.store,
             deliverer,
+            kinds=KINDS,
             read_log=self._read,
             log_end=self._end,
             clock=self.clock,
@@ -105,7 +106,7 @@ class Desk:
             self.log.append(Logged(len(self.log), self.clock.now(), kind, eid, detail))
 
     async def create(self, **filters: Any) -> Any:
-        return await self.webhooks.create("main", self.url, known_kinds=KINDS, **filters)
+        return await self.webhooks.create("main", self.url, **filters)
 
     async def work(self) -> None:
         await self.worker.tick()

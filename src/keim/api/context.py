@@ -15,6 +15,7 @@ from keim.app.eim import EimConfig
 from keim.app.eim_logs import EimLogs
 from keim.app.eim_service import EimService
 from keim.app.operators import ApiConfig
+from keim.app.webhook_setup import WebhooksAtWork
 from keim.io.api_store import ApiStore
 from keim.io.api_store.rows import Scope
 from keim.io.eim_store import EimStore
@@ -27,6 +28,7 @@ class Services(msgspec.Struct, frozen=True, kw_only=True):
 
     eim: EimService
     api: ApiStore
+    webhooks: WebhooksAtWork
     config: EimConfig
     world: World
     logs: EimLogs

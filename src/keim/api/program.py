@@ -12,6 +12,7 @@ from keim.app.eim_logs import EimLogs
 from keim.app.eim_service import EimService
 from keim.app.operators import Operators
 from keim.app.status import periodically
+from keim.app.webhook_setup import open_webhooks
 from keim.io.api_store import ApiStore
 from keim.pki.world import World
 
@@ -35,6 +36,7 @@ async def operators(service: EimService, config: EimConfig, world: World) -> Ope
         background=(
             lambda: periodically(5.0, write_uses, "api token uses"),
             lambda: periodically(600.0, purge, "api answers"),
+            services.webhooks.worker.run,
         ),
         stop=services.stopping.set,
     )
@@ -46,4 +48,20 @@ async def open_services(service: EimService, config: EimConfig, world: World) ->
     await api.prepare()
     logs = EimLogs(service.store.engine, log_signers_of(config, service.eim.eim_id), service.clock.now)
     await logs.prepare()
-    return Services(eim=service, api=api, config=config, world=world, logs=logs, stopping=asyncio.Event())
+    webhooks = await open_webhooks(
+        service.store.engine,
+        config.webhooks,
+        wrap_key=config.wrap_key,
+        eim_id=service.eim.eim_id,
+        clock=service.clock,
+        entropy=service.entropy,
+    )
+    return Services(
+        eim=service,
+        api=api,
+        webhooks=webhooks,
+        config=config,
+        world=world,
+        logs=logs,
+        stopping=asyncio.Event(),
+    )

@@ -24,6 +24,7 @@ from keim.app.eim_service import EimService
 from keim.app.identity import intermediates_of
 from keim.app.operators import ApiConfig, OperatorsFactory, api_tls_of, listener_of
 from keim.app.status import StatusRoutes, periodically
+from keim.app.webhook_setup import WebhooksConfig
 from keim.crypto.ecdsa import MemorySigner
 from keim.crypto.suites import suite_of_curve
 from keim.der import PublicKeyInfo
@@ -111,6 +112,9 @@ class EimConfig(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     addresses: AddressesConfig = AddressesConfig()
     limits: LimitsConfig = LimitsConfig()
     api: ApiConfig = ApiConfig()
+    webhooks: WebhooksConfig = WebhooksConfig()
+    wrap_key: str = "eim.wrap-key"
+    """File with the key under which the secrets of webhooks are kept; made with the first of them."""
     servers: dict[str, ServerConfig] = {}
     injection: InjectionConfig = InjectionConfig()
 

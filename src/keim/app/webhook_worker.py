@@ -16,6 +16,7 @@ from typing import Final
 
 import msgspec
 
+from keim.app.status import periodically
 from keim.app.webhook_delivery import Deliverer, ReadLog
 from keim.eim.webhooks import message, schedule
 from keim.eim.webhooks.message import Logged
@@ -28,6 +29,7 @@ from keim.seams import Clock, Entropy
 TagsOf = Callable[[str, str], Awaitable[Collection[str]]]
 """(tenant, EID) -> tags."""
 
+PAUSE_S: Final = 0.5
 LOT: Final = 200
 LEASE: Final = timedelta(seconds=60)
 KEPT: Final = timedelta(days=30)
@@ -55,6 +57,15 @@ class WebhookWorker:
         self._holder = entropy.bytes(8).hex()
         self._lease_until: datetime | None = None
         self._running: dict[tuple[str, str], asyncio.Task[None]] = {}
+
+    async def run(self) -> None:
+        """Until cancelled."""
+        try:
+            async with asyncio.TaskGroup() as together:
+                together.create_task(periodically(PAUSE_S, self.tick, "webhooks"))
+                together.create_task(periodically(3600.0, self.purge, "webhook deliveries"))
+        finally:
+            await self.close()
 
     async def tick(self) -> int:
         """Starts what is due, one task for each webhook; how many were started."""

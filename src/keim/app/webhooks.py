@@ -30,6 +30,7 @@ class Webhooks:
         store: WebhookStore,
         deliverer: Deliverer,
         *,
+        kinds: Collection[str],
         read_log: ReadLog,
         log_end: LogEnd,
         clock: Clock,
@@ -37,6 +38,7 @@ class Webhooks:
     ) -> None:
         self.store = store
         self._deliverer = deliverer
+        self._kinds = kinds
         self._read_log = read_log
         self._log_end = log_end
         self._clock = clock
@@ -50,7 +52,6 @@ class Webhooks:
         types: Sequence[str] = (),
         tags: Sequence[str] = (),
         description: str = "",
-        known_kinds: Collection[str],
     ) -> tuple[Webhook, Progress, str]:
         """The webhook, from the next event on, and its secret, which is shown this once."""
         self._deliverer.sender.check(url)
@@ -63,7 +64,7 @@ class Webhooks:
             created_at=self._clock.now(),
             secret=self._deliverer.wrapped(secret, tenant, id_),
             description=description,
-            types=message.checked_types(types, known_kinds),
+            types=message.checked_types(types, self._kinds),
             tags=message.checked_tags(tags),
         )
         progress = Progress(tenant=tenant, id=id_, after=await self._log_end(tenant))
@@ -84,7 +85,6 @@ class Webhooks:
         types: Sequence[str] | None = None,
         tags: Sequence[str] | None = None,
         description: str | None = None,
-        known_kinds: Collection[str],
     ) -> Webhook:
         """`Conflict` if it has been changed since `webhook` was read."""
         members: dict[str, object] = {"version": webhook.version + 1}
@@ -92,7 +92,7 @@ class Webhooks:
             self._deliverer.sender.check(url)
             members["url"] = url
         if types is not None:
-            members["types"] = message.checked_types(types, known_kinds)
+            members["types"] = message.checked_types(types, self._kinds)
         if tags is not None:
             members["tags"] = message.checked_tags(tags)
         if description is not None:

@@ -7,10 +7,11 @@ from `Asked`, and answers with a model derived from `Shown` or a `Page` of them.
 
 from fastapi import APIRouter
 
-from keim.api.routes import me, tenants, tokens
+from keim.api.routes import me, tenants, tokens, webhooks
 
 ROUTERS: tuple[APIRouter, ...] = (
     me.router,
     tenants.router,
     tokens.router,
+    webhooks.router,
 )

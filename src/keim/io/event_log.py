@@ -1,0 +1,39 @@
+"""A tenant's log as those read it who pass events on: leaves in their order, with the event in JSON."""
+
+from __future__ import annotations
+
+from typing import Final
+
+from keim.audit.leaf import Leaf
+from keim.eim.webhooks.message import Logged
+from keim.io.store.engine import Engine, moment
+
+_READ: Final = (
+    "SELECT id, at, eid, kind, leaf FROM eim_events WHERE log = ? AND id > ? ORDER BY id LIMIT {:d}"
+)
+
+
+class EventLog:
+    def __init__(self, engine: Engine) -> None:
+        self._engine = engine
+
+    async def read(self, log: str, after: int, limit: int) -> list[Logged]:
+        rows = await self._engine.fetch(_READ.format(limit), log, after)
+        return [
+            Logged(id_, moment(at), kind, eid, Leaf.decode(bytes(leaf)).detail or b"null")
+            for id_, at, eid, kind, leaf in rows
+        ]
+
+    async def end(self, log: str) -> int:
+        """The last leaf; -1 while the log is empty."""
+        rows = await self._engine.fetch("SELECT MAX(id) FROM eim_events WHERE log = ?", log)
+        return -1 if rows[0][0] is None else int(rows[0][0])
+
+    async def tags_of(self, tenant: str, eid: str) -> list[str]:
+        rows = await self._engine.fetch(
+            "SELECT t.tag FROM eim_devices d JOIN eim_tags t ON t.ordinal = d.ordinal AND t.tenant = d.tenant"
+            " WHERE d.eid = ? AND d.tenant = ?",
+            eid,
+            tenant,
+        )
+        return [row[0] for row in rows]
