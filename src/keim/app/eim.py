@@ -21,6 +21,7 @@ from keim.app.eim_injection import DeviceCarrier, Injection, InjectionConfig
 from keim.app.eim_logs import KEY_FILE, EimLogs, LogSigners
 from keim.app.eim_outside import Outside, ServerConfig
 from keim.app.eim_service import EimService
+from keim.app.eim_v1_0 import OldForms
 from keim.app.identity import intermediates_of
 from keim.app.operators import ApiConfig, OperatorsFactory, api_tls_of, listener_of
 from keim.app.status import StatusRoutes, periodically
@@ -111,6 +112,8 @@ class EimConfig(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     switches: Switches = Switches()
     addresses: AddressesConfig = AddressesConfig()
     limits: LimitsConfig = LimitsConfig()
+    old_devices: bool = False
+    """Devices with the switch `is_v1_0` may speak SGP.32 v1.0; each message costs one look at its device."""
     api: ApiConfig = ApiConfig()
     webhooks: WebhooksConfig = WebhooksConfig()
     wrap_key: str = "eim.wrap-key"
@@ -238,8 +241,9 @@ def device_carriers_of(world: World, config: InjectionConfig) -> dict[str, Devic
 
 def door_of(service: EimService, config: EimConfig) -> EsipaDoor:
     limits = config.limits
+    hears_old = config.old_devices or config.switches.is_v1_0
     return EsipaDoor(
-        service.answer,
+        OldForms(service).answer if hears_old else service.answer,
         by_eid=RateLimit(limits.eid_rate, limits.eid_burst),
         by_address=RateLimit(limits.address_rate, limits.address_burst),
     )

@@ -246,7 +246,14 @@ def _sign(
     )
     if offer.kind is Kind.PACKAGE:
         signer = signer_of(change.eim, device)
-        change.tell(delivered, package=offer.octets, token=offer.token, signer=signer, operation=reference)
+        change.tell(
+            delivered,
+            package=offer.octets,
+            token=offer.token,
+            without_token=not change.eim.switches_of(device).covers_token,
+            signer=signer,
+            operation=reference,
+        )
     else:
         change.tell(delivered, operation=reference)
     change.set(offer=offer, counter=device.counter if offer.counter is None else offer.counter)

@@ -9,7 +9,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import Final
 
-from keim.crypto.signed import euicc_package_tbs
+from keim.crypto.signed import euicc_package_tbs, euicc_package_v1_0_tbs
 from keim.der import tlv
 from keim.eim.compose import EVERYTHING
 from keim.eim.facts import Context
@@ -54,7 +54,9 @@ def _package(eim: Eim, device: Device, work: PackageWork, offer: Offer) -> Offer
         tlv(0x82, offer.transaction_id),
         commands,
     )
-    signature = eim.signer_of(device).sign(euicc_package_tbs(signed, device.token))
+    has_token = eim.switches_of(device).covers_token
+    tbs = euicc_package_tbs(signed, device.token) if has_token else euicc_package_v1_0_tbs(signed)
+    signature = eim.signer_of(device).sign(tbs)
     return _finish(offer, tlv(0xBF51, signed, tlv(0x5F37, signature)), counter=counter, token=device.token)
 
 

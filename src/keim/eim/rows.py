@@ -70,6 +70,10 @@ class Switches(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
     """ECDSA as a DER SEQUENCE under 5F37, as mocks of cards send it."""
     nests_key_data: bool = False
     """Key data of addEim and updateEim as a complete 30 inside of A0/A1 (objects §2.4)."""
+    is_v1_0: bool = False
+    """ESipa in the forms of SGP.32 v1.0 (`keim.messages.v1_0_eim`); a program must allow it besides."""
+    covers_token: bool = True
+    """False: signatures of packages and results cover no association token, as in v1.0."""
     offers: int = 200
     """How often one package is handed out at most, and how often on one connection."""
     offers_on_connection: int = 20

@@ -22,7 +22,7 @@ from keim.eim.evidence import chain_of
 from keim.eim.facts import Known
 from keim.eim.offers import CHORES
 from keim.eim.results import effects, package_errors
-from keim.eim.results.verification import BY_SIGNATURE, NOT_CHECKED, REFUSED, SWITCHED_OFF, why_not
+from keim.eim.results.verification import BY_SIGNATURE, NOT_CHECKED, REFUSED, SWITCHED_OFF, judged
 from keim.eim.rows import Chore, Kind, Offer, Operation, Receipt, State
 from keim.eim.work import PackageWork
 from keim.messages.package import (
@@ -70,15 +70,17 @@ def _signed(change: Change, result: EuiccPackageResultSigned, octets: bytes) -> 
     known = None if offer is not None else change.facts.named(data.eim_transaction_id, data.counter_value)
     switches = change.eim.switches_of(change.device)
     commands = _commands(offer, known)
-    why = None
+    why, without_token = None, False
     if switches.verifies:
         token = change.device.token if offer is None else offer.token
-        why = why_not(change, result.euicc_sign_epr, euicc_package_result_tbs(data.encode(), token))
+        signed = data.encode()
+        tbs = euicc_package_result_tbs(signed, token)
+        why, without_token = judged(change, result.euicc_sign_epr, signed, tbs)
     if why is None and commands is not None:
         why = _misfit(commands, data.euicc_result)
     if why is not None:
         return _refuse(change, why, octets, offer=offer)
-    if switches.verifies and not change.device.is_token_proved:
+    if switches.verifies and not without_token and not change.device.is_token_proved:
         change.set(is_token_proved=True)
     if change.device.refused_times:
         change.set(refused_times=0, refused_digest=b"")
@@ -95,15 +97,24 @@ def _signed(change: Change, result: EuiccPackageResultSigned, octets: bytes) -> 
             sequence_number=data.seq_number,
             is_verified=switches.verifies,
         )
-        _tell(change, row, octets, verification, token=offer.token)
+        _tell(change, row, octets, verification, token=offer.token, without_token=without_token)
         if switches.verifies and change.knowledge.profiles_at == change.now:
             decide_by_list(change, change.knowledge.profiles)
     elif known is not None:
-        _late(change, known, commands, data, octets=octets, verification=verification)
+        _late(
+            change,
+            known,
+            commands,
+            data,
+            octets=octets,
+            verification=verification,
+            without_token=without_token,
+        )
     else:
         change.doubt()
         change.want(Chore.LIST_PROFILES)
-        _unmatched(change, "of no package that is known", data.seq_number, octets, verification)
+        why = "of no package that is known"
+        _unmatched(change, why, data.seq_number, octets, verification, without_token=without_token)
     return Taken((data.seq_number,))
 
 
@@ -181,6 +192,7 @@ def _late(
     *,
     octets: bytes,
     verification: str,
+    without_token: bool,
 ) -> None:
     """Again, or at last, or instead of an earlier one (a rollback after a lost acknowledgement)."""
     operation = known.operation
@@ -210,10 +222,12 @@ def _late(
     # Later packages may have changed the device since: the list of profiles decides.
     change.doubt()
     change.want(Chore.LIST_PROFILES)
-    _tell(change, row, octets, verification, token=change.device.token)
+    _tell(change, row, octets, verification, token=change.device.token, without_token=without_token)
 
 
-def _unmatched(change: Change, why: str, number: int, octets: bytes, verification: str) -> None:
+def _unmatched(
+    change: Change, why: str, number: int, octets: bytes, verification: str, *, without_token: bool = False
+) -> None:
     if verification == BY_SIGNATURE:
         change.set(proved_at=change.now)
     change.tell(
@@ -229,10 +243,19 @@ def _unmatched(change: Change, why: str, number: int, octets: bytes, verificatio
         token=change.device.token,
         chain=chain_of(change.eim, change.knowledge, change.now),
         verification=verification,
+        without_token=without_token,
     )
 
 
-def _tell(change: Change, row: Operation, octets: bytes, verification: str, *, token: int | None) -> None:
+def _tell(
+    change: Change,
+    row: Operation,
+    octets: bytes,
+    verification: str,
+    *,
+    token: int | None,
+    without_token: bool,
+) -> None:
     if verification == BY_SIGNATURE:
         change.set(proved_at=change.now)
     pause = change.device.pause if row.state is State.QUEUED else None
@@ -256,6 +279,7 @@ def _tell(change: Change, row: Operation, octets: bytes, verification: str, *, t
         token=token,
         chain=chain_of(change.eim, change.knowledge, change.now),
         verification=verification,
+        without_token=without_token,
     )
 
 

@@ -18,7 +18,7 @@ from keim.eim.events import ResultReceived
 from keim.eim.evidence import chain_of
 from keim.eim.operations import operation_of
 from keim.eim.picture import CounterRaised
-from keim.eim.results.verification import BY_SIGNATURE, SWITCHED_OFF, UNSIGNED, why_not
+from keim.eim.results.verification import BY_SIGNATURE, SWITCHED_OFF, UNSIGNED, judged
 from keim.eim.rows import Chore, Kind, Offer, State
 from keim.eim.words import name_of
 from keim.messages.package import EuiccPackageErrorCode, EuiccPackageErrorSigned, EuiccPackageErrorUnsigned
@@ -40,9 +40,12 @@ def take_signed(change: Change, error: EuiccPackageErrorSigned, octets: bytes) -
     )
     if data.eim_id != change.eim.eim_id:
         return "the error names another eIM"
+    without_token = False
     if switches.verifies:
         token = offer.token if is_ours and offer is not None else change.device.token
-        why = why_not(change, error.euicc_sign_epe, euicc_package_error_tbs(data.encode(), token))
+        signed = data.encode()
+        tbs = euicc_package_error_tbs(signed, token)
+        why, without_token = judged(change, error.euicc_sign_epe, signed, tbs)
         if why is not None:
             return why
     if not is_ours or offer is None:
@@ -59,6 +62,7 @@ def take_signed(change: Change, error: EuiccPackageErrorSigned, octets: bytes) -
         token=token,
         chain=chain_of(change.eim, change.knowledge, change.now),
         verification=verification,
+        without_token=without_token,
     )
     return None
 

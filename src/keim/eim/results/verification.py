@@ -9,6 +9,7 @@ from typing import Final
 
 from keim.authentication.euicc import verifying_key
 from keim.crypto.ecdsa import VerifyingKey
+from keim.crypto.signed import euicc_package_v1_0_tbs
 from keim.crypto.suites import suite_of_curve
 from keim.eim.change import Change
 from keim.eim.picture import KeyProved
@@ -70,6 +71,19 @@ def why_not(change: Change, signature: bytes, message: bytes) -> str | None:
     if not key.accepts(signature, message, accept_der=accepts_der):
         return "the signature does not verify"
     return None
+
+
+def judged(change: Change, signature: bytes, signed: bytes, with_token: bytes) -> tuple[str | None, bool]:
+    """(why not, whether the signature covers no token, as that of a peer of v1.0 may).
+
+    `with_token` is what it covers in v1.2; a peer of v1.0 may cover that too, so it comes first (objects
+    §19.1).
+    """
+    why = why_not(change, signature, with_token)
+    if why is None or change.eim.switches_of(change.device).covers_token:
+        return why, False
+    old = why_not(change, signature, euicc_package_v1_0_tbs(signed))
+    return old, old is None
 
 
 def is_signed_by(certificate: bytes, signature: bytes, message: bytes) -> bool:
