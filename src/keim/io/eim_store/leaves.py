@@ -11,7 +11,7 @@ from typing import Any, Final, NamedTuple
 
 import msgspec
 
-from keim.audit.leaf import Doubt, Leaf, leaf, octets_of, statement_in
+from keim.audit.leaf import VERSION, Doubt, Leaf, microseconds_of, octets_of, statement_in
 from keim.audit.tree import leaf_hash
 from keim.eim.events import (
     AlarmRaised,
@@ -26,8 +26,7 @@ from keim.eim.evidence import Evidence
 from keim.eim.facts import Decision
 from keim.eim.results.verification import REFUSED, SWITCHED_OFF, UNSIGNED
 from keim.errors import StoreFailed
-from keim.ids import Eid
-from keim.io.store.engine import Entry, as_octets, milliseconds
+from keim.io.store.engine import Entry, as_octets
 
 _LONGEST_NAME: Final = 128
 _OWN: Final = (PackageDelivered, PackageExpired, PackageStuck, AlarmRaised)
@@ -37,6 +36,7 @@ _DOUBTS: Final = {
     SWITCHED_OFF: Doubt.NOT_CHECKED,
     UNSIGNED: Doubt.NOT_VERIFIABLE,
 }
+_NO_PROOF: Final[dict[str, Any]] = {}
 _EVENT: Final[msgspec.json.Decoder[Event]] = msgspec.json.Decoder(Event)
 
 
@@ -73,49 +73,53 @@ def leaves_of(decision: Decision) -> Leaves:
     objects: dict[bytes, bytes] = {}
     entries = []
     for number, event in enumerate(decision.events):
-        fields, named = proof_of(proofs[number]) if number in proofs else ({}, ())
-        entries.append(entry_of(event, decision.tenant, **fields))
-        objects |= {sha256(octets).digest(): octets for octets in named}
+        proof = proof_of(proofs[number], objects) if number in proofs else {}
+        entries.append(entry_of(event, decision.tenant, proof))
     return Leaves(entries, objects)
 
 
-def proof_of(evidence: Evidence) -> tuple[dict[str, Any], tuple[bytes, ...]]:
-    """Members of the leaf, and the certificates that they name."""
+def proof_of(evidence: Evidence, objects: dict[bytes, bytes]) -> dict[str, Any]:
+    """Members of the leaf; the certificates that they name are put into `objects`."""
+    doubt = _DOUBTS.get(evidence.verification)
     fields: dict[str, Any] = {
         "package": evidence.package,
         "result": evidence.result,
         "association_token": evidence.token,
         "without_token": evidence.without_token,
-        "doubt": _DOUBTS.get(evidence.verification),
+        "doubt": doubt,
         "operation": evidence.operation[:_LONGEST_NAME] or None,
     }
     if evidence.notification is not None and (found := statement_in(evidence.notification)) is not None:
         fields["statements"] = (found[0],)
-    named: tuple[bytes, ...] = ()
     if evidence.package is not None and evidence.signer is not None:
-        fields["package_signer"] = evidence.signer
-        named = (evidence.signer,)
-    if evidence.chain and fields["doubt"] is not Doubt.NOT_VERIFIABLE:
-        fields["euicc_chain"] = evidence.chain
-        named += evidence.chain
-    return fields, named
+        fields["package_signer"] = _named(evidence.signer, objects)
+    if evidence.chain and doubt is not Doubt.NOT_VERIFIABLE:
+        fields["euicc_chain"] = tuple([_named(octets, objects) for octets in evidence.chain])
+    return fields
 
 
-def entry_of(event: Event, log: str, **proof: Any) -> Entry:
+def _named(octets: bytes, objects: dict[bytes, bytes]) -> bytes:
+    digest = sha256(octets).digest()
+    objects[digest] = octets
+    return digest
+
+
+def entry_of(event: Event, log: str, proof: dict[str, Any] = _NO_PROOF) -> Entry:
     kind = event.__struct_config__.tag
     assert isinstance(kind, str)  # every event has one
     if isinstance(event, OrderPlaced | OrderCancelled):
-        proof["operation"] = event.reference[:_LONGEST_NAME]
-    made = leaf(
-        kind,
-        event.at,
-        actor_of(event),
-        eid=None if event.eid is None else Eid(event.eid),
+        proof = {"operation": event.reference[:_LONGEST_NAME]}
+    made = Leaf(
+        version=VERSION,
+        time=microseconds_of(event.at),
+        kind=kind,
+        actor=actor_of(event),
+        eid=None if event.eid is None else bytes.fromhex(event.eid),
         detail=as_octets(event),
         **proof,
     )
     octets = octets_of(made)
-    return Entry(log, milliseconds(event.at), event.eid, kind, octets, leaf_hash(octets))
+    return Entry(log, made.time // 1000, event.eid, kind, octets, leaf_hash(octets))
 
 
 def actor_of(event: Event) -> str:
