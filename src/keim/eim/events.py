@@ -71,8 +71,14 @@ class OrderPlaced(_Event, frozen=True, kw_only=True, tag="order_placed"):
     needs_approval: bool = False
 
 
+class OrderApproved(_Event, frozen=True, kw_only=True, tag="order_approved"):
+    """By another person than the one who placed it."""
+
+    reference: str
+
+
 class OrderReleased(_Event, frozen=True, kw_only=True, tag="order_released"):
-    """A planned order is queued: its time has come, or it was approved."""
+    """A planned order is queued: its time has come."""
 
     reference: str
 
@@ -196,6 +202,7 @@ Event = (
     | DeviceRestored
     | PictureChanged
     | OrderPlaced
+    | OrderApproved
     | OrderReleased
     | OrderCancelled
     | OrderSuperseded

@@ -7,8 +7,9 @@ from __future__ import annotations
 
 from datetime import datetime
 from hashlib import sha256
+from typing import Final
 
-from keim.eim.rows import Offer, Operation, State
+from keim.eim.rows import Offer, Operation, Order, OrderState, State
 
 
 def operation_of(
@@ -39,6 +40,25 @@ def operation_of(
         outcome=outcome,
         is_verified=is_verified,
     )
+
+
+def state_of(order: Order, state: OrderState, operation: Operation | None, now: datetime) -> State:
+    """Of an order at one device, whose row there is from delivery on."""
+    if operation is not None and operation.state is not State.QUEUED:
+        return operation.state
+    if state is OrderState.ACTIVE and order.expires_at is not None and order.expires_at <= now:
+        return State.EXPIRED
+    return _WAITING[state]
+
+
+_WAITING: Final = {
+    OrderState.PLANNED: State.PLANNED,
+    OrderState.ACTIVE: State.QUEUED,
+    OrderState.TAKEN: State.QUEUED,
+    OrderState.CANCELLED: State.CANCELLED,
+    OrderState.EXPIRED: State.EXPIRED,
+    OrderState.SUPERSEDED: State.SUPERSEDED,
+}
 
 
 def ended(
