@@ -239,7 +239,7 @@ def test_an_order_for_many_that_expires_is_not_delivered_any_more(desk: EimOnly)
     assert package_in(desk.answer(poll(eids[0]))) is not None
     desk.later(hours=2)
     assert desk.answer(poll(eids[1])) == NOTHING
-    desk.run(desk.service.purge())
+    desk.run(desk.service.keep_time())
     found = desk.run(desk.store.order("wave"))
     assert found is not None
     assert found[1] is OrderState.EXPIRED

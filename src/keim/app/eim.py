@@ -371,6 +371,7 @@ async def serve_with(
                 periodically(1.0, service.run_errands, "eim notifications"),
                 periodically(1.0, service.write_contacts, "eim contacts"),
                 periodically(1.0, service.store.many.refresh, "eim orders for many"),
+                periodically(1.0, service.keep_time, "eim planned orders"),
                 periodically(60.0, service.purge, "eim purge"),
                 periodically(5.0, running.logs.publisher.run, "eim audit checkpoints"),
                 *(work() for work in beside),

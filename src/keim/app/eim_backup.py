@@ -11,7 +11,7 @@ import sqlite3
 from collections import defaultdict
 from pathlib import Path
 
-from keim.eim.events import DeviceChanged, Event
+from keim.eim.events import Event
 from keim.eim.facts import Decision
 from keim.eim.restoring import COUNTER_LEAP, after_restore
 from keim.eim.rows import DeviceState, Row
@@ -92,13 +92,11 @@ async def go_on(store_at: str, clock: Clock, *, leap: int = COUNTER_LEAP) -> int
             for device in devices:
                 if device.state is DeviceState.ARCHIVED:
                     continue
-                changed, given_up = after_restore(device, now=clock.now(), leap=leap)
+                changed, given_up, restored = after_restore(device, now=clock.now(), leap=leap)
                 rows[device.tenant].append(changed)
                 if given_up is not None:
                     rows[device.tenant].append(given_up)
-                events[device.tenant].append(
-                    DeviceChanged(at=clock.now(), eid=device.eid, what="restored from a backup")
-                )
+                events[device.tenant].append(restored)
                 count += 1
             for tenant, changes in rows.items():
                 told = tuple(events[tenant])

@@ -17,7 +17,8 @@ from typing import Final, Protocol
 
 import msgspec
 
-from keim.app.eim_service import TRIES, EimService
+from keim.app.eim_operators import TRIES
+from keim.app.eim_service import EimService
 from keim.eim import injection
 from keim.eim.facts import Context
 from keim.eim.rows import Device, Reach

@@ -5,20 +5,19 @@ The role decides, the store keeps, this module only joins them (docs/architectur
 
 from __future__ import annotations
 
-from collections.abc import Awaitable, Callable, Sequence
+from collections.abc import Awaitable, Callable
 from datetime import datetime, timedelta
 from typing import Final
 
 import msgspec
 
-from keim.eim import answer, orders
-from keim.eim.facts import Context, OrderMove
+from keim.app.eim_operators import TRIES, OperatorsSide, contended
+from keim.eim import answer
+from keim.eim.facts import Context
 from keim.eim.relay.call import Call, NoRelay, Unanswered
-from keim.eim.rows import MAIN, Device, DeviceState, Errand, Order, OrderState, Switches
+from keim.eim.rows import Errand
 from keim.eim.settings import Eim
-from keim.eim.work import Work
-from keim.errors import KeimError, Refused, StoreFailed
-from keim.ids import Eid
+from keim.errors import KeimError
 from keim.io.eim_store import DueErrand, EimStore
 from keim.io.store.engine import Conflict
 from keim.seams import Clock, Entropy
@@ -28,13 +27,13 @@ AskServer = Callable[[Call], Awaitable[object]]
 Forward = Callable[[Errand], Awaitable[None]]
 """A notification to its SM-DP+; a KeimError when it must be tried again."""
 
-TRIES: Final = 8
-"""How often a decision is made anew because somebody else was faster."""
 LAST_ATTEMPT: Final = 14
 """Notifications are given up after about two days; they stay in the store."""
 
 
-class EimService:
+class EimService(OperatorsSide):
+    """What devices ask; what operators ask it inherits, since both decide over the same rows."""
+
     def __init__(
         self,
         eim: Eim,
@@ -45,10 +44,7 @@ class EimService:
         ask_server: AskServer | None = None,
         forward: Forward | None = None,
     ) -> None:
-        self.eim = eim
-        self.store = store
-        self.clock = clock
-        self.entropy = entropy
+        super().__init__(eim, store, clock=clock, entropy=entropy)
         self._ask_server = ask_server
         self._forward = forward
         self._contacts: dict[str, datetime] = {}
@@ -75,7 +71,7 @@ class EimService:
                     await self.store.many.refresh()  # it may have been cancelled elsewhere
                 continue
             return decision.reply
-        raise StoreFailed("the same rows changed again and again", code="store.contended")
+        raise contended()
 
     async def _relay(self, request: msgspec.Struct, connection: str) -> bytes | None:
         """The server is asked once; only the conclusion is decided anew when rows moved."""
@@ -95,7 +91,7 @@ class EimService:
             except Conflict:
                 continue
             return decision.reply
-        raise StoreFailed("the same rows changed again and again", code="store.contended")
+        raise contended()
 
     async def _ask(self, call: Call) -> object:
         if self._ask_server is None:
@@ -104,155 +100,6 @@ class EimService:
             return await self._ask_server(call)
         except KeimError as error:
             return Unanswered(f"{error.code}: {error}")
-
-    # the operator's side
-
-    async def enrol(
-        self,
-        eid: Eid,
-        *,
-        token: int | None = None,
-        counter: int = 0,
-        certificates: tuple[bytes, bytes] | None = None,
-        switches: Switches | None = None,
-        signer: str = "",
-        tenant: str = MAIN,
-    ) -> Device:
-        device, knowledge, event = orders.enrol(
-            self.eim,
-            eid,
-            now=self.clock.now(),
-            token=token,
-            counter=counter,
-            certificates=certificates,
-            switches=switches,
-            signer=signer,
-            tenant=tenant,
-        )
-        try:
-            await self.store.enrol(device, knowledge, [event])
-        except Conflict:
-            raise Refused(f"{eid} is known already", code="eim.device_exists") from None
-        return device
-
-    async def change_device(
-        self,
-        eid: Eid,
-        *,
-        actor: str = "",
-        state: DeviceState | None = None,
-        switches: Switches | None = None,
-        clears_alarm: bool = False,
-    ) -> Device:
-        for _ in range(TRIES):
-            device = await self.store.device(eid)
-            if device is None:
-                raise Refused(f"{eid} is not known here", code="eim.device_unknown")
-            changed, event = orders.changed(
-                device,
-                now=self.clock.now(),
-                actor=actor,
-                state=state,
-                switches=switches,
-                clears_alarm=clears_alarm,
-            )
-            try:
-                await self.store.change(changed, [event])
-            except Conflict:
-                continue
-            return changed
-        raise StoreFailed("the same rows changed again and again", code="store.contended")
-
-    async def order(
-        self,
-        eid: Eid,
-        work: Work,
-        *,
-        reference: str | None = None,
-        actor: str = "",
-        expires_at: datetime | None = None,
-    ) -> Order:
-        """The same reference again is the same order."""
-        device = await self.store.device(eid)
-        if device is None:
-            raise Refused(f"{eid} is not known here", code="eim.device_unknown")
-        placed, event = orders.order(
-            work,
-            reference=reference or self._new_reference(),
-            now=self.clock.now(),
-            eid=eid,
-            tenant=device.tenant,
-            actor=actor,
-            expires_at=expires_at,
-        )
-        try:
-            await self.store.place(placed, [event])
-        except Conflict:
-            known = await self.store.order(placed.reference)
-            if known is None or (known[0].eid, known[0].work) != (placed.eid, placed.work):
-                raise Refused(
-                    f"the reference {placed.reference!r} belongs to another order",
-                    code="eim.reference_in_use",
-                ) from None
-            return known[0]
-        found = await self.store.order(placed.reference)
-        return placed if found is None else found[0]
-
-    async def order_for_many(
-        self,
-        work: Work,
-        *,
-        eids: Sequence[str] | None = None,
-        reference: str | None = None,
-        tenant: str = MAIN,
-        actor: str = "",
-        expires_at: datetime | None = None,
-    ) -> Order:
-        """One row and one event for all of a tenant's devices, or those of the list; frozen now."""
-        name = reference or self._new_reference()
-        if await self.store.order(name) is not None:
-            raise Refused(f"the reference {name!r} is in use", code="eim.reference_in_use")
-        try:
-            count = await self.store.freeze(name, eids, tenant=tenant)
-        except Conflict:
-            raise Refused(f"the reference {name!r} is in use", code="eim.reference_in_use") from None
-        placed, event = orders.order(
-            work,
-            reference=name,
-            now=self.clock.now(),
-            tenant=tenant,
-            actor=actor,
-            expires_at=expires_at,
-            devices=count,
-        )
-        await self.store.place(placed, [event])
-        found = await self.store.order(name)
-        return placed if found is None else found[0]
-
-    async def cancel(self, reference: str, *, actor: str = "") -> bool:
-        """True: no device will get it that does not have it. False: a device has it; it was asked only."""
-        found = await self.store.order(reference)
-        if found is None:
-            raise Refused(f"there is no order {reference!r}", code="eim.order_unknown")
-        order, state = found
-        is_sure = state is OrderState.ACTIVE
-        if is_sure:
-            event = orders.cancelled(order, now=self.clock.now(), actor=actor, is_sure=True)
-            try:
-                move = OrderMove(order.id, OrderState.ACTIVE, OrderState.CANCELLED)
-                await self.store.move(move, [event], tenant=order.tenant)
-            except Conflict:
-                is_sure = False
-            else:
-                await self.store.many.refresh()
-                return not await self.store.counts(order.id)
-        if state is not OrderState.CANCELLED:
-            event = orders.cancelled(order, now=self.clock.now(), actor=actor, is_sure=False)
-            await self.store.tell([event], tenant=order.tenant)
-        return False
-
-    def _new_reference(self) -> str:
-        return self.entropy.bytes(12).hex()
 
     # beside the answers
 

@@ -51,7 +51,7 @@ class DeviceChanged(_Event, frozen=True, kw_only=True, tag="device_changed"):
 
 
 class DeviceRestored(_Event, frozen=True, kw_only=True, tag="device_restored"):
-    """It goes on after the database was restored: what it had been given is unknown now."""
+    """It goes on after the database was restored: what it had been given (`order`) is unknown now."""
 
 
 class PictureChanged(_Event, frozen=True, kw_only=True, tag="picture_changed"):

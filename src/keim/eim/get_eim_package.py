@@ -6,6 +6,7 @@ parties are never asked here. Pure; imports floor 0 only.
 
 from __future__ import annotations
 
+from datetime import datetime
 from typing import Final
 
 import msgspec
@@ -26,7 +27,7 @@ from keim.eim.evidence import signer_of
 from keim.eim.facts import Context, Decision, Facts, Next, Wanted
 from keim.eim.offers import CHORES, make_offer
 from keim.eim.operations import operation_of
-from keim.eim.rows import Chore, DeviceState, Kind, Offer, Retry, State
+from keim.eim.rows import Chore, Device, DeviceState, Kind, Offer, Retry, State
 from keim.eim.settings import Eim
 from keim.eim.words import name_of
 from keim.eim.work import Work
@@ -120,8 +121,7 @@ def choose(change: Change) -> bytes:
     for candidate in change.facts.next:
         expires_at = candidate.order.expires_at
         if expires_at is None or change.now < expires_at:
-            pause = device.pause
-            if pause is not None and pause.order == candidate.order.id and change.now < pause.until:
+            if is_paused(device, candidate, change.now):
                 return NOTHING
             return _hand_out(change, candidate)
         change.order_expired(candidate.order.id, is_mass=candidate.is_mass)
@@ -129,6 +129,12 @@ def choose(change: Change) -> bytes:
             PackageExpired(at=change.now, eid=change.eid, order=candidate.order.id, was_delivered=False)
         )
     return NOTHING
+
+
+def is_paused(device: Device, candidate: Next, now: datetime) -> bool:
+    """Whether the order that comes next is tried again later; what follows it waits behind it."""
+    pause = device.pause
+    return pause is not None and pause.order == candidate.order.id and now < pause.until
 
 
 # the outstanding package

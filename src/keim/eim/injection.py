@@ -54,7 +54,8 @@ def addressed(
         scheme_of(reach.address)
     what = "it polls" if reach is None else f"called at {reach.address}"
     changed = msgspec.structs.replace(device, reach=reach, version=device.version + 1)
-    return changed, DeviceChanged(at=now, eid=device.eid, what=what, actor=actor)
+    address = "" if reach is None else reach.address
+    return changed, DeviceChanged(at=now, eid=device.eid, what=what, actor=actor, address=address)
 
 
 def scheme_of(address: str) -> str:
@@ -83,7 +84,7 @@ def is_waiting(eim: Eim, facts: Facts, now: datetime) -> bool:
     learns = device.point is None and eim.rules.learns_first and not device.has_been_asked
     if (learns or device.chores) and eim.switches_of(device).asks:
         return True
-    return bool(facts.next)
+    return any(not get_eim_package.is_paused(device, candidate, now) for candidate in facts.next[:1])
 
 
 def next_message(eim: Eim, facts: Facts, context: Context) -> Decision:

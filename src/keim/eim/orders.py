@@ -50,6 +50,10 @@ class Terms(msgspec.Struct, frozen=True, kw_only=True):
     retry: Retry | None = None
 
 
+DEFAULT: Final = Terms()
+"""At once, until it is done, in nobody's name."""
+
+
 def enrol(
     eim: Eim,
     eid: Eid,
@@ -95,7 +99,9 @@ def enrol(
         counter=counter,
         signer=signer,
         tags=checked_tags(tags),
-        effects=() if device.point is None else (KeyProved(point=device.point, curve=device.curve, is_proved=True),),
+        effects=()
+        if device.point is None
+        else (KeyProved(point=device.point, curve=device.curve, is_proved=True),),
     )
     return device, knowledge, event
 
@@ -133,7 +139,7 @@ def order(
     now: datetime,
     eid: Eid | None = None,
     tenant: str = MAIN,
-    terms: Terms = Terms(),  # noqa: B008 - immutable
+    terms: Terms = DEFAULT,
     devices: int = 1,
 ) -> tuple[Order, OrderPlaced]:
     """For one device (`eid`), or for the frozen selection under `reference`."""
@@ -214,9 +220,7 @@ def expired(order: Order, *, now: datetime) -> OrderExpired:
     return OrderExpired(at=now, eid=order.eid, order=order.id, reference=order.reference)
 
 
-def cancelled(
-    order: Order, *, now: datetime, actor: str, is_sure: bool, reason: str = ""
-) -> OrderCancelled:
+def cancelled(order: Order, *, now: datetime, actor: str, is_sure: bool, reason: str = "") -> OrderCancelled:
     return OrderCancelled(
         at=now,
         eid=order.eid,

@@ -13,8 +13,10 @@ from typing import Final
 import msgspec
 
 from keim.eim.chores import with_chores
+from keim.eim.events import DeviceRestored
 from keim.eim.operations import ended
-from keim.eim.rows import Chore, Device, Operation, State
+from keim.eim.picture import CounterRaised, Picture, PictureDoubted, all_applied
+from keim.eim.rows import Chore, Device, Knowledge, Operation, State
 from keim.eim.settings import COUNTER_MAXIMUM
 
 COUNTER_LEAP: Final = 1000
@@ -23,18 +25,16 @@ COUNTER_LEAP: Final = 1000
 
 def after_restore(
     device: Device, *, now: datetime, leap: int = COUNTER_LEAP
-) -> tuple[Device, Operation | None]:
-    """The device as it goes on, and the end of what it had been given."""
+) -> tuple[Device, Operation | None, DeviceRestored]:
+    """The device as it goes on, the end of what it had been given, and the event that tells it."""
     offer = device.offer
     given_up = None
     if offer is not None:
         given_up = ended(offer, device.eid, State.UNKNOWN, now, ("the database was restored",))
-    changed = msgspec.structs.replace(
-        device,
-        version=device.version + 1,
-        counter=min(device.counter + leap, COUNTER_MAXIMUM),
-        offer=None,
-        attempt=0,
-        is_stale=True,
+    effects = (CounterRaised(counter=min(device.counter + leap, COUNTER_MAXIMUM)), PictureDoubted())
+    picture = all_applied(Picture(device, Knowledge(eid=device.eid)), effects, now)
+    changed = msgspec.structs.replace(picture.device, version=device.version + 1, offer=None, attempt=0)
+    event = DeviceRestored(
+        at=now, eid=device.eid, order=None if offer is None else offer.order, effects=effects
     )
-    return with_chores(changed, Chore.RECOVER, Chore.LIST_PROFILES), given_up
+    return with_chores(changed, Chore.RECOVER, Chore.LIST_PROFILES), given_up, event

@@ -6,7 +6,7 @@ counter twice. Times are aware UTC. Pure; imports floor 0 only.
 
 from __future__ import annotations
 
-from datetime import datetime
+from datetime import datetime, timedelta
 from enum import StrEnum
 from typing import Final
 
@@ -234,6 +234,13 @@ class Knowledge(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
     euicc_certificate: bytes | None = None
     eum_certificate: bytes | None = None
     learned_at: datetime | None = None
+
+
+class Contact(msgspec.Struct, frozen=True):
+    """When a device called last, and the usual time between its visits; zero: not known yet."""
+
+    at: datetime | None = None
+    gap: timedelta = timedelta()
 
 
 class OrderState(StrEnum):

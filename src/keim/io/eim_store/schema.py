@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import Final
 
 from keim.io.eim_store.old_events import old_events_become_leaves
+from keim.io.eim_store.projections import of_old_rows
 from keim.io.store.engine import Migration
 
 MIGRATIONS: Final[tuple[Migration, ...]] = (
@@ -70,4 +71,16 @@ MIGRATIONS: Final[tuple[Migration, ...]] = (
     """,
     old_events_become_leaves,
     "DROP TABLE eim_events_1",
+    # 3: what people search devices by; planned orders; how often a device calls
+    """
+    CREATE TABLE eim_profiles (iccid TEXT NOT NULL, eid TEXT NOT NULL, PRIMARY KEY (iccid, eid)) {clustered};
+    CREATE INDEX eim_profiles_of ON eim_profiles (eid);
+    CREATE TABLE eim_alarms (
+        tenant TEXT NOT NULL, ordinal INTEGER NOT NULL, PRIMARY KEY (tenant, ordinal)) {clustered};
+    CREATE INDEX eim_devices_apart ON eim_devices (tenant, ordinal) WHERE state <> 'active';
+    ALTER TABLE eim_orders ADD COLUMN due_at INTEGER;
+    CREATE INDEX eim_orders_due ON eim_orders (due_at) WHERE due_at IS NOT NULL;
+    ALTER TABLE eim_contacts ADD COLUMN gap INTEGER NOT NULL DEFAULT 0
+    """,
+    of_old_rows,
 )

@@ -7,7 +7,9 @@ from hashlib import sha256
 from typing import Final
 
 from keim.eim.facts import Decision, OrderMove, StillActive
-from keim.eim.rows import Device, Errand, Knowledge, Operation, Order, Receipt, Relay, Row
+from keim.eim.orders import state_at_first
+from keim.eim.rows import Device, Errand, Knowledge, Operation, Order, OrderState, Receipt, Relay, Row
+from keim.io.eim_store.projections import of_projections
 from keim.io.store.engine import Statement, as_json, milliseconds
 
 _LARGEST: Final = (1 << 63) - 1
@@ -42,17 +44,22 @@ _ERRAND: Final = (
     " (SELECT 1 FROM eim_receipts WHERE eid = ? AND sequence_number = ? AND digest = ?)"
 )
 _OBJECT: Final = "INSERT INTO eim_objects (digest, octets) VALUES (?, ?) ON CONFLICT (digest) DO NOTHING"
-_MOVE: Final = "UPDATE eim_orders SET state = ? WHERE id = ? AND state = ?"
+_MOVE: Final = "UPDATE eim_orders SET state = ?, due_at = NULL WHERE id = ? AND state = ?"
 _STILL: Final = (
     "UPDATE eim_devices SET state = state WHERE eid = ?"
     " AND EXISTS (SELECT 1 FROM eim_orders WHERE id = ? AND state = 'active')"
 )
 _NEXT_ORDER: Final = "UPDATE eim_sequences SET value = value + 1 WHERE name = 'order'"
 _ORDER: Final = (
-    "INSERT INTO eim_orders (id, reference, tenant, eid, state, expires_at, row)"
-    " SELECT value, CAST(? AS TEXT), CAST(? AS TEXT), CAST(? AS TEXT), 'active',"
-    " CAST(? AS BIGINT), CAST(? AS TEXT)"
+    "INSERT INTO eim_orders (id, reference, tenant, eid, state, expires_at, due_at, row)"
+    " SELECT value, CAST(? AS TEXT), CAST(? AS TEXT), CAST(? AS TEXT), CAST(? AS TEXT),"
+    " CAST(? AS BIGINT), CAST(? AS BIGINT), CAST(? AS TEXT)"
     " FROM eim_sequences WHERE name = 'order'"
+)
+_REPLAN: Final = "UPDATE eim_orders SET due_at = ?, row = ? WHERE id = ? AND state = 'planned'"
+_RELEASE: Final = (
+    "UPDATE eim_orders SET id = (SELECT value FROM eim_sequences WHERE name = 'order'),"
+    " state = 'active', due_at = ? WHERE id = ? AND state = 'planned'"
 )
 
 
@@ -71,7 +78,7 @@ def of_decision(decision: Decision) -> list[Statement]:
     # An errand is only for a notification that was not held before: look before its receipt is written.
     statements += [of_errand(errand) for errand in decision.errands]
     statements += [_of_row(row) for row in decision.rows if isinstance(row, Receipt)]
-    return statements
+    return statements + of_projections(decision)
 
 
 def _of_row(row: Row) -> Statement:
@@ -144,9 +151,34 @@ def of_objects(objects: Mapping[bytes, bytes]) -> list[Statement]:
 def of_new_order(order: Order) -> list[Statement]:
     """Numbers become visible in their order: the row of the sequence is locked until the commit."""
     expires_at = None if order.expires_at is None else milliseconds(order.expires_at)
+    state = state_at_first(order, order.ordered_at)
+    named = (order.reference, order.tenant, order.eid, state.value)
+    values = (*named, expires_at, _due_at(order, state), as_json(order))
+    return [Statement(_NEXT_ORDER, (), 1), Statement(_ORDER, values, 1)]
+
+
+def _due_at(order: Order, state: OrderState) -> int | None:
+    """When the clock next moves it; None: a device or a person does."""
+    is_planned = state is OrderState.PLANNED
+    if order.eid is not None and not is_planned:
+        return None  # it expires when its device calls
+    moments = [order.expires_at, order.not_before if is_planned and not order.needs_approval else None]
+    return min((milliseconds(moment) for moment in moments if moment is not None), default=None)
+
+
+def of_replanned_order(order: Order) -> Statement:
+    """A planned order whose terms have changed."""
+    due_at = _due_at(order, OrderState.PLANNED)
+    if due_at is None or order.not_before is None:
+        due_at = 0  # nothing holds it any more
+    return Statement(_REPLAN, (due_at, as_json(order), order.id), 1)
+
+
+def of_released_order(order: Order) -> list[Statement]:
+    """A planned order is queued: behind everything that was queued before."""
     return [
         Statement(_NEXT_ORDER, (), 1),
-        Statement(_ORDER, (order.reference, order.tenant, order.eid, expires_at, as_json(order)), 1),
+        Statement(_RELEASE, (_due_at(order, OrderState.ACTIVE), order.id), 1),
     ]
 
 

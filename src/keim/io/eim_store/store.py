@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Iterable, Sequence
-from datetime import datetime
+from collections.abc import AsyncIterator, Iterable, Sequence
+from datetime import datetime, timedelta
 from typing import Any, Final
 
 import msgspec
@@ -12,12 +12,18 @@ import msgspec
 from keim.eim.events import Event
 from keim.eim.facts import Decision, Facts, Known, Named, Next, OrderMove, Wanted
 from keim.eim.offers import order_of
-from keim.eim.rows import MAIN, Device, Errand, Knowledge, Operation, Order, OrderState, Relay
+from keim.eim.rows import MAIN, Contact, Device, Errand, Knowledge, Operation, Order, OrderState, Relay
 from keim.eim.selection import groups_of
 from keim.io.eim_store.leaves import KeptObjects, event_in, leaves_of
 from keim.io.eim_store.many import OrdersForMany
 from keim.io.eim_store.schema import MIGRATIONS
-from keim.io.eim_store.statements import of_decision, of_new_order, of_objects
+from keim.io.eim_store.statements import (
+    of_decision,
+    of_new_order,
+    of_objects,
+    of_released_order,
+    of_replanned_order,
+)
 from keim.io.store.engine import Engine, Statement, milliseconds, moment
 
 _CANDIDATES: Final = 4
@@ -38,6 +44,17 @@ _OF_ONE: Final = (
     "SELECT p.row FROM eim_orders o JOIN eim_operations p ON p.eid = o.eid AND p.order_id = o.id"
     " WHERE o.id = ?"
 )
+
+
+_VISIT_MS: Final = 60_000
+"""Calls closer together belong to one visit."""
+_SEEN: Final = (
+    "INSERT INTO eim_contacts (eid, at) VALUES (?, ?) ON CONFLICT (eid) DO UPDATE SET gap ="
+    f" CASE WHEN excluded.at - eim_contacts.at < {_VISIT_MS:d} THEN eim_contacts.gap"
+    " WHEN eim_contacts.gap = 0 THEN excluded.at - eim_contacts.at"
+    " ELSE (3 * eim_contacts.gap + excluded.at - eim_contacts.at) / 4 END, at = excluded.at"
+)
+"""A rolling estimate of the time between visits, made where the row is, since an idle poll reads nothing."""
 
 
 class DueErrand(msgspec.Struct, frozen=True):
@@ -158,11 +175,11 @@ class EimStore:
         rows = await self.engine.fetch("SELECT row FROM eim_relays WHERE transaction_id = ?", transaction_id)
         return self._relay(rows[0][0]) if rows else None
 
-    async def commit(self, decision: Decision) -> None:
+    async def commit(self, decision: Decision, more: Sequence[Statement] = ()) -> None:
         """All of it in one transaction; `Conflict` when a row has moved on since it was loaded."""
         statements, leaves = of_decision(decision), leaves_of(decision)
         fresh = self._objects.fresh(leaves.objects)
-        await self.engine.commit([*statements, *of_objects(fresh)], leaves.entries)
+        await self.engine.commit([*statements, *more, *of_objects(fresh)], leaves.entries)
         self._objects.keep(fresh)
 
     # devices and orders
@@ -182,20 +199,51 @@ class EimStore:
         """What happened without any row becoming another."""
         await self.commit(Decision(reply=None, events=tuple(events), tenant=tenant))
 
-    async def place(self, order: Order, events: Sequence[Event]) -> None:
-        """`Conflict` if the reference is in use."""
-        told = leaves_of(Decision(reply=None, events=tuple(events), tenant=order.tenant))
-        await self.engine.commit(of_new_order(order), told.entries)
+    async def place(self, order: Order, events: Sequence[Event], *, moves: Sequence[OrderMove] = ()) -> None:
+        """`Conflict` if the reference is in use, or another order of `moves` has moved on."""
+        decision = Decision(reply=None, orders=tuple(moves), events=tuple(events), tenant=order.tenant)
+        await self.commit(decision, of_new_order(order))
         if order.eid is None:
             await self.many.refresh()
 
-    async def freeze(self, reference: str, eids: Sequence[str] | None = None, *, tenant: str = MAIN) -> int:
+    async def replan(self, order: Order, events: Sequence[Event]) -> None:
+        """Other terms for a planned order; `Conflict` if it is planned no more."""
+        decision = Decision(reply=None, events=tuple(events), tenant=order.tenant)
+        await self.commit(decision, [of_replanned_order(order)])
+
+    async def release(self, order: Order, events: Sequence[Event]) -> None:
+        """A planned order is queued now; `Conflict` if somebody was faster."""
+        decision = Decision(reply=None, events=tuple(events), tenant=order.tenant)
+        await self.commit(decision, of_released_order(order))
+
+    async def due_orders(self, now: datetime, limit: int) -> list[tuple[Order, OrderState]]:
+        """Those that the clock moves now: planned ones, and orders for many whose time is over."""
+        rows = await self.engine.fetch(
+            f"SELECT id, state, row FROM eim_orders WHERE due_at <= ? ORDER BY due_at LIMIT {limit:d}",
+            milliseconds(now),
+        )
+        return [
+            (msgspec.structs.replace(self._order(row), id=id_), OrderState(state)) for id_, state, row in rows
+        ]
+
+    async def freeze(
+        self,
+        reference: str,
+        eids: Sequence[str] | None = None,
+        *,
+        tenant: str = MAIN,
+        lots: AsyncIterator[list[int]] | None = None,
+    ) -> int:
         """Writes the selection of an order for many: all active devices of a tenant, or those of the list.
+
+        Or those of the ordinals in `lots`, which come sorted.
 
         In lots, so that devices that poll meanwhile wait for none longer than a moment.
         """
         total = 0
-        async for part, octets, count in self._parts(eids, tenant):
+        async for part, octets, count in self._parts(
+            eids, self._ordinals(tenant) if lots is None else lots, tenant
+        ):
             await self.engine.commit(
                 [
                     Statement(
@@ -207,10 +255,12 @@ class EimStore:
             total += count
         return total
 
-    async def _parts(self, eids: Sequence[str] | None, tenant: str) -> Any:
+    async def _parts(
+        self, eids: Sequence[str] | None, lots: AsyncIterator[list[int]], tenant: str
+    ) -> AsyncIterator[tuple[int, bytes, int]]:
         gathered: list[int] = []
         if eids is None:
-            async for lot in self._ordinals(tenant):
+            async for lot in lots:
                 gathered += lot
                 full = gathered[-1] >> 16
                 if gathered[0] >> 16 != full:
@@ -232,7 +282,7 @@ class EimStore:
         for group in groups_of(gathered):
             yield group
 
-    async def _ordinals(self, tenant: str) -> Any:
+    async def _ordinals(self, tenant: str) -> AsyncIterator[list[int]]:
         last = -1
         while True:
             rows = await self.engine.fetch(
@@ -331,28 +381,26 @@ class EimStore:
         await self.engine.commit(
             [
                 Statement(
-                    "INSERT INTO eim_contacts (eid, at) VALUES (?, ?)"
-                    " ON CONFLICT (eid) DO UPDATE SET at = excluded.at",
+                    _SEEN,
                     (eid, milliseconds(at)),
                 )
                 for eid, at in sorted(contacts.items())
             ]
         )
 
+    async def contact(self, eid: str) -> Contact:
+        rows = await self.engine.fetch("SELECT at, gap FROM eim_contacts WHERE eid = ?", eid)
+        return Contact(moment(rows[0][0]), timedelta(milliseconds=rows[0][1])) if rows else Contact()
+
     async def last_seen(self, eid: str) -> datetime | None:
         rows = await self.engine.fetch("SELECT at FROM eim_contacts WHERE eid = ?", eid)
         return moment(rows[0][0]) if rows else None
 
     async def purge(self, now: datetime) -> None:
-        """Relayed sessions whose time is over, and orders for many that have expired."""
+        """Relayed sessions whose time is over."""
         await self.engine.commit(
             [
                 Statement("DELETE FROM eim_relays WHERE keep_until < ?", (milliseconds(now),)),
-                Statement(
-                    "UPDATE eim_orders SET state = 'expired'"
-                    " WHERE eid IS NULL AND state = 'active' AND expires_at <= ?",
-                    (milliseconds(now),),
-                ),
             ]
         )
         await self.many.refresh()
