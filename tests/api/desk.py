@@ -40,7 +40,7 @@ class Desk:
     def tenant(self, name: str) -> str:
         now = self.services.clock.now()
         if self.site.run(self.services.api.tenant(name)) is None:
-            self.site.run(self.services.api.put_tenant(Tenant(name=name, created_at=now)))
+            self.site.run(self.services.api.put_tenant(Tenant(name=name, created_at=now), now=now))
         return name
 
     def token(self, role: str = "owner", *, tenant: str = MAIN) -> str:

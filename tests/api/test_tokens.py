@@ -7,6 +7,7 @@ from typing import Any
 import pytest
 from tests.api.desk import Desk, refusal
 
+from keim.eim.events import TokenCreated, TokenRevoked
 from keim.io.api_store.rows import Scope
 
 
@@ -138,3 +139,13 @@ def test_without_a_token_nobody_gets_in_and_nothing_is_told(desk: Desk) -> None:
 
 def test_every_scope_has_a_role_that_has_it(desk: Desk) -> None:
     assert desk.get("/me", role="owner")["scopes"] == sorted(Scope)
+
+
+def test_tokens_and_tenants_are_told_in_their_tenants_log(any_desk: Desk) -> None:
+    token = made(any_desk)
+    for _ in range(2):
+        any_desk.ask("DELETE", f"/tokens/{token['id']}")
+    events = any_desk.site.events()
+    mine = [event for event in events if getattr(event, "token", "") == token["id"]]
+    assert [type(event) for event in mine] == [TokenCreated, TokenRevoked]
+    assert {event.actor for event in mine} == {any_desk.get("/me")["actor"]}

@@ -25,6 +25,8 @@ STATUS: Final[dict[str, int]] = {
     "access.token_invalid": 401,
     "access.scope_missing": 403,
     "access.tenant_closed": 403,
+    "access.own_approval": 403,
+    "access.approval_decided": 409,
     "access.role_unknown": 422,
     "api.bad_json": 400,
     "api.bad_text": 400,

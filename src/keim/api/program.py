@@ -6,6 +6,7 @@ import asyncio
 from datetime import timedelta
 
 from keim.api.application import build
+from keim.api.approvals import look_after
 from keim.api.context import Services
 from keim.app.eim import EimConfig, log_signers_of
 from keim.app.eim_logs import EimLogs
@@ -37,6 +38,7 @@ async def operators(service: EimService, config: EimConfig, world: World) -> Ope
             lambda: periodically(5.0, write_uses, "api token uses"),
             lambda: periodically(600.0, purge, "api answers"),
             services.webhooks.worker.run,
+            lambda: periodically(5.0, lambda: look_after(services), "api approvals"),
         ),
         stop=services.stopping.set,
     )

@@ -56,6 +56,17 @@ class ApiLimits(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     """How long the answer to an `Idempotency-Key` is remembered."""
 
 
+class ApprovalsConfig(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
+    """What needs a second person."""
+
+    kinds: tuple[str, ...] = ()
+    """Names of what is done: `delete`, `disable`, `handover`, ... as operations and hand-overs call it."""
+    devices: int = 0
+    """Whatever is done to more devices than this at once; 0: no such rule."""
+    hours: float = 72.0
+    """How long it waits for its decision."""
+
+
 class ApiConfig(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     """The section `[api]` of an eIM's configuration: docs/how-to/access.md."""
 
@@ -68,6 +79,7 @@ class ApiConfig(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     """Addresses or networks whose X-Forwarded-For is believed."""
     limits: ApiLimits = ApiLimits()
     roles: dict[str, tuple[Scope, ...]] = {}
+    approvals: ApprovalsConfig = ApprovalsConfig()
 
     def scopes_of(self, role: str) -> tuple[Scope, ...]:
         found = self.roles.get(role, ROLES.get(role))

@@ -196,6 +196,38 @@ class AlarmRaised(_Event, frozen=True, kw_only=True, tag="alarm_raised"):
     why: str
 
 
+class TokenCreated(_Event, frozen=True, kw_only=True, tag="token_created"):
+    """Of the operators' API."""
+
+    token: str
+    """Its id."""
+    name: str
+    scopes: tuple[str, ...]
+
+
+class TokenRevoked(_Event, frozen=True, kw_only=True, tag="token_revoked"):
+    token: str
+    name: str
+
+
+class TenantChanged(_Event, frozen=True, kw_only=True, tag="tenant_changed"):
+    """Made, given another title, closed or opened again."""
+
+    tenant: str
+    title: str
+    is_closed: bool
+
+
+class ApprovalChanged(_Event, frozen=True, kw_only=True, tag="approval_changed"):
+    """Something that needs a second person was asked for, approved, refused, withdrawn, or is too late."""
+
+    approval: str
+    of: str
+    """What kind of thing waits: `operation`, `handover`."""
+    subject: str
+    state: str
+
+
 Event = (
     DeviceEnrolled
     | DeviceChanged
@@ -220,4 +252,8 @@ Event = (
     | NotificationRefused
     | RelayStep
     | AlarmRaised
+    | TokenCreated
+    | TokenRevoked
+    | TenantChanged
+    | ApprovalChanged
 )

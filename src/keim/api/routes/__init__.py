@@ -7,9 +7,16 @@ from `Asked`, and answers with a model derived from `Shown` or a `Page` of them.
 
 from fastapi import APIRouter
 
-from keim.api.routes import me, tenants, tokens, webhooks
+from keim.api.routes import (
+    approvals,
+    me,
+    tenants,
+    tokens,
+    webhooks,
+)
 
 ROUTERS: tuple[APIRouter, ...] = (
+    approvals.router,
     me.router,
     tenants.router,
     tokens.router,

@@ -66,9 +66,10 @@ async def create_tenant(
     asked: NewTenant, caller: Installer, services: Served, response: Response
 ) -> ShownTenant:
     """Make a tenant. Its first token is made with the header `Keim-Tenant` by whoever may do this."""
-    tenant = Tenant(name=asked.name, title=asked.title, created_at=services.clock.now())
+    now = services.clock.now()
+    tenant = Tenant(name=asked.name, title=asked.title, created_at=now)
     try:
-        await services.api.put_tenant(tenant)
+        await services.api.put_tenant(tenant, now=now, actor=caller.actor)
     except Conflict:
         raise Refused(f"{asked.name} is there already", code="access.tenant_exists") from None
     response.headers["Location"] = f"/v1/tenants/{tenant.name}"
@@ -107,7 +108,7 @@ async def change_tenant(
     given = {name: value for name, value in asked.model_dump().items() if value is not None}
     changed = msgspec.structs.replace(tenant, version=tenant.version + 1, **given)
     try:
-        await services.api.put_tenant(changed)
+        await services.api.put_tenant(changed, now=services.clock.now(), actor=caller.actor)
     except Conflict:
         raise Refused("somebody else changed it just now", code="api.version_mismatch") from None
     return _answered(changed, response)

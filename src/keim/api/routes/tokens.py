@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
+from contextlib import suppress
 from typing import Annotated
 
-import msgspec
 from fastapi import APIRouter, Path, Response
 from pydantic import Field
 
@@ -14,6 +14,7 @@ from keim.api.models import Asked, Moment, Name, Page, Shown
 from keim.api.paging import DEFAULT_LIMIT, Cursor, Limit, cursor_of, text_position
 from keim.errors import Refused
 from keim.io.api_store.rows import Scope, Token, new_token
+from keim.io.store.engine import Conflict
 
 router = APIRouter(tags=["tokens"])
 
@@ -99,8 +100,8 @@ async def revoke_token(token_id: TokenId, caller: Admin, services: Served) -> Re
     """Revoke a token: no request under it is let in any more. Its row stays for the record."""
     token = await _own(token_id, caller, services)
     if token.revoked_at is None:
-        revoked = msgspec.structs.replace(token, revoked_at=services.clock.now(), revoked_by=caller.actor)
-        await services.api.change_token(revoked)
+        with suppress(Conflict):  # somebody else revoked it at this very moment
+            await services.api.revoke_token(token, now=services.clock.now(), actor=caller.actor)
     return Response(status_code=204)
 
 

@@ -107,3 +107,34 @@ class Answer(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
     body: bytes = b""
     is_kept: bool = True
     """False: the answer carried a secret, so only that there was one is remembered."""
+
+
+class ApprovalState(StrEnum):
+    WAITING = "waiting"
+    APPROVED = "approved"
+    REFUSED = "refused"
+    WITHDRAWN = "withdrawn"
+    EXPIRED = "expired"
+
+
+class Approval(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
+    """Something that one person asked for and another must look at before it happens."""
+
+    id: str
+    tenant: str
+    kind: str
+    """Which part of the API acts on the decision: `operation`, `handover`."""
+    subject: str
+    """What waits, by its own name there."""
+    summary: str
+    """What it would do, in a sentence for the one who decides."""
+    asked_by: str
+    asked_at: datetime
+    expires_at: datetime
+    state: ApprovalState = ApprovalState.WAITING
+    decided_by: str = ""
+    decided_at: datetime | None = None
+    reason: str = ""
+    is_done: bool = False
+    """The decision was acted on; until then it is acted on again after a restart."""
+    version: int = 1

@@ -16,4 +16,11 @@ MIGRATIONS: Final = (
         PRIMARY KEY (tenant, key)) {clustered};
     CREATE INDEX api_answers_by_age ON api_answers (at)
     """,
+    """
+    CREATE TABLE api_approvals (
+        id TEXT PRIMARY KEY, tenant TEXT NOT NULL, state TEXT NOT NULL, is_open INTEGER NOT NULL,
+        expires_at INTEGER NOT NULL, version INTEGER NOT NULL, row TEXT NOT NULL);
+    CREATE INDEX api_approvals_of ON api_approvals (tenant, id);
+    CREATE INDEX api_approvals_open ON api_approvals (state, expires_at) WHERE is_open = 1
+    """,
 )

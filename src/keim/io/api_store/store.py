@@ -6,8 +6,11 @@ from datetime import datetime
 
 import msgspec
 
+from keim.eim.events import TenantChanged, TokenCreated, TokenRevoked
+from keim.io.api_store.approvals import ApprovalStore
 from keim.io.api_store.rows import Answer, Tenant, Token
 from keim.io.api_store.schema import MIGRATIONS
+from keim.io.eim_store.leaves import entry_of
 from keim.io.store.engine import Conflict, Engine, Statement, as_json, milliseconds, moment
 
 _TOKEN = "SELECT t.row, u.at FROM api_tokens t LEFT JOIN api_token_uses u ON u.id = t.id"
@@ -16,6 +19,7 @@ _TOKEN = "SELECT t.row, u.at FROM api_tokens t LEFT JOIN api_token_uses u ON u.i
 class ApiStore:
     def __init__(self, engine: Engine) -> None:
         self.engine = engine
+        self.approvals = ApprovalStore(engine)
         self._tenant = msgspec.json.Decoder(Tenant).decode
         self._token = msgspec.json.Decoder(Token).decode
         self._answer = msgspec.json.Decoder(Answer).decode
@@ -26,14 +30,18 @@ class ApiStore:
     # tokens
 
     async def add_token(self, token: Token) -> None:
-        await self.engine.commit(
-            [
-                Statement(
-                    "INSERT INTO api_tokens (id, tenant, row) VALUES (?, ?, ?)",
-                    (token.id, token.tenant, as_json(token)),
-                )
-            ]
+        event = TokenCreated(
+            at=token.created_at,
+            actor=token.created_by,
+            token=token.id,
+            name=token.name,
+            scopes=tuple(scope.value for scope in token.scopes),
         )
+        added = Statement(
+            "INSERT INTO api_tokens (id, tenant, row) VALUES (?, ?, ?)",
+            (token.id, token.tenant, as_json(token)),
+        )
+        await self.engine.commit([added], [entry_of(event, token.tenant)])
 
     async def has_tokens(self) -> bool:
         return bool(await self.engine.fetch("SELECT id FROM api_tokens LIMIT 1"))
@@ -53,11 +61,17 @@ class ApiStore:
         token = self._token(row)
         return token if at is None else msgspec.structs.replace(token, last_used_at=moment(at))
 
-    async def change_token(self, token: Token) -> None:
-        row = as_json(msgspec.structs.replace(token, last_used_at=None))
-        await self.engine.commit(
-            [Statement("UPDATE api_tokens SET row = ? WHERE id = ?", (row, token.id), 1)]
+    async def revoke_token(self, token: Token, *, now: datetime, actor: str) -> None:
+        """`Conflict` if somebody revoked it since it was read."""
+        before = msgspec.structs.replace(token, last_used_at=None)
+        revoked = msgspec.structs.replace(before, revoked_at=now, revoked_by=actor)
+        event = TokenRevoked(at=now, actor=actor, token=token.id, name=token.name)
+        changed = Statement(
+            "UPDATE api_tokens SET row = ? WHERE id = ? AND row = ?",
+            (as_json(revoked), token.id, as_json(before)),
+            1,
         )
+        await self.engine.commit([changed], [entry_of(event, token.tenant)])
 
     async def used(self, uses: dict[str, datetime]) -> None:
         """When tokens were used last; told in lots, since a request that reads must cost no write."""
@@ -84,23 +98,21 @@ class ApiStore:
         )
         return [self._tenant(row[0]) for row in rows]
 
-    async def put_tenant(self, tenant: Tenant) -> None:
-        """A new one (version 1) or a changed one; `Conflict` if somebody was faster."""
+    async def put_tenant(self, tenant: Tenant, *, now: datetime, actor: str = "") -> None:
+        """A new one (version 1) or a changed one, told in its own log; `Conflict` if somebody was faster."""
         values = (tenant.version, as_json(tenant), tenant.name)
         if tenant.version == 1:
-            await self.engine.commit(
-                [Statement("INSERT INTO api_tenants (version, row, name) VALUES (?, ?, ?)", values, 1)]
+            put = Statement("INSERT INTO api_tenants (version, row, name) VALUES (?, ?, ?)", values, 1)
+        else:
+            put = Statement(
+                "UPDATE api_tenants SET version = ?, row = ? WHERE name = ? AND version = ?",
+                (*values, tenant.version - 1),
+                1,
             )
-            return
-        await self.engine.commit(
-            [
-                Statement(
-                    "UPDATE api_tenants SET version = ?, row = ? WHERE name = ? AND version = ?",
-                    (*values, tenant.version - 1),
-                    1,
-                )
-            ]
+        event = TenantChanged(
+            at=now, actor=actor, tenant=tenant.name, title=tenant.title, is_closed=tenant.is_closed
         )
+        await self.engine.commit([put], [entry_of(event, tenant.name)])
 
     # answers to repeated requests
 
