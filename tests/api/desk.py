@@ -15,7 +15,8 @@ from keim.api.program import open_services
 from keim.app.eim import EimConfig
 from keim.app.operators import ROLES, ApiConfig
 from keim.error_table import error_rows
-from keim.io.api_store.rows import MAIN, Scope, Tenant, new_token
+from keim.io.api_store.rows import MAIN, Scope, Tenant, Token, new_token
+from keim.io.store.engine import Statement, as_json
 from keim.io.store.open import MEMORY
 
 
@@ -54,9 +55,15 @@ class Desk:
                 scopes=scopes,
                 now=self.services.clock.now(),
             )
-            self.site.run(self.services.api.add_token(row))
+            self._put(row)
             self._tokens[tenant, scopes] = text
         return self._tokens[tenant, scopes]
+
+    def _put(self, token: Token) -> None:
+        """Past the log: the test's own callers are no events of it."""
+        sql = "INSERT INTO api_tokens (id, tenant, row) VALUES (?, ?, ?)"
+        values = (token.id, token.tenant, as_json(token))
+        self.site.run(self.services.api.engine.commit([Statement(sql, values, 1)]))
 
     def ask(
         self,

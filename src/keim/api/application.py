@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from functools import cache
 
 from fastapi import FastAPI, Response
 
@@ -17,14 +18,12 @@ from keim.api.routes import ROUTERS
 def build(services: Services, *, as_caller: Caller | None = None) -> Edge:
     """With `as_caller` no token is asked for: for a program that holds the database itself."""
     application = routes()
-    application.state.services = services
-    edge = Edge(application, services, Contract(application.openapi()), as_caller=as_caller)
-    application.state.edge = edge
-    return edge
+    return Edge(application, services, Contract(application.openapi()), as_caller=as_caller)
 
 
+@cache
 def routes() -> FastAPI:
-    """All routes with their OpenAPI, before there are services."""
+    """All routes with their OpenAPI; the services come with each request, from the edge."""
     application = FastAPI(openapi_url=None, docs_url=None, redoc_url=None, redirect_slashes=False)
     refusals.install(application)
     for router in ROUTERS:

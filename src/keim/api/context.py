@@ -1,4 +1,4 @@
-"""What a route works with: one struct of services on the application's state, and who calls.
+"""What a route works with: one struct of services, and who calls.
 
 Imports no routes.
 """
@@ -70,6 +70,7 @@ class Caller(msgspec.Struct, frozen=True, kw_only=True):
         return Scope.INSTALLATION in self.scopes
 
 
+SERVICES = "keim.services"
 CALLER = "keim.caller"
 IDEMPOTENCY_KEY = "keim.idempotency_key"
 REQUEST_ID = "keim.request_id"
@@ -77,7 +78,7 @@ REQUEST_ID = "keim.request_id"
 
 
 def services_of(request: Request) -> Services:
-    found: Services = request.app.state.services
+    found: Services = request.scope["state"][SERVICES]
     return found
 
 

@@ -15,7 +15,7 @@ from typing import Any, Final
 
 from keim.api import idempotency
 from keim.api.access import TENANT_HEADER, recognise
-from keim.api.context import CALLER, IDEMPOTENCY_KEY, REQUEST_ID, Caller, Services
+from keim.api.context import CALLER, IDEMPOTENCY_KEY, REQUEST_ID, SERVICES, Caller, Services
 from keim.api.contract import Contract, Entry
 from keim.api.octets import check_json, check_path, parameters_in
 from keim.api.problems import answer_of
@@ -64,6 +64,7 @@ class Edge:
             await self._application(scope, receive, send)
             return
         exchange = _Exchange(scope, send, self._services.entropy.bytes(8).hex())
+        scope["state"][SERVICES] = self._services
         try:
             await self._handle(exchange, receive)
         except _Gone:
