@@ -11,21 +11,20 @@ from typing import Any, Final, NamedTuple
 
 import msgspec
 
-from keim.audit.leaf import VERSION, Doubt, Leaf, microseconds_of, octets_of, statement_in
+from keim.audit.leaf import LONGEST_LEAF, VERSION, Doubt, Leaf, microseconds_of, statement_in
 from keim.audit.tree import leaf_hash
 from keim.eim.events import (
     AlarmRaised,
     Event,
-    OrderCancelled,
-    OrderPlaced,
     PackageDelivered,
     PackageExpired,
     PackageStuck,
+    ResultUnmatched,
 )
 from keim.eim.evidence import Evidence
 from keim.eim.facts import Decision
-from keim.eim.results.verification import REFUSED, SWITCHED_OFF, UNSIGNED
-from keim.errors import StoreFailed
+from keim.eim.results.verification import NOT_CHECKED, REFUSED, SWITCHED_OFF, UNSIGNED
+from keim.errors import Refused, StoreFailed
 from keim.io.store.engine import Entry, as_octets
 
 _LONGEST_NAME: Final = 128
@@ -34,6 +33,7 @@ _OWN: Final = (PackageDelivered, PackageExpired, PackageStuck, AlarmRaised)
 _DOUBTS: Final = {
     REFUSED: Doubt.NOT_VERIFIABLE,
     SWITCHED_OFF: Doubt.NOT_CHECKED,
+    NOT_CHECKED: Doubt.NOT_CHECKED,
     UNSIGNED: Doubt.NOT_VERIFIABLE,
 }
 _NO_PROOF: Final[dict[str, Any]] = {}
@@ -73,14 +73,16 @@ def leaves_of(decision: Decision) -> Leaves:
     objects: dict[bytes, bytes] = {}
     entries = []
     for number, event in enumerate(decision.events):
-        proof = proof_of(proofs[number], objects) if number in proofs else {}
+        proof = proof_of(event, proofs[number], objects) if number in proofs else {}
         entries.append(entry_of(event, decision.tenant, proof))
     return Leaves(entries, objects)
 
 
-def proof_of(evidence: Evidence, objects: dict[bytes, bytes]) -> dict[str, Any]:
+def proof_of(event: Event, evidence: Evidence, objects: dict[bytes, bytes]) -> dict[str, Any]:
     """Members of the leaf; the certificates that they name are put into `objects`."""
     doubt = _DOUBTS.get(evidence.verification)
+    if doubt is None and isinstance(event, ResultUnmatched):
+        doubt = Doubt.UNKNOWN_PACKAGE
     fields: dict[str, Any] = {
         "package": evidence.package,
         "result": evidence.result,
@@ -107,19 +109,30 @@ def _named(octets: bytes, objects: dict[bytes, bytes]) -> bytes:
 def entry_of(event: Event, log: str, proof: dict[str, Any] = _NO_PROOF) -> Entry:
     kind = event.__struct_config__.tag
     assert isinstance(kind, str)  # every event has one
-    if isinstance(event, OrderPlaced | OrderCancelled):
-        proof = {"operation": event.reference[:_LONGEST_NAME]}
-    made = Leaf(
+    time, reference = microseconds_of(event.at), getattr(event, "reference", "")[:_LONGEST_NAME]
+    if reference:
+        proof = {"operation": reference}
+    octets = _leaf(event, kind, time, proof)
+    if len(octets) > LONGEST_LEAF:
+        # A device may say more than a leaf holds: the event names the digest of what is left out.
+        octets = _leaf(event, kind, time, _NO_PROOF)
+    if len(octets) > LONGEST_LEAF:
+        octets = _leaf(msgspec.structs.replace(event, effects=()), kind, time, _NO_PROOF)
+    if len(octets) > LONGEST_LEAF:
+        raise Refused(f"{kind} does not fit into a leaf", code="audit.leaf_too_large")
+    return Entry(log, time // 1000, event.eid, kind, octets, leaf_hash(octets))
+
+
+def _leaf(event: Event, kind: str, time: int, proof: dict[str, Any]) -> bytes:
+    return Leaf(
         version=VERSION,
-        time=microseconds_of(event.at),
+        time=time,
         kind=kind,
         actor=actor_of(event),
         eid=None if event.eid is None else bytes.fromhex(event.eid),
         detail=as_octets(event),
         **proof,
-    )
-    octets = octets_of(made)
-    return Entry(log, made.time // 1000, event.eid, kind, octets, leaf_hash(octets))
+    ).encode()
 
 
 def actor_of(event: Event) -> str:
