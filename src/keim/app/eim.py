@@ -6,12 +6,14 @@ and belongs on an address that only they reach.
 
 from __future__ import annotations
 
+import asyncio
 import gc
+import signal
 import ssl
 from collections.abc import Awaitable, Callable, Mapping, Sequence
-from datetime import timedelta
+from datetime import datetime, timedelta
 from pathlib import Path
-from typing import Any, Final, NamedTuple
+from typing import Any, Final, Literal, NamedTuple
 
 import msgspec
 
@@ -20,6 +22,7 @@ from keim.app.eim_carriers import Carrier, close_all
 from keim.app.eim_injection import DeviceCarrier, Injection, InjectionConfig
 from keim.app.eim_logs import KEY_FILE, EimLogs, LogSigners
 from keim.app.eim_outside import Outside, ServerConfig
+from keim.app.eim_reload import LOOK_S, PkiWatch, Renew, Stamp, stamp_of
 from keim.app.eim_service import EimService
 from keim.app.eim_v1_0 import OldForms
 from keim.app.identity import intermediates_of
@@ -45,7 +48,7 @@ from keim.io.pki_files import load_world
 from keim.io.rate_limit import RateLimit
 from keim.io.serve import Listener, Server
 from keim.io.store.open import open_engine
-from keim.io.tls import ClientCertificate, server_context
+from keim.io.tls import ClientCertificate, replace_certificate, replace_files, server_context
 from keim.io.world_clock import SystemClock
 from keim.messages.package import EimConfigurationData, EimIdType, EimPublicKeyData, EimSupportedProtocol
 from keim.pki import Role
@@ -120,6 +123,7 @@ class EimConfig(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     """File with the key under which the secrets of webhooks are kept; made with the first of them."""
     servers: dict[str, ServerConfig] = {}
     injection: InjectionConfig = InjectionConfig()
+    log_level: Literal["debug", "info", "warning", "error"] = "info"
 
 
 SIGNING: Final = "eim-sign"
@@ -199,6 +203,13 @@ class Running(msgspec.Struct, frozen=True):
     injection: Injection
     logs: EimLogs
 
+    def take(self, world: World, config: EimConfig) -> None:
+        """Keys and revocation lists of a PKI that has changed."""
+        eim = eim_of(world, config)
+        if eim.eim_id != self.service.eim.eim_id:
+            raise Refused(f"the PKI is that of another eIM, {eim.eim_id}", code="eim.name_changed")
+        self.service.eim = eim
+
     async def close(self) -> None:
         await self.injection.close()
         self.outside.close()
@@ -261,13 +272,13 @@ def listeners_of(
     *,
     door: EsipaDoor,
     counters: Counters,
-    carriers: Sequence[Carrier] = (),
+    gauges: Sequence[Callable[[], Mapping[str, Mapping[str, int]]]] = (),
     is_shared: bool = False,
 ) -> list[Listener]:
     service = running.service
     devices = EsipaServer(door, body_limit=config.limits.body, observe=counters.observe)
 
-    async def gauges() -> dict[str, Mapping[str, int]]:
+    async def all_gauges() -> dict[str, Mapping[str, int]]:
         found: dict[str, Mapping[str, int]] = {
             "keim_eim_devices{state": await service.store.devices_by_state(),
             "keim_eim_notifications{state": await service.store.errands_by_state(),
@@ -277,13 +288,13 @@ def listeners_of(
             },
             "keim_eim_injections{result": await running.injection.gauge(),
         }
-        for carrier in carriers:
-            found.update(carrier.gauges())
+        for more in gauges:
+            found.update(more())
         return found
 
     host, port = host_and_port(config.listen, "listen")
     status_host, status_port = host_and_port(config.status_listen, "status_listen")
-    status = Application(StatusRoutes(counters, gauges))
+    status = Application(StatusRoutes(counters, all_gauges))
     return [
         Listener(
             name="esipa",
@@ -319,6 +330,30 @@ class Contexts(NamedTuple):
         listen = config.api_listen
         return cls(tls_of(world, config), None if listen is None else api_tls_of(world, listen, config.api))
 
+    def renewals(self, config: EimConfig) -> dict[str, Renew]:
+        """How each listener gets its new certificate while it serves."""
+        found: dict[str, Renew] = {}
+        if self.devices is not None:
+            found["esipa"] = renewal_of(self.devices)
+        if self.operators is not None:
+            given = config.api.certificate
+            files = (Path(given), Path(config.api.key or given)) if given else None
+            found["api"] = renewal_of(self.operators, files)
+        return found
+
+
+def renewal_of(context: ssl.SSLContext, files: tuple[Path, Path] | None = None) -> Renew:
+    """From the PKI, or from `files` (certificate and key)."""
+
+    def renew(world: World, now: datetime) -> datetime:
+        if files is not None:
+            return replace_files(context, *files, now=now).valid_until
+        credential = world.get("eim-tls")
+        replace_certificate(context, credential, now=now)
+        return credential.certificate.valid_until
+
+    return renew
+
 
 async def serve(
     config: EimConfig,
@@ -327,8 +362,10 @@ async def serve(
     operators: OperatorsFactory | None = None,
 ) -> None:
     """Until a signal comes; what was acknowledged to any device is in the database by then."""
+    seen = stamp_of(Path(config.pki))
     world = load_world(Path(config.pki))
-    await serve_with(config, world, Contexts.of(world, config), on_ready=on_ready, operators=operators)
+    tls = Contexts.of(world, config)
+    await serve_with(config, world, tls, on_ready=on_ready, operators=operators, seen=seen)
 
 
 async def serve_with(
@@ -339,7 +376,9 @@ async def serve_with(
     on_ready: Callable[[dict[str, Any]], None],
     operators: OperatorsFactory | None = None,
     is_shared: bool = False,
+    seen: Stamp = (),
 ) -> None:
+    """`seen` is the stamp of the PKI's files that `world` and `tls` were made of."""
     running = await open_service(config, world)
     gc.freeze()  # what is there now stays: it need not be looked at again and again
     gc.set_threshold(50_000, 20, 50)
@@ -347,8 +386,22 @@ async def serve_with(
     injections = [running.injection.start_visits] if config.injection.calls_devices else []
     counters, door = Counters(frozenset(FUNCTIONS)), door_of(service, config)
     carriers = carriers_of(config, world, door, counters)
+    watch = PkiWatch(
+        Path(config.pki),
+        seen,
+        renew=tls.renewals(config),
+        take=lambda changed: running.take(changed, config),
+        now=service.clock.now,
+    )
+    watch.note(world.get("eim-tls").certificate.valid_until)
     listeners = listeners_of(
-        running, config, tls.devices, door=door, counters=counters, carriers=carriers, is_shared=is_shared
+        running,
+        config,
+        tls.devices,
+        door=door,
+        counters=counters,
+        gauges=(*(carrier.gauges for carrier in carriers), watch.gauges),
+        is_shared=is_shared,
     )
     beside: Sequence[Callable[[], Awaitable[None]]] = ()
     if config.api_listen is not None and operators is not None:
@@ -356,6 +409,7 @@ async def serve_with(
         listeners.append(listener_of(made, config.api_listen, tls.operators, is_shared=is_shared))
         beside = made.background
     server = Server(listeners)
+    asyncio.get_running_loop().add_signal_handler(signal.SIGHUP, watch.reload)
     taken: dict[str, tuple[str, int]] = {}
 
     def ready(addresses: dict[str, tuple[str, int]]) -> None:
@@ -374,6 +428,7 @@ async def serve_with(
                 periodically(1.0, service.keep_time, "eim planned orders"),
                 periodically(60.0, service.purge, "eim purge"),
                 periodically(5.0, running.logs.publisher.run, "eim audit checkpoints"),
+                periodically(LOOK_S, watch.look, "eim certificates"),
                 *(work() for work in beside),
                 *(periodically(1.0, work, "eim injection") for work in injections),
             ),

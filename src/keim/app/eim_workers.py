@@ -22,10 +22,12 @@ import msgspec
 from keim.app.config import host_and_port
 from keim.app.eim import Contexts, EimConfig, eim_id_of, log_signers_of, serve_with
 from keim.app.eim_backup import is_server
+from keim.app.eim_reload import PkiWatch, Stamp, stamp_of
 from keim.app.operators import OperatorsFactory
 from keim.errors import Refused, Unreachable
 from keim.io.pki_files import load_world
 from keim.io.serve import event_loop
+from keim.io.world_clock import SystemClock
 from keim.pki.world import World
 
 MOST: Final = 256
@@ -46,6 +48,7 @@ def run_workers(
         raise Refused(
             "an SQLite file has one writer at a time: several workers need PostgreSQL", code="eim.one_process"
         )
+    seen = stamp_of(Path(config.pki))
     world = load_world(Path(config.pki))
     # Before any worker would make a key of its own.
     log_signers_of(config, eim_id_of(config, world), may_create=True).open()
@@ -57,7 +60,8 @@ def run_workers(
             held, listen = _reserve(config.api_listen, "api_listen")
             reserved.enter_context(held)
             config = msgspec.structs.replace(config, api_listen=listen)
-        _Supervisor(config, world, Contexts.of(world, config), count, operators).run(on_ready)
+        tls = Contexts.of(world, config)
+        _Supervisor(config, world, tls, seen=seen, count=count, operators=operators).run(on_ready)
 
 
 def _reserve(listen: str, what: str) -> tuple[socket.socket, str]:
@@ -82,10 +86,19 @@ class _Supervisor:
         config: EimConfig,
         world: World,
         tls: Contexts,
+        *,
+        seen: Stamp,
         count: int,
         operators: OperatorsFactory | None,
     ) -> None:
         self._config, self._world, self._tls, self._count = config, world, tls, count
+        self._watch = PkiWatch(
+            Path(config.pki),
+            seen,
+            renew=tls.renewals(config),
+            take=self._take,
+            now=SystemClock().now,
+        )
         self._operators = operators
         self._numbers: dict[int, int] = {}
         """Process -> the number of the worker."""
@@ -94,6 +107,7 @@ class _Supervisor:
     def run(self, on_ready: Callable[[dict[str, Any]], None]) -> None:
         for name in (signal.SIGINT, signal.SIGTERM):
             signal.signal(name, self._end)
+        signal.signal(signal.SIGHUP, self._reload)
         told = [self._start(number) for number in range(self._count)]
         documents = [json.loads(line) for line in map(_line, told) if line]
         if len(documents) == self._count:
@@ -110,6 +124,15 @@ class _Supervisor:
             if number is not None and not self._is_ending and not _line(self._start(number)):
                 select.select([], [], [], PAUSE_S)  # it cannot start now: not again at once
 
+    def _take(self, world: World) -> None:
+        self._world = world
+
+    def _reload(self, *_: object) -> None:
+        """Here for the workers to come, and in those that work."""
+        self._watch.reload()
+        for process in self._numbers:
+            os.kill(process, signal.SIGHUP)
+
     def _end(self, *_: object) -> None:
         self._is_ending = True
         for process in self._numbers:
@@ -117,6 +140,7 @@ class _Supervisor:
 
     def _start(self, number: int) -> int:
         """A worker; the descriptor on which it says that it listens."""
+        self._watch.look_now()
         reading, writing = os.pipe()
         process = os.fork()
         if process == 0:
@@ -129,6 +153,7 @@ class _Supervisor:
     def _work(self, number: int, writing: int) -> int:
         for name in (signal.SIGINT, signal.SIGTERM):
             signal.signal(name, signal.SIG_DFL)
+        signal.signal(signal.SIGHUP, signal.SIG_IGN)  # until it listens; it looks at the files then
 
         def ready(told: dict[str, Any]) -> None:
             os.write(writing, json.dumps(told).encode() + b"\n")
@@ -142,6 +167,7 @@ class _Supervisor:
                 on_ready=ready,
                 operators=self._operators,
                 is_shared=True,
+                seen=self._watch.seen,
             )
             runner.run(work)
         return 0

@@ -119,6 +119,7 @@ def run_init(args: argparse.Namespace) -> int:
 def run_serve(args: argparse.Namespace) -> int:
     from keim.app.eim import serve
     from keim.app.eim_workers import run_workers
+    from keim.io.json_log import log_as_json
     from keim.io.serve import event_loop
 
     config = configuration(
@@ -128,7 +129,7 @@ def run_serve(args: argparse.Namespace) -> int:
         api_listen=args.api_listen,
         tls=False if args.no_tls else None,
     )
-
+    log_as_json(config.log_level)
     operators = None
     if config.api_listen is not None:
         operators = _operators()
@@ -147,7 +148,8 @@ def run_serve(args: argparse.Namespace) -> int:
     else:
         with asyncio.Runner(loop_factory=event_loop) as runner:
             runner.run(serve(config, on_ready=ready, operators=operators))
-    note("keim eim: stopped")
+    if not args.json:
+        note("keim eim: stopped")
     return ExitCode.OK
 
 

@@ -66,6 +66,17 @@ def load_world(path: Path | str) -> World:
     return World(tuple(current), tuple(previous), crls)
 
 
+def files_of(path: Path | str) -> tuple[Path, ...]:
+    """Every file of a PKI that says something of its servers or of revocations: who changes one means it."""
+    folder = Path(path)
+    manifest = _read_manifest(folder)
+    names = [MANIFEST, *manifest.crls]
+    for entry in manifest.credentials:
+        if Role.named(entry.role) is not Role.EUICC:
+            names += [entry.certificate] if entry.key is None else [entry.certificate, entry.key]
+    return tuple(_inside(folder, name) for name in names)
+
+
 def _read_manifest(folder: Path) -> Manifest:
     if not (folder / MANIFEST).is_file():
         raise Refused(f"{folder} holds no PKI ({MANIFEST} is missing)", code="pki.world_not_found")

@@ -76,11 +76,44 @@ def operators_context(certificate: Path, key: Path) -> ssl.SSLContext:
     """A server's context from PEM files of any public CA: for people's browsers and programs, not devices."""
     context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
     _settle(context, f"{OUR_SUITES}:{PUBLIC_WEB_SUITES}", Curve.NIST)
+    _load_files(context, certificate, key)
+    return context
+
+
+def _load_files(context: ssl.SSLContext, certificate: Path, key: Path) -> None:
     try:
         context.load_cert_chain(certificate, key)
     except (OSError, ssl.SSLError) as error:
         raise Refused(f"{certificate}, {key}: {error}", code="pki.file_unreadable") from None
-    return context
+
+
+def replace_certificate(context: ssl.SSLContext, credential: Credential, *, now: datetime) -> None:
+    """New connections get the new certificate; open ones and session tickets live on.
+
+    What OpenSSL does not take, or what is not valid now, is refused before the context is touched.
+    """
+    _refuse_unless_valid(credential.certificate, now)
+    try:
+        _load(ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER), credential)
+        _load(context, credential)
+    except (OSError, ssl.SSLError) as error:
+        raise Refused(f"{credential.name}: {error}", code="pki.file_unreadable") from None
+
+
+def replace_files(context: ssl.SSLContext, certificate: Path, key: Path, *, now: datetime) -> Certificate:
+    """The same from two PEM files."""
+    leaf = read_certificates(certificate)[0]
+    _refuse_unless_valid(leaf, now)
+    _load_files(ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER), certificate, key)
+    _load_files(context, certificate, key)
+    return leaf
+
+
+def _refuse_unless_valid(certificate: Certificate, now: datetime) -> None:
+    if now >= certificate.valid_until:
+        raise Refused(f"it has ended at {certificate.valid_until}", code="pki.expired")
+    if now < certificate.valid_from:
+        raise Refused(f"it begins at {certificate.valid_from}", code="pki.not_yet_valid")
 
 
 def client_context(
