@@ -21,6 +21,7 @@ from keim.euicc.identity import Options
 from keim.io.drive import drive
 from keim.io.eim_store import EimStore
 from keim.io.entropy import OsEntropy
+from keim.io.ipa_carriers import EimCarrier
 from keim.io.ipa_device import Device
 from keim.io.ipa_http import HttpPeers
 from keim.io.ipa_network import AlwaysConnected
@@ -154,13 +155,16 @@ class SiteDevice:
         self.folder = site.folder / f"ipa{number}"
         self.folder.mkdir()
 
-    def cycle(self, *, binding: Any = "asn1", path: str = "/gsma/rsp2/asn1") -> None:
+    def cycle(
+        self, *, binding: Any = "asn1", path: str = "/gsma/rsp2/asn1", carrier: EimCarrier | None = None
+    ) -> None:
         peers = HttpPeers(
             now,
             bindings={EIM: binding},
             paths={EIM: path},
             eim_roots=self.site.world.roots,
             addresses={EIM: self.site.endpoint()},
+            carriers={} if carrier is None else {EIM: carrier},
         )
         state = StateFile(self.folder / "state")
         device = Device(

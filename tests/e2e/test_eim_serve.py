@@ -149,7 +149,7 @@ def test_an_indirect_download_from_our_smdp_over_sockets(tmp_path: Path) -> None
         try:
             features = IpaFeatures.INDIRECT_RSP_SERVER_COMMUNICATION
             device = SiteDevice(eim, configuration=Configuration(features=features))
-            matching_id = _release(smdp)
+            matching_id = released(smdp)
             code = compose.download_by_code(f"1$smdpplus.example.com${matching_id}")
             order = eim.order(device.eid, code)
             device.cycle()
@@ -164,7 +164,8 @@ def test_an_indirect_download_from_our_smdp_over_sockets(tmp_path: Path) -> None
         smdp.stop()
 
 
-def _release(smdp: Site) -> str:
+def released(smdp: Site) -> str:
+    """The matching id of a profile that waits to be downloaded."""
     import asyncio
 
     from keim.io.rsp_clients import Es2Client

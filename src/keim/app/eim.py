@@ -21,6 +21,7 @@ from keim.app.config import host_and_port
 from keim.app.eim_carriers import Carrier, close_all
 from keim.app.eim_injection import DeviceCarrier, Injection, InjectionConfig
 from keim.app.eim_logs import KEY_FILE, EimLogs, LogSigners
+from keim.app.eim_mqtt import MqttCarrier, MqttConfig
 from keim.app.eim_outside import Outside, ServerConfig
 from keim.app.eim_reload import LOOK_S, PkiWatch, Renew, Stamp, stamp_of
 from keim.app.eim_service import EimService
@@ -124,6 +125,7 @@ class EimConfig(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     servers: dict[str, ServerConfig] = {}
     injection: InjectionConfig = InjectionConfig()
     log_level: Literal["debug", "info", "warning", "error"] = "info"
+    mqtt: MqttConfig | None = None
 
 
 SIGNING: Final = "eim-sign"
@@ -190,9 +192,16 @@ def configuration_data(world: World, config: EimConfig, *, counter: int = 0) -> 
         counter_value=counter,
         association_token=-1,
         eim_public_key_data=EimPublicKeyData(eim_public_key=PublicKeyInfo(signing.spki)),
-        eim_supported_protocol=EimSupportedProtocol.EIM_RETRIEVE_HTTPS,
+        eim_supported_protocol=protocols_of(config),
         indirect_profile_download=True,
     )
+
+
+def protocols_of(config: EimConfig) -> EimSupportedProtocol:
+    found = EimSupportedProtocol.EIM_RETRIEVE_HTTPS
+    if config.mqtt is not None:
+        found |= EimSupportedProtocol.EIM_PROPRIETARY
+    return found
 
 
 class Running(msgspec.Struct, frozen=True):
@@ -260,9 +269,17 @@ def door_of(service: EimService, config: EimConfig) -> EsipaDoor:
     )
 
 
-def carriers_of(config: EimConfig, world: World, door: EsipaDoor, counters: Counters) -> list[Carrier]:
+def carriers_of(
+    running: Running, config: EimConfig, world: World, door: EsipaDoor, counters: Counters
+) -> list[Carrier]:
     """Those that are configured, beside HTTPS."""
-    return []
+    carriers: list[Carrier] = []
+    if config.mqtt is not None:
+        mqtt = MqttCarrier(config.mqtt, running.service.eim.eim_id, door, counters)
+        running.service.wake_device = mqtt.wake
+        running.injection.add_carrier("mqtt", mqtt.devices(timeout_s=config.injection.timeout_s))
+        carriers.append(mqtt)
+    return carriers
 
 
 def listeners_of(
@@ -385,7 +402,6 @@ async def serve_with(
     service = running.service
     injections = [running.injection.start_visits] if config.injection.calls_devices else []
     counters, door = Counters(frozenset(FUNCTIONS)), door_of(service, config)
-    carriers = carriers_of(config, world, door, counters)
     watch = PkiWatch(
         Path(config.pki),
         seen,
@@ -394,6 +410,7 @@ async def serve_with(
         now=service.clock.now,
     )
     watch.note(world.get("eim-tls").certificate.valid_until)
+    carriers = carriers_of(running, config, world, door, counters)
     listeners = listeners_of(
         running,
         config,

@@ -70,12 +70,15 @@ class Injection:
 
     def __init__(self, service: EimService, carriers: Mapping[str, DeviceCarrier]) -> None:
         self._service = service
-        self._carriers = carriers
+        self._carriers = dict(carriers)
         self._timetable = Timetable(service.store.engine)
         self._visits: set[asyncio.Task[None]] = set()
         self._number = 0
         self.outcomes: Counter[str] = Counter()
         """Messages by what became of them, for the metrics."""
+
+    def add_carrier(self, scheme: str, carrier: DeviceCarrier) -> None:
+        self._carriers[scheme] = carrier
 
     async def prepare(self) -> None:
         await self._timetable.prepare()

@@ -5,7 +5,7 @@ Each is decided by `keim.eim.orders` and kept by the store; somebody faster mean
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator, Sequence
+from collections.abc import AsyncIterator, Callable, Sequence
 from datetime import datetime
 from typing import Final
 
@@ -32,12 +32,18 @@ def contended() -> StoreFailed:
     return StoreFailed("the same rows changed again and again", code="store.contended")
 
 
+def _no_way_to_wake(_eid: str) -> None:
+    """The device comes when it polls."""
+
+
 class OperatorsSide:
     def __init__(self, eim: Eim, store: EimStore, *, clock: Clock, entropy: Entropy) -> None:
         self.eim = eim
         self.store = store
         self.clock = clock
         self.entropy = entropy
+        self.wake_device: Callable[[str], None] = _no_way_to_wake
+        """Told of each order for one device when it is to be fetched; a carrier that can call it does so."""
 
     # devices
 
@@ -180,6 +186,8 @@ class OperatorsSide:
                     ) from None
                 return known[0]
             found = await self.store.order(reference)
+            if eid is not None and found is not None and found[1] is OrderState.ACTIVE:
+                self.wake_device(eid)
             return placed if found is None else found[0]
         raise contended()
 
@@ -243,6 +251,8 @@ class OperatorsSide:
                     await self.store.move(move, [orders.expired(order, now=now)], tenant=order.tenant)
                 else:
                     await self.store.release(order, [orders.released(order, now=now)])
+                    if order.eid is not None:
+                        self.wake_device(order.eid)
             except Conflict:
                 continue  # another worker was faster, or it was cancelled
             moved += 1

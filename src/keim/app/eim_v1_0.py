@@ -10,8 +10,8 @@ from typing import Final
 
 from keim.app.eim_service import EimService
 from keim.eim.rows import Kind
-from keim.io.esipa_door import eid_of
 from keim.messages.v1_0_eim import answer_to_v1_0, request_from_v1_0
+from keim.wire.esipa import eid_of
 
 CONNECTIONS: Final = 10_000
 

@@ -22,6 +22,7 @@ import msgspec
 from keim.app.config import host_and_port
 from keim.app.eim import Contexts, EimConfig, eim_id_of, log_signers_of, serve_with
 from keim.app.eim_backup import is_server
+from keim.app.eim_mqtt import config_of_worker
 from keim.app.eim_reload import PkiWatch, Stamp, stamp_of
 from keim.app.operators import OperatorsFactory
 from keim.errors import Refused, Unreachable
@@ -176,7 +177,11 @@ class _Supervisor:
         """Each worker tells its own numbers: the ports of the status listeners follow one another."""
         host, colon, port = self._config.status_listen.rpartition(":")
         own = 0 if int(port) == 0 else int(port) + number
-        return msgspec.structs.replace(self._config, status_listen=f"{host}{colon}{own}")
+        return msgspec.structs.replace(
+            self._config,
+            status_listen=f"{host}{colon}{own}",
+            mqtt=config_of_worker(self._config.mqtt, number),
+        )
 
 
 def _line(descriptor: int, seconds: float = 30.0) -> str:

@@ -2,25 +2,34 @@
 
 from __future__ import annotations
 
+import queue
 import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager, nullcontext
 from dataclasses import dataclass
 from datetime import UTC, datetime
+from functools import partial
 from pathlib import Path
 from typing import Any, Literal, TypeVar
 
 import msgspec
 
 from keim.app.config import host_and_port
+from keim.app.mqtt_config import BrokerConfig
 from keim.errors import Refused
 from keim.io.card_address import OpenedCard, open_card_at
 from keim.io.drive import drive
+from keim.io.entropy import OsEntropy
+from keim.io.ipa_carriers import EimCarrier
+from keim.io.ipa_control import Command
 from keim.io.ipa_device import Device as IpaDevice
 from keim.io.ipa_device import Observer
 from keim.io.ipa_http import Binding, HttpPeers
+from keim.io.ipa_listener import Injected
+from keim.io.ipa_mqtt import MqttCarrier
 from keim.io.ipa_network import AlwaysConnected, Network, Probe
 from keim.io.ipa_state import StateFile
+from keim.io.mqtt import MqttSettings
 from keim.io.pem import read_certificates
 from keim.ipa.card import close_isdr
 from keim.ipa.configuration import Configuration, Device, Timers
@@ -31,6 +40,7 @@ from keim.messages.ipa_data import IpaFeatures, IpaSupportedProtocols
 from keim.pki import Certificate
 
 T = TypeVar("T")
+Commands = queue.Queue[Command | Injected | None]
 
 Feature = Literal[
     "direct",
@@ -59,6 +69,8 @@ class EimSettings(msgspec.Struct, forbid_unknown_fields=True, kw_only=True, froz
     compact: bool = False
     version: Literal["1.0", "1.2"] = "1.2"
     """Of SGP.32; "1.0" sends and reads that version's forms, to and from this eIM only."""
+    mqtt: BrokerConfig | None = None
+    """Where it is reached over a broker instead of HTTPS."""
 
 
 class TimerSettings(msgspec.Struct, forbid_unknown_fields=True, kw_only=True, frozen=True):
@@ -124,11 +136,11 @@ def configuration_of(config: IpaConfig, card: OpenedCard) -> Configuration:
     timers = {name: getattr(config.timers, name) for name in config.timers.__struct_fields__}
     return Configuration(
         features=features,
-        protocols=IpaSupportedProtocols.IPA_RETRIEVE_HTTPS,
+        protocols=protocols_of(config),
         device=Device(imei=config.imei, tac=config.tac),
         timers=Timers(**{**timers, "refresh_s": refresh_s}),
         eim_order=config.eim_order,
-        eim_addresses={eim: own.address for eim, own in config.eims.items() if own.address},
+        eim_addresses={eim: where for eim, own in config.eims.items() if (where := _address_of(own))},
         compact_eims=frozenset(eim for eim, own in config.eims.items() if own.compact),
         v1_0_eims=frozenset(eim for eim, own in config.eims.items() if own.version == "1.0"),
         retries=config.retries,
@@ -141,6 +153,38 @@ def configuration_of(config: IpaConfig, card: OpenedCard) -> Configuration:
         has_refresh_flag=card.is_behind_modem,
         answers_proactive_commands=not card.is_behind_modem,
     )
+
+
+def protocols_of(config: IpaConfig) -> IpaSupportedProtocols:
+    found = IpaSupportedProtocols.IPA_RETRIEVE_HTTPS
+    if any(own.mqtt is not None for own in config.eims.values()):
+        found |= IpaSupportedProtocols.IPA_PROPRIETARY
+    return found
+
+
+def _address_of(own: EimSettings) -> str | None:
+    """An eIM behind a broker needs no address of its own."""
+    return own.address or (own.mqtt.broker if own.mqtt is not None else None)
+
+
+def carriers_of(config: IpaConfig, commands: Commands | None) -> dict[str, EimCarrier]:
+    """By eimId, for eIMs that are not reached over HTTPS. With `commands` eIMs can call and inject."""
+    found: dict[str, EimCarrier] = {}
+    for eim_id, own in config.eims.items():
+        if own.mqtt is not None:
+            found[eim_id] = MqttCarrier(
+                eim_id,
+                partial(_session_of, own.mqtt),
+                entropy=OsEntropy(),
+                topics=own.mqtt.topics,
+                limit=own.mqtt.limit,
+                commands=commands,
+            )
+    return found
+
+
+def _session_of(config: BrokerConfig, eid: str) -> MqttSettings:
+    return config.settings(client_id=f"keim-{eid}")
 
 
 def now() -> datetime:
@@ -179,14 +223,16 @@ def assistant(
     observer: Observer | None = None,
     sleep: Callable[[float], None] = time.sleep,
     is_alone: bool = True,
+    commands: Commands | None = None,
 ) -> Iterator[Assistant]:
     """Opens the card and everything else, and closes it again.
 
+    `commands` is the queue of a daemon, where carriers put what eIMs call for.
     `is_alone`: no other IPA may work with the state file; False for those who only look.
     """
     state = StateFile(Path(config.state) if config.state else None)
     with state.held() if is_alone else nullcontext():
-        yield from _opened(config, state, on_event, observer, sleep)
+        yield from _opened(config, state, on_event, observer, sleep, commands=commands)
 
 
 def _opened(
@@ -195,6 +241,8 @@ def _opened(
     on_event: Callable[[Event], None],
     observer: Observer | None,
     sleep: Callable[[float], None],
+    *,
+    commands: Commands | None,
 ) -> Iterator[Assistant]:
     card = open_card_at(config.card)
     peers = HttpPeers(
@@ -205,6 +253,7 @@ def _opened(
         server_roots=_certificates(config.rsp_ca),
         server_binding=config.rsp_binding,
         addresses={name: host_and_port(where, f"resolve.{name}") for name, where in config.resolve.items()},
+        carriers=carriers_of(config, commands),
     )
     device = IpaDevice(
         card.channel,
@@ -220,7 +269,7 @@ def _opened(
     try:
         yield Assistant(configuration_of(config, card), device, state, peers)
     finally:
-        peers.close()
+        peers.end()
         card.channel.close()
 
 

@@ -20,7 +20,7 @@ def take_injected(assistant: Assistant, injected: Injected) -> None:
 
     def procedure(ipa: Ipa) -> Procedure[None]:
         yield from initialise(ipa)
-        authenticated = _authenticated(ipa, injected.client)
+        authenticated = _authenticated(ipa, injected)
         entry = authenticated or _named(ipa, injected.octets)
         if entry is None:
             error = TransferEimPackageResponse(eim_package_error=TransferEimPackageError.UNDEFINED_ERROR)
@@ -33,8 +33,12 @@ def take_injected(assistant: Assistant, injected: Injected) -> None:
     assistant.run(closing(procedure))
 
 
-def _authenticated(ipa: Ipa, client: bytes | None) -> EimConfigurationData | None:
-    """The eIM whose trustedPublicKeyDataTls is the client's certificate or key (bindings §4.4)."""
+def _authenticated(ipa: Ipa, injected: Injected) -> EimConfigurationData | None:
+    """The eIM whose carrier this is, or whose trustedPublicKeyDataTls is the client's certificate or key
+    (bindings §4.4)."""
+    if injected.eim_id is not None:
+        return next((eim for eim in ipa.eims if eim.eim_id == injected.eim_id), None)
+    client = injected.client
     if client is None:
         return None
     spki = Certificate(client).spki

@@ -14,7 +14,7 @@ from typing import Final
 
 from keim.errors import Malformed, StoreFailed
 from keim.io.rate_limit import RateLimit
-from keim.wire.esipa import FUNCTION_OF
+from keim.wire.esipa import FUNCTION_OF, eid_of
 
 Answer = Callable[[bytes, str], Awaitable[bytes | None]]
 """(message, connection) -> answer; empty: no body, None: refused."""
@@ -81,11 +81,3 @@ class EsipaDoor:
 def name_of(message: bytes) -> str:
     """The function's name for counters; `other` where it is none."""
     return _FUNCTION_NAMES.get(message[:2], "other")
-
-
-def eid_of(message: bytes) -> bytes | None:
-    """The EID that a message begins with, where it has one; cheap, since it is asked before all else."""
-    start = (
-        3 if len(message) > 3 and message[2] < 0x80 else 3 + (message[2] & 0x7F if len(message) > 3 else 0)
-    )
-    return message[start + 2 : start + 18] if message[start : start + 2] == b"\x5a\x10" else None

@@ -19,3 +19,7 @@ class EimCarrier(Protocol):
     def close(self) -> None:
         """No resolved name and no connection that an address is part of survives; it may be used again."""
         ...
+
+    def end(self) -> None:
+        """For good: nothing listens any more."""
+        ...

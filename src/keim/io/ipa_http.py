@@ -191,6 +191,12 @@ class HttpPeers:
         for carrier in dict.fromkeys(self._carriers.values()):
             carrier.close()
 
+    def end(self) -> None:
+        """For good."""
+        self.close()
+        for carrier in dict.fromkeys(self._carriers.values()):
+            carrier.end()
+
     def _eim(self, peer: EimPeer) -> Connection:
         key = ("eim", f"{peer.eim_id} {peer.address} {peer.credential.hex()}")
         if key not in self._connections:

@@ -31,6 +31,8 @@ class Injected:
     octets: bytes
     client: bytes | None
     """The client's certificate (DER)."""
+    eim_id: str | None = None
+    """Whose it is, where the carrier has proved that."""
     is_abandoned: bool = False
     taken: threading.Event = field(default_factory=threading.Event)
     _answered: threading.Event = field(default_factory=threading.Event)

@@ -82,7 +82,7 @@ class Ipa:
         )
 
     def peer(self, entry: EimConfigurationData) -> EimPeer:
-        return peer_of(entry, self.configuration.eim_addresses.get(entry.eim_id))
+        return peer_of(entry, self.configuration.eim_addresses.get(entry.eim_id), eid=self.eid_text)
 
     def peer_or_none(self, entry: EimConfigurationData) -> EimPeer | None:
         try:

@@ -29,6 +29,8 @@ class EimPeer:
     credential: bytes = b""
     """The SubjectPublicKeyInfo (PINNED_KEY) or the certificate (ANCHOR), complete DER."""
     protocols: EimSupportedProtocol | None = None
+    eid: str = ""
+    """Whose device asks: carriers that are shared by many devices name it."""
 
     @property
     def host(self) -> str:
@@ -49,7 +51,7 @@ def address_of(entry: EimConfigurationData, own_address: str | None) -> str | No
     return entry.eim_id if entry.eim_id_type == EimIdType.EIM_ID_TYPE_FQDN else None
 
 
-def peer_of(entry: EimConfigurationData, own_address: str | None = None) -> EimPeer:
+def peer_of(entry: EimConfigurationData, own_address: str | None = None, *, eid: str = "") -> EimPeer:
     """Raises `Refused` for an eIM without an address: it can only be reached by injection."""
     address = address_of(entry, own_address)
     if address is None:
@@ -63,4 +65,4 @@ def peer_of(entry: EimConfigurationData, own_address: str | None = None) -> EimP
         trust, credential = Trust.PINNED_KEY, bytes(data.trusted_eim_pk_tls)
     elif data is not None and data.trusted_certificate_tls is not None:
         trust, credential = Trust.ANCHOR, bytes(data.trusted_certificate_tls)
-    return EimPeer(entry.eim_id, address, trust, credential, entry.eim_supported_protocol)
+    return EimPeer(entry.eim_id, address, trust, credential, entry.eim_supported_protocol, eid)

@@ -47,3 +47,11 @@ TAG_OF: Final[dict[EsipaFunction, int]] = {
     EsipaFunction.TRANSFER_EIM_PACKAGE: 0xBF4E,
 }
 FUNCTION_OF: Final[dict[int, EsipaFunction]] = {tag: function for function, tag in TAG_OF.items()}
+
+
+def eid_of(message: bytes) -> bytes | None:
+    """The EID that a message begins with, where it has one; cheap, since it is asked before all else."""
+    start = (
+        3 if len(message) > 3 and message[2] < 0x80 else 3 + (message[2] & 0x7F if len(message) > 3 else 0)
+    )
+    return message[start + 2 : start + 18] if message[start : start + 2] == b"\x5a\x10" else None

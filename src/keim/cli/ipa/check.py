@@ -11,7 +11,7 @@ from collections.abc import Callable
 from functools import partial
 from typing import Any
 
-from keim.app.ipa import Assistant, IpaConfig, assistant, closing, now
+from keim.app.ipa import Assistant, EimSettings, IpaConfig, assistant, closing, now
 from keim.cli.exit_codes import ExitCode
 from keim.cli.ipa.common import config_of
 from keim.cli.output import coloured, print_json
@@ -97,7 +97,7 @@ def _examine(ipa: Assistant, config: IpaConfig, findings: list[Finding]) -> None
     )
     for eim in eims:
         own = config.eims.get(eim.eim_id)
-        _look(findings, f"eIM {eim.eim_id}", partial(_reach, ipa, eim, own.address if own else None))
+        _look(findings, f"eIM {eim.eim_id}", partial(_reach, ipa, eim, own))
 
 
 def _select(ipa: Assistant, config: IpaConfig) -> str:
@@ -119,8 +119,10 @@ def _iot(ipa: Ipa) -> Procedure[str]:
     return f"SGP.32 {versions}, {mode} active"
 
 
-def _reach(ipa: Assistant, eim: EimConfigurationData, address: str | None) -> str:
+def _reach(ipa: Assistant, eim: EimConfigurationData, own: EimSettings | None) -> str:
     """Name, way, TLS and trust."""
-    peer = peer_of(eim, address)
+    peer = peer_of(eim, ipa.configuration.eim_addresses.get(eim.eim_id), eid=ipa.run(closing(_eid)))
     ipa.peers.reach_eim(peer, ipa.configuration.timers.request_s)
+    if own is not None and own.mqtt is not None:
+        return f"subscribed at the broker {own.mqtt.broker}"
     return f"TLS at {peer.address}, trusted by {TRUSTED_BY[peer.trust]}"

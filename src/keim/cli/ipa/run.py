@@ -57,7 +57,7 @@ def _serve(args: argparse.Namespace, config: IpaConfig, on_event: Any, trace: Tr
         note(f"{failure.code}: {failure}")
 
     with ExitStack() as opened:
-        ipa = opened.enter_context(assistant(config, on_event=on_event, observer=trace))
+        ipa = opened.enter_context(assistant(config, on_event=on_event, observer=trace, commands=commands))
         if config.control:
             opened.callback(ControlSocket(Path(config.control), commands).close)
         listener = listener_of(config, commands)

@@ -1,0 +1,178 @@
+"""The device's end of ESipa over MQTT: which publication answers the request that is out (bindings §11.3).
+
+One request is out at a time. Under MQTT 5 the correlation data decide. Under MQTT 3.1.1, which has none, the
+alternation does: the answer must be one of the function that was asked, name the same transaction where both
+name one, and acknowledge something that was sent. Pure; imports keim.der, keim.errors and this package.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from typing import Final, Literal
+
+import msgspec
+
+from keim.der import Tlv, read_tlv, walk
+from keim.errors import Malformed
+from keim.wire.esipa import EsipaFunction
+from keim.wire.esipa_mqtt import MOST_OCTETS, Publication, Topics, function_of
+from keim.wire.http import ASN1
+
+_ACKNOWLEDGEMENTS: Final = 0xBF53
+_SEQUENCE_NUMBERS: Final = (0x83, 0x80, 0x02)
+_TRANSACTION_ID: Final = 0x80
+_WITH_TRANSACTION: Final = (
+    EsipaFunction.AUTHENTICATE_CLIENT,
+    EsipaFunction.GET_BOUND_PROFILE_PACKAGE,
+    EsipaFunction.CANCEL_SESSION,
+)
+
+Ignored = Literal["topic", "size", "content_type", "unasked", "function"]
+
+
+class Answered(msgspec.Struct, frozen=True):
+    """The answer to the request that is out; empty where the function has none."""
+
+    message: bytes
+
+
+class Declined(msgspec.Struct, frozen=True):
+    """The eIM says that there will be no answer: `refused` or `busy`."""
+
+    status: str
+
+
+class Injected(msgspec.Struct, frozen=True):
+    """The eIM asks this device."""
+
+    message: bytes
+    correlation: bytes = b""
+    response_topic: str = ""
+
+
+class Woken(msgspec.Struct, frozen=True):
+    """There is something to fetch; the same word again is the same call."""
+
+    word: bytes
+
+
+Heard = Answered | Declined | Injected | Woken | Ignored
+
+
+class Dialogue:
+    """What is out, and what a publication means to it."""
+
+    def __init__(self, topics: Topics, eid: str, *, is_version_5: bool) -> None:
+        self._topics, self._eid = topics, eid
+        self._is_version_5 = is_version_5
+        self._request = b""
+        self._correlation = b""
+
+    def ask(self, message: bytes, correlation: bytes, *, expiry_s: int) -> Publication:
+        """The request; whatever was out before is given up."""
+        self._request, self._correlation = message, correlation
+        return Publication(
+            topic=self._topics.up(self._eid),
+            payload=message,
+            correlation=correlation,
+            response_topic=self._topics.down(self._eid),
+            content_type=ASN1,
+            expiry_s=expiry_s,
+        )
+
+    def give_up(self) -> None:
+        self._request = self._correlation = b""
+
+    def reply(self, injected: Injected, message: bytes, *, expiry_s: int, status: str = "") -> Publication:
+        """The answer to an injection, to the topic that the eIM named if it is one of ours."""
+        own = self._topics.up(self._eid)
+        topic = injected.response_topic
+        return Publication(
+            topic=topic if topic.startswith(f"{own}/") and not set("+#") & set(topic) else own,
+            payload=message,
+            correlation=injected.correlation,
+            content_type=ASN1 if message else "",
+            expiry_s=expiry_s,
+            status=status,
+        )
+
+    def hear(self, publication: Publication, *, limit: int = MOST_OCTETS) -> Heard:
+        if publication.topic == self._topics.wake(self._eid):
+            return Woken(publication.payload) if publication.payload else "unasked"
+        if publication.topic != self._topics.down(self._eid):
+            return "topic"
+        if publication.content_type not in ("", ASN1):
+            return "content_type"
+        message = publication.payload
+        if len(message) > limit:
+            return "size"
+        function = function_of(message)
+        if function is EsipaFunction.TRANSFER_EIM_PACKAGE:
+            return Injected(message, publication.correlation, publication.response_topic)
+        if message and function is None:
+            return "function"
+        if not self._is_awaited(publication):
+            return "unasked"
+        self.give_up()
+        return Declined(publication.status) if publication.status else Answered(message)
+
+    def _is_awaited(self, publication: Publication) -> bool:
+        if not self._request:
+            return False
+        if self._is_version_5:
+            return publication.correlation == self._correlation
+        return publication.status == "" and answers(self._request, publication.payload)
+
+
+def answers(request: bytes, answer: bytes) -> bool:
+    """Whether this can be the answer to that, as far as the two themselves can tell."""
+    function = function_of(request)
+    if not answer:
+        return function is EsipaFunction.HANDLE_NOTIFICATION
+    if function is None or function_of(answer) is not function:
+        return False
+    try:
+        if function in _WITH_TRANSACTION:
+            named = _transaction_in(answer)
+            return named is None or named == _transaction_in(request)
+        if function is EsipaFunction.PROVIDE_EIM_PACKAGE_RESULT:
+            return _acknowledges(request, answer)
+    except Malformed:
+        return False
+    return True
+
+
+def _transaction_in(message: bytes) -> bytes | None:
+    """Field 80, at the top of a request and one level deeper in an answer."""
+    outer = read_tlv(message)
+    for child in walk(message, outer.content, outer.end):
+        if child.tag == _TRANSACTION_ID:
+            return message[child.content : child.end]
+        if child.tag in (0xA0, 0xA1):
+            for inner in walk(message, child.content, child.end):
+                if inner.tag == _TRANSACTION_ID:
+                    return message[inner.content : inner.end]
+        return None
+    return None
+
+
+def _acknowledges(request: bytes, answer: bytes) -> bool:
+    """An acknowledgement must name something that was in the result: another may be a late one."""
+    outer = read_tlv(answer)
+    first = next(iter(walk(answer, outer.content, outer.end)), None)
+    if first is None or first.tag != _ACKNOWLEDGEMENTS:
+        return True
+    named = {answer[one.content : one.end] for one in walk(answer, first.content, first.end)}
+    sent = read_tlv(request)
+    return not named or any(
+        request[one.content : one.end] in named for one in _numbers(request, sent.content, sent.end, 6)
+    )
+
+
+def _numbers(octets: bytes, start: int, end: int, depth: int) -> Iterator[Tlv]:
+    """Everything that may be a sequence number, some levels deep: 83 of a package result, 80 of metadata."""
+    for element in walk(octets, start, end):
+        if element.tag in _SEQUENCE_NUMBERS:
+            yield element
+        elif depth and element.is_constructed:
+            yield from _numbers(octets, element.content, element.end, depth - 1)
