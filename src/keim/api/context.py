@@ -11,6 +11,7 @@ from typing import Annotated
 import msgspec
 from fastapi import Depends, Request
 
+from keim.app.code_setup import CodesAtWork
 from keim.app.eim import EimConfig
 from keim.app.eim_logs import EimLogs
 from keim.app.eim_service import EimService
@@ -29,6 +30,7 @@ class Services(msgspec.Struct, frozen=True, kw_only=True):
     eim: EimService
     api: ApiStore
     webhooks: WebhooksAtWork
+    codes: CodesAtWork
     config: EimConfig
     world: World
     logs: EimLogs

@@ -8,9 +8,11 @@ from datetime import timedelta
 from keim.api.application import build
 from keim.api.approvals import look_after
 from keim.api.context import Services
+from keim.app.code_setup import open_codes
 from keim.app.eim import EimConfig, log_signers_of
 from keim.app.eim_logs import EimLogs
 from keim.app.eim_service import EimService
+from keim.app.es2_orders import Es2Orders
 from keim.app.operators import Operators
 from keim.app.status import periodically
 from keim.app.webhook_setup import open_webhooks
@@ -39,6 +41,7 @@ async def operators(service: EimService, config: EimConfig, world: World) -> Ope
             lambda: periodically(600.0, purge, "api answers"),
             services.webhooks.worker.run,
             lambda: periodically(5.0, lambda: look_after(services), "api approvals"),
+            services.codes.watch.run,
         ),
         stop=services.stopping.set,
     )
@@ -58,10 +61,13 @@ async def open_services(service: EimService, config: EimConfig, world: World) ->
         clock=service.clock,
         entropy=service.entropy,
     )
+    es2 = Es2Orders(config.es2plus, world, eim_id=service.eim.eim_id, now=service.clock.now)
+    codes = await open_codes(service, es2)
     return Services(
         eim=service,
         api=api,
         webhooks=webhooks,
+        codes=codes,
         config=config,
         world=world,
         logs=logs,

@@ -26,6 +26,7 @@ from keim.app.eim_outside import Outside, ServerConfig
 from keim.app.eim_reload import LOOK_S, PkiWatch, Renew, Stamp, stamp_of
 from keim.app.eim_service import EimService
 from keim.app.eim_v1_0 import OldForms
+from keim.app.es2_orders import Es2Config
 from keim.app.identity import intermediates_of
 from keim.app.operators import ApiConfig, OperatorsFactory, api_tls_of, listener_of
 from keim.app.status import StatusRoutes, periodically
@@ -120,6 +121,8 @@ class EimConfig(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     """Devices with the switch `is_v1_0` may speak SGP.32 v1.0; each message costs one look at its device."""
     api: ApiConfig = ApiConfig()
     webhooks: WebhooksConfig = WebhooksConfig()
+    es2plus: dict[str, Es2Config] = {}
+    """SM-DP+s from which profiles can be ordered."""
     wrap_key: str = "eim.wrap-key"
     """File with the key under which the secrets of webhooks are kept; made with the first of them."""
     servers: dict[str, ServerConfig] = {}

@@ -228,6 +228,14 @@ class ApprovalChanged(_Event, frozen=True, kw_only=True, tag="approval_changed")
     state: str
 
 
+class StockLow(_Event, frozen=True, kw_only=True, tag="stock_low"):
+    """Fewer activation codes of a product are free than its threshold; told once, until it is filled."""
+
+    product: str
+    free: int
+    threshold: int
+
+
 Event = (
     DeviceEnrolled
     | DeviceChanged
@@ -256,4 +264,5 @@ Event = (
     | TokenRevoked
     | TenantChanged
     | ApprovalChanged
+    | StockLow
 )

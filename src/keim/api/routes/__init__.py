@@ -9,6 +9,7 @@ from fastapi import APIRouter
 
 from keim.api.routes import (
     approvals,
+    catalogue,
     me,
     tenants,
     tokens,
@@ -17,6 +18,7 @@ from keim.api.routes import (
 
 ROUTERS: tuple[APIRouter, ...] = (
     approvals.router,
+    catalogue.router,
     me.router,
     tenants.router,
     tokens.router,
