@@ -10,6 +10,7 @@ from fastapi import APIRouter
 from keim.api.routes import (
     approvals,
     catalogue,
+    imports,
     me,
     tenants,
     tokens,
@@ -19,6 +20,7 @@ from keim.api.routes import (
 ROUTERS: tuple[APIRouter, ...] = (
     approvals.router,
     catalogue.router,
+    imports.router,
     me.router,
     tenants.router,
     tokens.router,

@@ -1,6 +1,6 @@
 """One row of a file of devices: what it says, checked value by value.
 
-Pure. Imports keim.errors, keim.ids and keim.eim.settings only.
+Pure. Imports keim.errors, keim.ids and keim.eim only.
 """
 
 from __future__ import annotations
@@ -12,12 +12,11 @@ from typing import Final
 
 import msgspec
 
+from keim.eim.orders import checked_tags
 from keim.eim.settings import COUNTER_MAXIMUM
 from keim.errors import Refused
 from keim.ids import Eid
 
-TAG_LIMIT: Final = 128
-TAGS: Final = 50
 _ROUNDED: Final = re.compile(r"[0-9]([.,][0-9]+)?[eE]\+?[0-9]+", re.ASCII)
 _NUMBER: Final = re.compile(r"[0-9]{1,18}", re.ASCII)
 _FORMULA: Final = ("=", "+", "-", "@", "\t", "\r")
@@ -64,11 +63,8 @@ def number_of(text: str, name: str) -> int:
 
 
 def checked_tag(tag: str) -> str:
-    if not 0 < len(tag) <= TAG_LIMIT or not tag.isprintable() or tag.startswith(_FORMULA):
-        raise Refused(
-            f"{tag[:40]!r}: a tag has 1 to {TAG_LIMIT} printable characters and is no formula",
-            code="import.formula" if tag.startswith(_FORMULA) else "import.bad_value",
-        )
+    refuse_formula(tag, "tags")
+    checked_tags((tag,))
     return tag
 
 
@@ -102,8 +98,6 @@ def made(
 ) -> DeviceRow:
     if not 0 <= counter <= COUNTER_MAXIMUM:
         raise Refused(f"counter: it lies between 0 and {COUNTER_MAXIMUM}", code="import.bad_value")
-    if len(tags) > TAGS:
-        raise Refused(f"tags: at most {TAGS}", code="import.bad_value")
     if (euicc_certificate is None) != (eum_certificate is None):
         raise Refused("both certificates are needed, or none", code="import.bad_value")
     certificates = None

@@ -13,6 +13,7 @@ from typing import Final
 
 import msgspec
 
+from keim.eim import orders
 from keim.eim.webhooks.rows import Webhook
 from keim.errors import Refused
 
@@ -21,7 +22,6 @@ TYPE_PREFIX: Final = "keim."
 TEST_KIND: Final = "webhook_test"
 FILTERS: Final = 50
 _PATTERN: Final = re.compile(r"[a-z][a-z0-9_]{0,62}\*?|\*", re.ASCII)
-_TAG_LIMIT: Final = 128
 
 
 class Logged(msgspec.Struct, frozen=True):
@@ -79,9 +79,8 @@ def checked_types(types: Iterable[str], known: Collection[str]) -> tuple[str, ..
 
 
 def checked_tags(tags: Iterable[str]) -> tuple[str, ...]:
-    found = tuple(dict.fromkeys(tags))
-    if len(found) > FILTERS or not all(0 < len(tag) <= _TAG_LIMIT and tag.isprintable() for tag in found):
-        raise Refused(
-            f"at most {FILTERS} tags of 1 to {_TAG_LIMIT} printable characters", code="webhook.filter_invalid"
-        )
-    return found
+    """Tags that a device can carry."""
+    try:
+        return orders.checked_tags(tuple(tags))
+    except Refused as fault:
+        raise Refused(str(fault), code="webhook.filter_invalid") from None

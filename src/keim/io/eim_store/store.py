@@ -332,6 +332,16 @@ class EimStore:
         )
         return [self._device(row[0]) for row in rows]
 
+    async def known(self, eids: Sequence[str]) -> set[str]:
+        """Those of the EIDs that are here, whosever they are."""
+        found: set[str] = set()
+        for start in range(0, len(eids), 500):
+            lot = eids[start : start + 500]
+            marks = ", ".join("?" * len(lot))
+            rows = await self.engine.fetch(f"SELECT eid FROM eim_devices WHERE eid IN ({marks})", *lot)
+            found |= {row[0] for row in rows}
+        return found
+
     async def devices_by_state(self) -> dict[str, int]:
         rows = await self.engine.fetch("SELECT state, COUNT(*) FROM eim_devices GROUP BY state")
         return {state: int(count) for state, count in rows}

@@ -1,0 +1,144 @@
+"""Devices out of a file into the store: lot by lot, with what became of each row.
+
+A lot is one transaction; what is bad is told and the rest is taken. Memory does not grow with the file, apart
+from the numbers by which repetitions are found.
+"""
+
+from __future__ import annotations
+
+from collections.abc import AsyncIterator, Iterable
+from typing import Final
+
+import msgspec
+
+from keim.app.eim_service import EimService
+from keim.eim import orders
+from keim.eim.device_file import BadRow, DeviceFileReader, DeviceRow, Format
+from keim.eim.events import DeviceEnrolled
+from keim.eim.facts import Decision
+from keim.eim.rows import Device, Knowledge
+from keim.errors import KeimError, Refused
+from keim.io.store.engine import Conflict
+
+LOT: Final = 500
+MOST_PROBLEMS: Final = 10_000
+"""More are counted, but not told one by one."""
+
+
+class Terms(msgspec.Struct, frozen=True, kw_only=True):
+    tenant: str
+    actor: str = ""
+    form: Format = Format.CSV
+    is_rehearsal: bool = False
+    skips_known: bool = False
+    """A device that is there already is no problem: it stays as it is."""
+    accepts_check_digits: bool = False
+    tags: tuple[str, ...] = ()
+    """For every device of the file."""
+
+
+class Report(msgspec.Struct):
+    """Grows while the file is read."""
+
+    rows: int = 0
+    enrolled: int = 0
+    """With a rehearsal: those that would be."""
+    known: int = 0
+    failed: int = 0
+    problems: list[BadRow] = []
+
+
+class DeviceImport:
+    def __init__(self, service: EimService, terms: Terms) -> None:
+        self._service = service
+        self._terms = terms
+        self.report = Report(problems=[])
+
+    async def run(self, pieces: AsyncIterator[bytes]) -> Report:
+        """To the end of the file; one that cannot be read at all is `Refused`, and what came before stays."""
+        orders.checked_tags(self._terms.tags)
+        reader = DeviceFileReader(self._terms.form, accepts_check_digits=self._terms.accepts_check_digits)
+        lot: list[DeviceRow] = []
+        async for piece in pieces:
+            lot = await self._take(reader.feed(piece), lot)
+        lot = await self._take(reader.end(), lot)
+        await self._enrol(lot)
+        return self.report
+
+    async def _take(self, rows: Iterable[DeviceRow | BadRow], lot: list[DeviceRow]) -> list[DeviceRow]:
+        for row in rows:
+            self.report.rows += 1
+            if isinstance(row, BadRow):
+                self._fail(row)
+                continue
+            lot.append(row)
+            if len(lot) >= LOT:
+                await self._enrol(lot)
+                lot = []
+        return lot
+
+    async def _enrol(self, lot: list[DeviceRow]) -> None:
+        known = await self._service.store.known([row.eid for row in lot])
+        for row in lot:
+            if row.eid in known:
+                self._know(row)
+        fresh = [made for row in lot if row.eid not in known and (made := self._made(row)) is not None]
+        if fresh and not self._terms.is_rehearsal:
+            await self._commit(fresh)
+        self.report.enrolled += len(fresh)
+
+    def _made(self, row: DeviceRow) -> tuple[DeviceRow, Device, Knowledge | None, DeviceEnrolled] | None:
+        service, terms = self._service, self._terms
+        try:
+            made = orders.enrol(
+                service.eim,
+                row.eid,
+                now=service.clock.now(),
+                token=row.token,
+                counter=row.counter,
+                certificates=row.certificates,
+                signer=row.signer,
+                tenant=terms.tenant,
+                tags=tuple(dict.fromkeys((*row.tags, *terms.tags))),
+                actor=terms.actor,
+            )
+        except KeimError as fault:
+            self._fail(BadRow(row.line, row.eid, fault.code, str(fault)))
+            return None
+        return row, *made
+
+    async def _commit(self, fresh: list[tuple[DeviceRow, Device, Knowledge | None, DeviceEnrolled]]) -> None:
+        """All in one transaction; one by one where somebody has enrolled one of them at this moment."""
+        try:
+            await self._service.store.commit(self._decision(fresh))
+        except Conflict:
+            for one in fresh:
+                try:
+                    await self._service.store.commit(self._decision([one]))
+                except Conflict:
+                    self.report.enrolled -= 1
+                    self._know(one[0])
+
+    def _decision(self, fresh: list[tuple[DeviceRow, Device, Knowledge | None, DeviceEnrolled]]) -> Decision:
+        rows: list[Device | Knowledge] = []
+        for _, device, knowledge, _ in fresh:
+            rows.append(device)
+            if knowledge is not None:
+                rows.append(knowledge)
+        return Decision(
+            reply=None,
+            rows=tuple(rows),
+            events=tuple(event for *_, event in fresh),
+            tenant=self._terms.tenant,
+        )
+
+    def _know(self, row: DeviceRow) -> None:
+        self.report.known += 1
+        if not self._terms.skips_known:
+            fault = Refused(f"{row.eid} is known already", code="eim.device_exists")
+            self._fail(BadRow(row.line, row.eid, fault.code, str(fault)))
+
+    def _fail(self, row: BadRow) -> None:
+        self.report.failed += 1
+        if len(self.report.problems) < MOST_PROBLEMS:
+            self.report.problems.append(row)
