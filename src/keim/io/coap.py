@@ -104,6 +104,12 @@ class CoapNode:
         finally:
             self._waiting.pop(handle, None)
 
+    def notify(self, association: Association, path: tuple[str, ...], response: Response) -> bool:
+        """Tells an observer of a change; False if it is none. `watch` hears how it ended (`Told`)."""
+        is_observer = self.stack.notify(association, path, response, self.socket.clock())
+        self.socket.flush()
+        return is_observer
+
     def _on_event(self, event: Any, now: float) -> None:
         if isinstance(event, Requested):
             self._requested(event, now)

@@ -46,7 +46,9 @@ class CoapEndpoint:
             self._requester.receive(peer, message, now)
         elif code == EMPTY and message.type == ACK:
             acknowledged = layer.acknowledged(peer, message.message_id)
-            if acknowledged is not None:
+            if acknowledged is not None and acknowledged.tells_of is not None:
+                self._responder.told(peer, acknowledged.tells_of)
+            elif acknowledged is not None:
                 self._requester.acknowledged(peer, acknowledged, now)
         elif code == EMPTY and message.type == RST:
             layer.reset(peer, message.message_id, now)
@@ -66,6 +68,11 @@ class CoapEndpoint:
         assert isinstance(exchange, Exchange)
         if self._layer.peers.get(requested.association) is exchange.peer and not exchange.is_answered:
             self._responder.respond(exchange, response, now)
+
+    def notify(self, association: Association, path: tuple[str, ...], response: Response, now: float) -> bool:
+        """Tells the peer of a change, if it observes that resource; `Told` says how it ended."""
+        peer = self._layer.peers.get(association)
+        return peer is not None and self._responder.notify(peer, path, response, now)
 
     def forget(self, association: Association) -> list[CoapEvent]:
         """The association has ended; what waits for it ends as well."""
@@ -93,6 +100,8 @@ class CoapEndpoint:
         events = self._requester.events
         if events:
             self._requester.events = []
+        if self._responder.events:
+            events, self._responder.events = events + self._responder.events, []
         return events
 
     @property

@@ -18,6 +18,9 @@ class Request(msgspec.Struct, frozen=True, kw_only=True):
     path: tuple[str, ...]
     query: tuple[str, ...] = ()
     content_format: int | None = None
+    accept: int | None = None
+    observe: int | None = None
+    """0: tell me of changes from now on; 1: no more (RFC 7641)."""
     body: bytes = b""
 
 
@@ -26,6 +29,10 @@ class Response(msgspec.Struct, frozen=True):
     body: bytes = b""
     content_format: int | None = None
     max_age_s: int | None = None
+    observe: int | None = None
+    """In an answer: changes will be told; its number orders what is told."""
+    location: tuple[str, ...] = ()
+    """Where what was created is found (Location-Path)."""
 
 
 class Requested(msgspec.Struct, frozen=True):
@@ -58,4 +65,22 @@ class Retransmitted(msgspec.Struct, frozen=True):
     tries: int
 
 
-CoapEvent = Requested | Answered | Unanswered | Retransmitted
+class Notified(msgspec.Struct, frozen=True):
+    """A resource that we observe has changed, and the peer knows that we know."""
+
+    association: Association
+    path: tuple[str, ...]
+    response: Response
+    is_whole: bool
+    """False: these are the first octets; a GET brings all of them."""
+
+
+class Told(msgspec.Struct, frozen=True):
+    """How a notification of ours ended: the observer has it, or it is no observer any more."""
+
+    association: Association
+    path: tuple[str, ...]
+    is_taken: bool
+
+
+CoapEvent = Requested | Answered | Unanswered | Retransmitted | Notified | Told

@@ -16,8 +16,9 @@ from keim.wire.coap.settings import CoapSettings
 from keim.wire.dtls.timers import Timer, Timers
 
 if TYPE_CHECKING:
+    from keim.wire.coap.observing import Observed
     from keim.wire.coap.requester import Asking
-    from keim.wire.coap.responder import Store
+    from keim.wire.coap.responder import Exchange, Store
 
 Sent = Callable[[int, float], None]
 """Called with the number of tries at each retransmission, with 0 when the peer reset the message, and with -1
@@ -27,7 +28,7 @@ when all tries are spent."""
 class Confirmable:
     """A message of ours that is sent again until the peer acknowledges it (§4.2)."""
 
-    __slots__ = ("data", "message_id", "on_progress", "timeout_s", "timer", "tries")
+    __slots__ = ("data", "message_id", "on_progress", "tells_of", "timeout_s", "timer", "tries")
 
     def __init__(self, message_id: int, data: bytes, timeout_s: float, on_progress: Sent) -> None:
         self.message_id = message_id
@@ -35,13 +36,18 @@ class Confirmable:
         self.timeout_s = timeout_s
         self.tries = 0
         self.on_progress = on_progress
+        self.tells_of: tuple[str, ...] | None = None
+        """The resource, where it is a notification."""
         self.timer: Timer | None = None
 
 
 class Peer:
     """What an association needs while messages are under way; it is forgotten when nothing is."""
 
-    __slots__ = ("asking", "association", "confirmables", "next_message_id", "queue", "recent", "store")
+    __slots__ = (
+        "asking", "association", "confirmables", "next_message_id", "observed", "observers", "queue",
+        "recent", "store",
+    )  # fmt: skip
 
     def __init__(self, association: Association, next_message_id: int) -> None:
         self.association = association
@@ -52,9 +58,16 @@ class Peer:
         self.asking: Asking | None = None
         self.queue: deque[Asking] = deque()
         self.store: Store | None = None
+        self.observed: dict[bytes, Observed] | None = None
+        """Resources of the peer that we observe, by token."""
+        self.observers: dict[tuple[str, ...], Exchange] | None = None
+        """Resources of ours that the peer observes: the request that began it."""
 
     def is_idle(self) -> bool:
-        return not (self.recent or self.confirmables or self.asking or self.queue or self.store)
+        return not (
+            self.recent or self.confirmables or self.asking or self.queue or self.store
+            or self.observed or self.observers
+        )  # fmt: skip
 
     def take_message_id(self) -> int:
         message_id = self.next_message_id

@@ -5,6 +5,8 @@ from __future__ import annotations
 from itertools import count
 from typing import Final, Literal
 
+import msgspec
+
 from keim.errors import Malformed, Refused
 from keim.wire.coap import numbers
 from keim.wire.coap.block import Block, block_at, decode_block
@@ -12,6 +14,7 @@ from keim.wire.coap.events import (
     Answered,
     Association,
     CoapEvent,
+    Notified,
     Request,
     Response,
     Retransmitted,
@@ -20,6 +23,7 @@ from keim.wire.coap.events import (
 from keim.wire.coap.message import Message, Options, encode, unsigned
 from keim.wire.coap.message_layer import Confirmable, MessageLayer, Peer, acknowledge, refuse
 from keim.wire.coap.numbers import ACK, CON
+from keim.wire.coap.observing import Observed
 from keim.wire.dtls.timers import Timer
 
 _UNDERSTOOD: Final = frozenset({numbers.BLOCK1, numbers.BLOCK2})
@@ -94,7 +98,8 @@ class Requester:
                 block1 = block_at(asking.offset, asking.exponent, len(request.body))
             if asking.exponent < 6 and (block1 is None or not block1.has_more):
                 block2 = Block(0, False, asking.exponent)  # §2.4: early negotiation of the answer's blocks
-        options = _request_options(request, block1, block2)
+        is_first = not asking.answer and not asking.offset
+        options = _request_options(request, block1, block2, is_first=is_first)
         message_id = peer.take_message_id()
         data = encode(Message(CON, request.method, message_id, asking.token, options, payload))
         asking.message = layer.send_confirmable(
@@ -126,6 +131,9 @@ class Requester:
         if message.type != ACK and layer.is_duplicate(peer, message.message_id, message.type):
             return
         if asking is None or message.token != asking.token:
+            if peer.observed and message.token in peer.observed:
+                self._notified(peer, message, now)
+                return
             if message.type == CON:
                 refuse(layer, peer, message.message_id)
             layer.release(peer)
@@ -151,7 +159,8 @@ class Requester:
             asking.timer = None
 
     def _answered(self, asking: Asking, message: Message, now: float) -> None:
-        block1, block2, content_format, max_age_s = _answer_fields(message.options)
+        fields = _answer_fields(message.options)
+        block1, block2 = fields.block1, fields.block2
         body_octets = len(asking.request.body)
         sent = min(16 << asking.exponent, body_octets - asking.offset)
         if message.code == numbers.CONTINUE:
@@ -186,14 +195,47 @@ class Requester:
         asking.answer += message.payload
         if len(asking.answer) > self._layer.settings.max_answer_octets:
             raise _broken("the answer is too large")
+        if asking.request.observe == 0 and fields.observe is not None and numbers.is_success(message.code):
+            self._observe(asking, fields.observe, now)
         if block2 is not None and block2.has_more:
             asking.offset = body_octets
             asking.exponent = min(asking.exponent, block2.exponent)
             self._step(asking, now)
             return
-        answer = Response(message.code, bytes(asking.answer), content_format, max_age_s)
+        answer = fields.response(message.code, bytes(asking.answer))
         self.events.append(Answered(asking.peer.association, asking.handle, answer))
         self._next(asking, now)
+
+    # ---- observations (RFC 7641)
+
+    def _observe(self, asking: Asking, number: int, now: float) -> None:
+        peer = asking.peer
+        peer.observed = {} if peer.observed is None else peer.observed
+        for token, known in list(peer.observed.items()):
+            if known.path == asking.request.path:
+                del peer.observed[token]
+        peer.observed[asking.token] = Observed(asking.request.path, number, now)
+
+    def _notified(self, peer: Peer, message: Message, now: float) -> None:
+        assert peer.observed is not None
+        observed = peer.observed[message.token]
+        try:
+            fields = _answer_fields(message.options)
+        except Malformed:
+            refuse(self._layer, peer, message.message_id)
+            del peer.observed[message.token]
+            return
+        if message.type == CON:
+            acknowledge(self._layer, peer, message.message_id, now)
+        if fields.observe is None or not numbers.is_success(message.code):
+            del peer.observed[message.token]  # the last word: the peer tells no more (§4.2)
+        elif not observed.is_newer(fields.observe, now):
+            return
+        block = fields.block2
+        is_whole = block is None or not block.has_more
+        if block is None or block.number == 0:
+            response = fields.response(message.code, message.payload)
+            self.events.append(Notified(peer.association, observed.path, response, is_whole))
 
     # ---- ends
 
@@ -218,18 +260,26 @@ class Requester:
         waiting = [*([peer.asking] if peer.asking is not None else []), *peer.queue]
         peer.asking = None
         peer.queue.clear()
+        peer.observed = None
         for asking in waiting:
             self._stop_waiting(asking)
             self.events.append(Unanswered(peer.association, asking.handle, "closed"))
 
 
-def _request_options(request: Request, block1: Block | None, block2: Block | None) -> Options:
-    options = [(numbers.URI_PATH, segment.encode()) for segment in request.path]
+def _request_options(
+    request: Request, block1: Block | None, block2: Block | None, *, is_first: bool = True
+) -> Options:
+    options: list[tuple[int, bytes]] = []
+    if request.observe is not None and is_first:
+        options.append((numbers.OBSERVE, unsigned(request.observe)))
+    options += [(numbers.URI_PATH, segment.encode()) for segment in request.path]
     if (
         request.content_format is not None
     ):  # in the fetching of blocks too: servers tell transfers apart by it
         options.append((numbers.CONTENT_FORMAT, unsigned(request.content_format)))
     options += [(numbers.URI_QUERY, item.encode()) for item in request.query]
+    if request.accept is not None:
+        options.append((numbers.ACCEPT, unsigned(request.accept)))
     if block2 is not None:
         options.append((numbers.BLOCK2, block2.encode()))
     if block1 is not None:
@@ -239,20 +289,38 @@ def _request_options(request: Request, block1: Block | None, block2: Block | Non
     return tuple(options)
 
 
-def _answer_fields(options: Options) -> tuple[Block | None, Block | None, int | None, int | None]:
-    block1 = block2 = content_format = max_age_s = None
+class _Fields(msgspec.Struct, gc=False):
+    """The options of an answer that we look at."""
+
+    block1: Block | None = None
+    block2: Block | None = None
+    content_format: int | None = None
+    max_age_s: int | None = None
+    observe: int | None = None
+    location: tuple[str, ...] = ()
+
+    def response(self, code: int, body: bytes) -> Response:
+        return Response(code, body, self.content_format, self.max_age_s, self.observe, self.location)
+
+
+def _answer_fields(options: Options) -> _Fields:
+    found = _Fields()
     for number, value in options:
         if number == numbers.BLOCK1:
-            block1 = decode_block(value)
+            found.block1 = decode_block(value)
         elif number == numbers.BLOCK2:
-            block2 = decode_block(value)
+            found.block2 = decode_block(value)
         elif number == numbers.CONTENT_FORMAT:
-            content_format = int.from_bytes(value, "big")
+            found.content_format = int.from_bytes(value, "big")
         elif number == numbers.MAX_AGE:
-            max_age_s = int.from_bytes(value, "big")
+            found.max_age_s = int.from_bytes(value, "big")
+        elif number == numbers.OBSERVE:
+            found.observe = int.from_bytes(value[-3:], "big")
+        elif number == numbers.LOCATION_PATH:
+            found.location += (value.decode("utf-8", "replace"),)
         elif number & 1 and number not in _UNDERSTOOD:
             raise _broken(f"the critical option {number} is not understood")
-    return block1, block2, content_format, max_age_s
+    return found
 
 
 def _broken(why: str) -> Malformed:

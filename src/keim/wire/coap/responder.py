@@ -13,7 +13,7 @@ import msgspec
 from keim.errors import Malformed
 from keim.wire.coap import numbers
 from keim.wire.coap.block import Block, block_at, decode_block
-from keim.wire.coap.events import CoapEvent, Request, Requested, Response
+from keim.wire.coap.events import CoapEvent, Request, Requested, Response, Told
 from keim.wire.coap.message import Message, Options, encode, unsigned
 from keim.wire.coap.message_layer import MessageLayer, Peer
 from keim.wire.coap.numbers import ACK, CON, NON
@@ -32,7 +32,8 @@ class Exchange:
     """One request that waits for its answer."""
 
     __slots__ = (
-        "block1", "exponent", "is_answered", "is_confirmable", "key", "message_id", "peer", "timer", "token",
+        "block1", "exponent", "is_answered", "is_confirmable", "key", "message_id", "observe", "peer",
+        "timer", "token",
     )  # fmt: skip
 
     def __init__(self, peer: Peer, message: Message, key: Key, exponent: int) -> None:
@@ -44,6 +45,7 @@ class Exchange:
         self.exponent = exponent
         self.block1: Block | None = None
         self.is_answered = False
+        self.observe: int | None = None
         self.timer: Timer | None = None
         """Set while the answer may still ride on the acknowledgement."""
 
@@ -79,12 +81,16 @@ class _Fields(msgspec.Struct, frozen=True, gc=False):
     block1: Block | None
     block2: Block | None
     refusal: int
+    accept: int | None = None
+    observe: int | None = None
 
 
 class Responder:
     def __init__(self, layer: MessageLayer) -> None:
         self._layer = layer
         self._octets = 0
+        self.events: list[CoapEvent] = []
+        """What became of notifications; the endpoint takes them away."""
         self._transfers: OrderedDict[int, tuple[Peer, Key, Transfer]] = OrderedDict()
 
     # ---- a request came
@@ -120,6 +126,7 @@ class Responder:
         elif len(body) > layer.settings.max_request_octets:
             self._too_large(exchange, now)
             return []
+        exchange.observe = fields.observe
         if exchange.is_confirmable:
             exchange.timer = layer.timers.at(
                 now + layer.settings.ack_delay_s, lambda due: self._acknowledge(exchange, due)
@@ -129,6 +136,8 @@ class Responder:
             path=fields.path,
             query=fields.query,
             content_format=fields.content_format,
+            accept=fields.accept,
+            observe=fields.observe,
             body=body,
         )
         return [Requested(peer.association, exchange, request)]
@@ -216,6 +225,7 @@ class Responder:
             self._layer.release(peer)
 
     def forget(self, peer: Peer) -> None:
+        peer.observers = None
         if peer.store is not None:
             for table in (peer.store.incoming, peer.store.outgoing):
                 for key, transfer in list(table.items()):
@@ -229,7 +239,48 @@ class Responder:
             self._drop(peer, key, peer.store.outgoing[key])  # a new request voids the old answer
         if len(response.body) > 16 << exchange.exponent:
             self._keep(peer, key, Transfer(response.body, response), len(response.body), now)
+        self._note_observer(exchange, response)
         self._answer(exchange, response, now)
+
+    # ---- observers (RFC 7641)
+
+    def _note_observer(self, exchange: Exchange, response: Response) -> None:
+        """A new request about the same resource replaces the observation; one without the option keeps it."""
+        peer, path = exchange.peer, exchange.key[1]
+        if exchange.observe == 0 and response.observe is not None and numbers.is_success(response.code):
+            peer.observers = {} if peer.observers is None else peer.observers
+            peer.observers[path] = exchange
+        elif exchange.observe == 1 and peer.observers is not None:
+            peer.observers.pop(path, None)
+
+    def notify(self, peer: Peer, path: tuple[str, ...], response: Response, now: float) -> bool:
+        """Tells the peer, confirmably, if it observes this resource; how it ended comes as `Told`."""
+        exchange = None if peer.observers is None else peer.observers.get(path)
+        if exchange is None:
+            return False
+        if len(response.body) > 16 << exchange.exponent:
+            self._keep(peer, exchange.key, Transfer(response.body, response), len(response.body), now)
+        exchange.block1 = None
+        options, payload = self._answer_parts(exchange, response, 0)
+        message_id = peer.take_message_id()
+        data = encode(Message(CON, response.code, message_id, exchange.token, options, payload))
+        message = self._layer.send_confirmable(
+            peer, message_id, data, now, lambda tries, _now: self._lost(exchange, tries)
+        )
+        message.tells_of = path
+        return True
+
+    def _lost(self, exchange: Exchange, tries: int) -> None:
+        """0: the observer does not know what this is about; -1: it does not answer at all."""
+        if tries > 0:
+            return
+        peer, path = exchange.peer, exchange.key[1]
+        if peer.observers is not None and peer.observers.get(path) is exchange:
+            del peer.observers[path]
+        self.events.append(Told(peer.association, path, False))
+
+    def told(self, peer: Peer, path: tuple[str, ...]) -> None:
+        self.events.append(Told(peer.association, path, True))
 
     def _next_block(self, exchange: Exchange, block: Block, now: float) -> None:
         store = exchange.peer.store
@@ -270,6 +321,9 @@ class Responder:
     def _answer_parts(self, exchange: Exchange, response: Response, offset: int) -> tuple[Options, bytes]:
         options: list[tuple[int, bytes]] = []
         body = response.body
+        if response.observe is not None:
+            options.append((numbers.OBSERVE, unsigned(response.observe & 0xFFFFFF)))
+        options += [(numbers.LOCATION_PATH, segment.encode()) for segment in response.location]
         if response.content_format is not None:
             options.append((numbers.CONTENT_FORMAT, unsigned(response.content_format)))
         if response.max_age_s is not None:
@@ -299,6 +353,7 @@ def _fields(options: Options) -> _Fields:
     content_format: int | None = None
     block1: Block | None = None
     block2: Block | None = None
+    accept = observe = None
     refusal = 0
     for number, value in options:
         if number == numbers.URI_PATH:
@@ -307,6 +362,10 @@ def _fields(options: Options) -> _Fields:
             content_format = int.from_bytes(value, "big")
         elif number == numbers.URI_QUERY:
             query.append(value.decode())
+        elif number == numbers.ACCEPT:
+            accept = int.from_bytes(value, "big")
+        elif number == numbers.OBSERVE:
+            observe = int.from_bytes(value, "big")
         elif number == numbers.BLOCK1:
             block1 = decode_block(value)
         elif number == numbers.BLOCK2:
@@ -315,4 +374,4 @@ def _fields(options: Options) -> _Fields:
             refusal = numbers.PROXYING_NOT_SUPPORTED
         elif number & 1 and number not in _UNDERSTOOD:
             refusal = numbers.BAD_OPTION
-    return _Fields(tuple(path), tuple(query), content_format, block1, block2, refusal)
+    return _Fields(tuple(path), tuple(query), content_format, block1, block2, refusal, accept, observe)

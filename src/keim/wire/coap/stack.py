@@ -48,6 +48,11 @@ class CoapStack(Generic[Lower]):
         self.coap.respond(requested, response, now)
         self._carry(now)
 
+    def notify(self, association: Association, path: tuple[str, ...], response: Response, now: float) -> bool:
+        is_observer = self.coap.notify(association, path, response, now)
+        self._carry(now)
+        return is_observer
+
     def close(self, association: Association, now: float) -> list[StackEvent]:
         return self._up(self.lower.close(association, now), now)
 
