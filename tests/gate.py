@@ -32,7 +32,7 @@ SUITE_BUDGETS_S: dict[str, int] = {
     "roles": 240,
     "bindings": 120,
     "e2e": 300,
-    "api": 90,
+    "api": 240,
 }
 
 CLOSING_LINE = re.compile(r"(=+ )?(\d+ (passed|failed|errors?|skipped)\b|no tests ran\b).* in [\d.]+s.*")

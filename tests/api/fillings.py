@@ -1,0 +1,103 @@
+"""How the walks of the whole API come by an id for each parameter of a path: one line for each.
+
+A filling makes such a thing for a tenant (through the API where that is possible) and returns its id. A route
+whose parameter has no line here fails the walk: add one when you add a noun.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any
+
+from tests.api.desk import Desk
+
+from keim.api.access import recognise
+from keim.api.approvals import Held, acts_on, hold
+from keim.api.context import Services
+from keim.io.api_store.rows import Approval
+
+Filling = Callable[[Desk, str], str]
+
+
+def made(desk: Desk, tenant: str, path: str, body: object, member: str = "id") -> str:
+    answer = desk.ask("POST", path, body, role="owner", tenant=tenant)
+    assert answer.is_success, answer.text
+    return str(answer.json()[member])
+
+
+def approval(desk: Desk, tenant: str) -> str:
+    acts_on("walk", Held(_nothing, _nothing))
+
+    async def script() -> str:
+        caller = await recognise(desk.services, f"Bearer {desk.token('owner', tenant=tenant)}", "")
+        return (await hold(desk.services, caller, kind="walk", subject="x", summary="walk")).id
+
+    return desk.site.run(script())
+
+
+async def _nothing(_: Services, __: Approval) -> None:
+    return None
+
+
+def webhook(desk: Desk, tenant: str) -> str:
+    return made(desk, tenant, "/webhooks", {"url": "https://hooks.example.com/keim"})
+
+
+def product(desk: Desk, tenant: str) -> str:
+    if desk.ask("GET", "/catalogue/walk", role="owner", tenant=tenant).is_success:
+        return "walk"
+    return made(desk, tenant, "/catalogue", {"name": "walk"}, "name")
+
+
+def code(desk: Desk, tenant: str) -> str:
+    path = f"/catalogue/{product(desk, tenant)}/codes"
+    made(desk, tenant, path, {"codes": [{"activation_code": "1$smdp.example.com$WALK"}]}, "added")
+    return str(desk.get(path, role="owner", tenant=tenant)["items"][0]["id"])
+
+
+FILLINGS: dict[str, Filling] = {
+    "token_id": lambda desk, tenant: made(desk, tenant, "/tokens", {"name": "walk", "role": "viewer"}),
+    "tenant_name": lambda desk, tenant: desk.tenant(tenant),
+    "approval_id": approval,
+    "webhook_id": webhook,
+    "product": product,
+    "code_id": code,
+    "delivery_id": lambda desk, tenant: "1",
+}
+
+
+def example_of(schema: dict[str, Any], document: dict[str, Any], ids: dict[str, str]) -> Any:
+    """A value as the OpenAPI shows one; members that name somebody's id get that id."""
+    if "$ref" in schema:
+        found = document
+        for step in schema["$ref"].removeprefix("#/").split("/"):
+            found = found[step]
+        return example_of(found, document, ids)
+    for name in ("anyOf", "oneOf", "allOf"):
+        if name in schema and "examples" not in schema:
+            return example_of(schema[name][0], document, ids)
+    if schema.get("type") == "object" and "properties" in schema:
+        required = set(schema.get("required", ()))
+        members = schema["properties"].items()
+        chosen = {name: of for name, of in members if name in required or _id_named(name, ids)}
+        return {name: _member(name, of, document, ids) for name, of in chosen.items()}
+    for name in ("examples", "enum"):
+        if name in schema:
+            return schema[name][0]
+    if "const" in schema or "default" in schema:
+        return schema.get("const", schema.get("default"))
+    if schema.get("type") == "array":
+        return [example_of(schema["items"], document, ids)] if schema.get("minItems", 0) else []
+    simple = {"string": "x", "integer": schema.get("minimum", 1), "number": 1, "boolean": True, "null": None}
+    return simple.get(schema.get("type", ""), {})
+
+
+def _id_named(name: str, ids: dict[str, str]) -> str | None:
+    return ids.get(name, ids.get(name.removesuffix("s")))
+
+
+def _member(name: str, schema: dict[str, Any], document: dict[str, Any], ids: dict[str, str]) -> Any:
+    id_ = _id_named(name, ids)
+    if id_ is None:
+        return example_of(schema, document, ids)
+    return [id_] if name not in ids else id_
