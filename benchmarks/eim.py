@@ -3,8 +3,8 @@
 The server (one process, forked, so that nothing but serving is measured) and the load generator run on
 different cores where there are two. Without TLS over kept connections; then whole cycles over TLS, kept and
 fresh. Every reply is checked. Each device has a key of its own.
-KEIM_BENCH_DEVICES (4000), KEIM_BENCH_QUEUED (orders that wait for other devices), KEIM_BENCH_POSTGRES (a
-database address) change what is measured.
+KEIM_BENCH_DEVICES (4000), KEIM_BENCH_QUEUED (orders that wait for others), KEIM_BENCH_STORES (`sqlite`,
+`postgres`, or both) change what is measured. PostgreSQL is one of its own, where its programs are installed.
 """
 
 from __future__ import annotations
@@ -16,13 +16,17 @@ import resource
 import signal
 import ssl
 import statistics
+import sys
 import tempfile
 import time
 from collections.abc import Awaitable, Callable
+from contextlib import ExitStack
 from datetime import UTC, datetime
 from hashlib import sha256
 from pathlib import Path
 from typing import Any
+
+from tests import postgres_cluster
 
 from benchmarks.timing import side_by_side
 from keim.app.eim import EimConfig, LimitsConfig, serve, signers_of
@@ -62,15 +66,23 @@ TARGETS = {"delivery": 4.5, "result": 3.0, "idle": 3.0}
 def run(json: bool) -> int:
     devices = int(os.environ.get("KEIM_BENCH_DEVICES", "4000"))
     queued = int(os.environ.get("KEIM_BENCH_QUEUED", "0"))
+    wanted = os.environ.get("KEIM_BENCH_STORES", "sqlite postgres").split()
     results = []
-    with tempfile.TemporaryDirectory(prefix="keim-bench-") as folder:
-        stores = {"sqlite": str(Path(folder) / "eim.db")}
-        if "KEIM_BENCH_POSTGRES" in os.environ:
-            stores["postgres"] = os.environ["KEIM_BENCH_POSTGRES"]
+    with ExitStack() as stack:
+        folder = Path(stack.enter_context(tempfile.TemporaryDirectory(prefix="keim-bench-")))
         world = create_world(WorldPlan(), now=datetime.now(UTC))
-        create_files(Path(folder) / "pki", world)
-        for name, where in stores.items():
-            results.append(_measure(Path(folder), name, where, world=world, devices=devices, queued=queued))
+        create_files(folder / "pki", world)
+        for name in wanted:
+            cluster = None
+            if name == "postgres":
+                if not postgres_cluster.is_installed():
+                    print("postgres: its programs are not installed; left out", file=sys.stderr)
+                    continue
+                cluster = stack.enter_context(postgres_cluster.running())
+            where = str(folder / "eim.db") if cluster is None else cluster.new_database()
+            results.append(
+                _measure(folder, name, where, cluster=cluster, world=world, devices=devices, queued=queued)
+            )
     if json:
         print(json_module.dumps(results, indent=2))
         return 0
@@ -86,6 +98,8 @@ def _print(result: dict[str, Any]) -> None:
     print(f"  floors: {told}")
     for name, phase in result["phases"].items():
         against = f"{phase['ratio']:.2f} x (target {TARGETS[name]})" if name in TARGETS else ""
+        if "database_us" in phase:
+            against += f"  and the database {phase['database_us']:.1f} us"
         print(
             f"  {name:<10} {phase['cpu_us']:7.1f} us CPU  {phase['rate']:8.0f}/s"
             f"  p50 {phase['p50_ms']:6.2f}  p99 {phase['p99_ms']:6.2f} ms"
@@ -109,6 +123,11 @@ class Child:
         with os.fdopen(reading) as told:
             self.port = int(told.readline().rpartition(":")[2])
 
+    database: postgres_cluster.Cluster | None = None
+
+    def database_cpu_s(self) -> float:
+        return 0.0 if self.database is None else self.database.cpu_s()
+
     def cpu_s(self) -> float:
         """To the microsecond, which the clock ticks of `stat` are not."""
         text = Path(f"/proc/{self.pid}/schedstat").read_text()
@@ -120,7 +139,14 @@ class Child:
 
 
 def _measure(
-    folder: Path, name: str, where: str, *, world: World, devices: int, queued: int
+    folder: Path,
+    name: str,
+    where: str,
+    *,
+    cluster: postgres_cluster.Cluster | None,
+    world: World,
+    devices: int,
+    queued: int,
 ) -> dict[str, Any]:
     cores = sorted(os.sched_getaffinity(0))
     cards = [Card(eid) for eid in example_eids(3 * devices)]
@@ -144,7 +170,7 @@ def _measure(
             tls=False,
             limits=LimitsConfig(eid_rate=0, address_rate=0),
         )
-        phases = _plain(config, cards[:devices], cores[0])
+        phases = _plain(config, cards[:devices], cores[0], cluster)
         for way, batch in (("tls kept", cards[devices : 2 * devices]), ("tls fresh", cards[2 * devices :])):
             phases |= _tls(config, world, way, batch, core=cores[0])
     finally:
@@ -161,8 +187,11 @@ def _measure(
     }
 
 
-def _plain(config: EimConfig, cards: list[Card], core: int) -> dict[str, Any]:
+def _plain(
+    config: EimConfig, cards: list[Card], core: int, cluster: postgres_cluster.Cluster | None
+) -> dict[str, Any]:
     server = Child(lambda ready: serve(config, on_ready=lambda told: ready(told["listen"]["esipa"])), core)
+    server.database = cluster
     try:
         return {
             "delivery": asyncio.run(_phase(server, cards, Card.poll, Card.take)),
@@ -322,15 +351,19 @@ async def _phase(
             answers[index], received = await wire.ask(bodies[index])
             latencies.append(time.perf_counter() - start)
 
-    cpu, start = server.cpu_s(), time.perf_counter()
+    cpu, database, start = server.cpu_s(), server.database_cpu_s(), time.perf_counter()
     await asyncio.gather(*(worker(wire) for wire in wires))
     elapsed, cpu = time.perf_counter() - start, server.cpu_s() - cpu
+    database = server.database_cpu_s() - database
     for wire in wires:
         wire.close()
     for card, answer in zip(cards, answers, strict=True):
         check(card, answer)
     sent = len(_HEAD % (len(bodies[0]), bodies[0]))
-    return _summary(len(cards), cpu, elapsed, latencies, sent=sent, received=received)
+    summary = _summary(len(cards), cpu, elapsed, latencies, sent=sent, received=received)
+    if server.database is not None:
+        summary["database_us"] = round(database / len(cards) * 1e6, 1)
+    return summary
 
 
 async def _cycles(server: Child, cards: list[Card], tls: ssl.SSLContext, *, is_fresh: bool) -> dict[str, Any]:

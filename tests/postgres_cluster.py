@@ -8,6 +8,7 @@ import shutil
 import subprocess
 import tempfile
 from collections.abc import Iterator
+from contextlib import contextmanager, suppress
 from glob import glob
 from itertools import count
 from pathlib import Path
@@ -35,10 +36,24 @@ class Cluster:
         self.run(str(_programs() / "createdb"), "-h", str(self.folder), "-U", "keim", name)
         return f"postgresql://keim@/{name}?host={self.folder}"
 
+    def cpu_s(self) -> float:
+        """Of all its processes that live."""
+        server = (self.folder / "data" / "postmaster.pid").read_text("utf-8").split()[0]
+        children = Path(f"/proc/{server}/task/{server}/children").read_text("utf-8").split()
+        spent = 0
+        for process in (server, *children):
+            with suppress(FileNotFoundError, ProcessLookupError):
+                spent += int(Path(f"/proc/{process}/schedstat").read_text("utf-8").split()[0])
+        return spent / 1e9
 
-@pytest.fixture(scope="session")
-def cluster() -> Iterator[Cluster]:
-    """Started for the first test that asks. initdb refuses root, so root lends it to `nobody`."""
+
+def is_installed() -> bool:
+    return (_programs() / "initdb").is_file()
+
+
+@contextmanager
+def running() -> Iterator[Cluster]:
+    """initdb refuses root, so root lends it to `nobody`."""
     user = "nobody" if os.geteuid() == 0 else None
     folder = Path(tempfile.mkdtemp(prefix="keim-pg-"))
     if user is not None:
@@ -57,3 +72,10 @@ def cluster() -> Iterator[Cluster]:
             made.run(str(programs / "pg_ctl"), "-D", data, "-m", "immediate", "-w", "stop")
     finally:
         shutil.rmtree(folder, ignore_errors=True)
+
+
+@pytest.fixture(scope="session")
+def cluster() -> Iterator[Cluster]:
+    """Started for the first test that asks."""
+    with running() as made:
+        yield made
