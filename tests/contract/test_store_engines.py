@@ -13,7 +13,7 @@ from tests.shared import needs_system
 
 from keim.audit.tree import Edge, leaf_hash
 from keim.errors import StoreFailed
-from keim.io.store.engine import Conflict, Engine, Entry, Statement
+from keim.io.store.engine import Conflict, Engine, Entry, Lookup, Statement, Write
 from keim.io.store.open import open_engine
 from keim.io.store.sqlite import SqliteEngine
 
@@ -27,6 +27,23 @@ LOGS = (
     " kind TEXT NOT NULL, leaf {octets} NOT NULL, hash {octets} NOT NULL, PRIMARY KEY (log, id)) {clustered}",
 )
 INSERT = "INSERT INTO things (id, number, octets) VALUES (?, ?, ?)"
+ADD = Write(
+    "INSERT INTO things (id, number) VALUES (?, ?) ON CONFLICT (id) DO NOTHING",
+    "id text, number bigint",
+    "INSERT INTO things (id, number) SELECT * FROM {rows} ON CONFLICT (id) DO NOTHING RETURNING id",
+    key=0,
+)
+RAISE = Write(
+    "UPDATE things SET number = ? WHERE id = ? AND number = ?",
+    "after bigint, id text, before bigint",
+    "UPDATE things AS t SET number = v.after FROM {rows} WHERE t.id = v.id AND t.number = v.before"
+    " RETURNING t.id",
+    key=1,
+)
+NOTE = Write("INSERT INTO log (text) VALUES (?)", "text text", "INSERT INTO log (text) SELECT * FROM {rows}")
+BY_NAME = Lookup(
+    "SELECT id, number FROM things WHERE id = ?", "SELECT id, number FROM things WHERE id = ANY(?)"
+)
 UPDATE = "UPDATE things SET number = ? WHERE id = ? AND number = ?"
 
 Run = Callable[[Coroutine[Any, Any, Any]], Any]
@@ -184,6 +201,95 @@ def test_entries_without_any_row_are_told_as_well(engine: Engine, run: Run) -> N
         (1, 2),
         (2, 3),
     ]
+
+
+def outcomes_of(engine: Engine, run: Run, changes: list[list[Statement]]) -> list[BaseException | None]:
+    async def script() -> list[BaseException | None]:
+        return await asyncio.gather(*(engine.commit(change) for change in changes), return_exceptions=True)
+
+    made: list[BaseException | None] = run(script())
+    return made
+
+
+def numbers(engine: Engine, run: Run) -> dict[str, int]:
+    return dict(run(engine.fetch("SELECT id, number FROM things")))
+
+
+def test_of_rows_written_together_only_the_losers_fail(engine: Engine, run: Run) -> None:
+    names = [f"n{number}" for number in range(300)]
+    outcomes_of(engine, run, [[Statement(ADD, (name, 0), 1)] for name in names])
+    before = [0 if number % 7 else 5 for number in range(300)]
+    changes = [
+        [Statement(NOTE, (name,)), Statement(RAISE, (1, name, expected), 1)]
+        for name, expected in zip(names, before, strict=True)
+    ]
+    outcomes = outcomes_of(engine, run, changes)
+    assert [isinstance(outcome, Conflict) for outcome in outcomes] == [bool(old) for old in before]
+    assert list(numbers(engine, run).values()).count(1) == before.count(0)
+    told = run(engine.fetch("SELECT COUNT(*) FROM log"))
+    assert told == [(before.count(0),)], "a loser leaves nothing behind"
+
+
+def test_changes_of_one_row_that_come_together_never_share_a_statement(engine: Engine, run: Run) -> None:
+    changes = [[Statement(ADD, ("a", 0), 1)]]
+    changes += [[Statement(RAISE, (number + 1, "a", number), 1)] for number in range(5)]
+    outcomes = outcomes_of(engine, run, changes)
+    assert outcomes[0] is None
+    assert all(outcome is None or isinstance(outcome, Conflict) for outcome in outcomes)
+    assert numbers(engine, run) == {"a": outcomes[1:].count(None)}
+
+
+def test_a_row_that_the_database_refuses_fails_alone(engine: Engine, run: Run) -> None:
+    outcomes = outcomes_of(
+        engine,
+        run,
+        [
+            [Statement(ADD, ("a", 1), 1)],
+            [Statement(ADD, ("b", None), 1)],
+            [Statement(ADD, ("c", 3), 1), Statement("INSERT INTO nowhere VALUES (1)")],
+            [Statement(ADD, ("d", 4), 1), Statement(INSERT, ("e", 5, None))],
+        ],
+    )
+    assert [outcome is None for outcome in outcomes] == [True, False, False, True]
+    assert numbers(engine, run) == {"a": 1, "d": 4, "e": 5}
+
+
+def test_what_many_look_up_together_each_gets_alone(engine: Engine, run: Run) -> None:
+    outcomes_of(engine, run, [[Statement(ADD, (f"n{number}", number), 1)] for number in range(700)])
+
+    async def script() -> list[list[tuple[Any, ...]]]:
+        names = [f"n{number}" for number in range(900)]
+        return await asyncio.gather(*(engine.look_up(BY_NAME, name) for name in [*names, "n1"]))
+
+    found = run(script())
+    assert found[:700] == [[(f"n{number}", number)] for number in range(700)]
+    assert found[700:-1] == [[]] * 200
+    assert found[-1] == [("n1", 1)]
+
+
+def test_a_look_up_that_fails_fails_for_all_and_not_for_those_after(engine: Engine, run: Run) -> None:
+    bad = Lookup("SELECT id FROM nowhere WHERE id = ?", "SELECT id FROM nowhere WHERE id = ANY(?)")
+
+    async def script() -> list[Any]:
+        asked = [engine.look_up(bad, "a"), engine.look_up(bad, "b"), engine.look_up(BY_NAME, "a")]
+        return await asyncio.gather(*asked, return_exceptions=True)
+
+    first, second, good = run(script())
+    assert isinstance(first, StoreFailed)
+    assert isinstance(second, StoreFailed)
+    assert good == []
+
+
+def test_who_looks_up_and_goes_away_does_not_harm_the_others(engine: Engine, run: Run) -> None:
+    run(engine.commit([Statement(ADD, ("a", 1), 1)]))
+
+    async def script() -> Any:
+        tasks = [asyncio.ensure_future(engine.look_up(BY_NAME, "a")) for _ in range(3)]
+        await asyncio.sleep(0)
+        tasks[0].cancel()
+        return await asyncio.gather(*tasks, return_exceptions=True)
+
+    assert run(script())[1:] == [[("a", 1)], [("a", 1)]]
 
 
 def test_a_file_that_cannot_be_opened_is_told(tmp_path: Path) -> None:

@@ -11,7 +11,7 @@ from typing import Final
 
 from keim.eim import orders
 from keim.eim.events import Event
-from keim.eim.facts import OrderMove
+from keim.eim.facts import NotDelivered, OrderMove
 from keim.eim.orders import Terms
 from keim.eim.rows import MAIN, Device, DeviceState, Order, OrderState, Switches
 from keim.eim.settings import Eim
@@ -30,6 +30,11 @@ DUE_AT_ONCE: Final = 100
 
 def contended() -> StoreFailed:
     return StoreFailed("the same rows changed again and again", code="store.contended")
+
+
+def _sure(move: OrderMove, order: Order, *, is_sure: bool) -> list[OrderMove | NotDelivered]:
+    """Whoever says that no device has an order for many has this checked in the same transaction."""
+    return [move, NotDelivered(order.id)] if is_sure and order.eid is None else [move]
 
 
 def _no_way_to_wake(_eid: str) -> None:
@@ -191,13 +196,15 @@ class OperatorsSide:
             return placed if found is None else found[0]
         raise contended()
 
-    async def _superseding(self, placed: Order, now: datetime) -> tuple[list[OrderMove], list[Event]]:
+    async def _superseding(
+        self, placed: Order, now: datetime
+    ) -> tuple[list[OrderMove | NotDelivered], list[Event]]:
         if not placed.supersedes:
             return [], []
         old, state = await self._known(placed.supersedes, placed.tenant)
         given = bool(await self.store.counts(old.id))
         move, event = orders.superseded(old, state, placed, now=now, has_been_given=given)
-        return [] if move is None else [move], [event]
+        return [] if move is None else _sure(move, old, is_sure=event.is_sure), [event]
 
     async def _known(self, reference: str, tenant: str | None = None) -> tuple[Order, OrderState]:
         found = await self.store.order(reference)
@@ -208,20 +215,19 @@ class OperatorsSide:
     async def cancel(self, reference: str, *, actor: str = "", reason: str = "") -> bool:
         """True: no device will get it that does not have it. False: a device has it; it was asked only."""
         order, state = await self._known(reference)
-        is_sure = state in (OrderState.ACTIVE, OrderState.PLANNED)
-        now = self.clock.now()
-        if is_sure:
-            event = orders.cancelled(order, now=now, actor=actor, reason=reason, is_sure=True)
+        is_waiting = state in (OrderState.ACTIVE, OrderState.PLANNED)
+        # The second try is for an order for many that a device has: then it is asked, for whoever has it.
+        for is_sure in (True, False) if is_waiting else ():
+            event = orders.cancelled(order, now=self.clock.now(), actor=actor, reason=reason, is_sure=is_sure)
+            move = OrderMove(order.id, state, OrderState.CANCELLED)
             try:
-                move = OrderMove(order.id, state, OrderState.CANCELLED)
-                await self.store.move(move, [event], tenant=order.tenant)
+                await self.store.move(_sure(move, order, is_sure=is_sure), [event], tenant=order.tenant)
             except Conflict:
-                is_sure = False
-            else:
-                await self.store.many.refresh()
-                return not await self.store.counts(order.id)
+                continue
+            await self.store.many.refresh()
+            return is_sure
         if state is not OrderState.CANCELLED:
-            event = orders.cancelled(order, now=now, actor=actor, reason=reason, is_sure=False)
+            event = orders.cancelled(order, now=self.clock.now(), actor=actor, reason=reason, is_sure=False)
             await self.store.tell([event], tenant=order.tenant)
         return False
 
@@ -248,7 +254,7 @@ class OperatorsSide:
             try:
                 if is_over:
                     move = OrderMove(order.id, state, OrderState.EXPIRED)
-                    await self.store.move(move, [orders.expired(order, now=now)], tenant=order.tenant)
+                    await self.store.move([move], [orders.expired(order, now=now)], tenant=order.tenant)
                 else:
                     await self.store.release(order, [orders.released(order, now=now)])
                     if order.eid is not None:

@@ -92,6 +92,12 @@ class StillActive(msgspec.Struct, frozen=True):
     order: int
 
 
+class NotDelivered(msgspec.Struct, frozen=True):
+    """No device may have an order for many when this decision is taken."""
+
+    order: int
+
+
 class Decision(msgspec.Struct, frozen=True, kw_only=True):
     """`reply` is DER, empty where the function has no answer; None refuses the message (HTTP 400)."""
 
@@ -100,6 +106,6 @@ class Decision(msgspec.Struct, frozen=True, kw_only=True):
     events: tuple[Event, ...] = ()
     evidence: tuple[Evidence, ...] = ()
     errands: tuple[Errand, ...] = ()
-    orders: tuple[OrderMove | StillActive, ...] = ()
+    orders: tuple[OrderMove | StillActive | NotDelivered, ...] = ()
     tenant: str = MAIN
     """Whose log tells the events."""

@@ -6,30 +6,18 @@ and keim.io.store.engine only.
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from typing import Final
 
 import msgspec
 
 from keim.eim.events import AlarmRaised, DeviceChanged, DeviceEnrolled, Event
 from keim.eim.facts import Decision
-from keim.eim.picture import ProfileDeleted, ProfileInstalled, ProfilesListed
+from keim.eim.picture import Effect, ProfileDeleted, ProfileInstalled, ProfilesListed
 from keim.eim.rows import Device, Knowledge
+from keim.io.eim_store import writes
 from keim.io.store.engine import Session, Statement
 
-_TAG: Final = (
-    "INSERT INTO eim_tags (tenant, tag, ordinal)"
-    " SELECT tenant, CAST(? AS TEXT), ordinal FROM eim_devices WHERE eid = ?"
-)
-_NO_TAGS: Final = "DELETE FROM eim_tags WHERE ordinal = (SELECT ordinal FROM eim_devices WHERE eid = ?)"
-_ALARM: Final = (
-    "INSERT INTO eim_alarms (tenant, ordinal) SELECT tenant, ordinal FROM eim_devices WHERE eid = ?"
-    " ON CONFLICT DO NOTHING"
-)
-_NO_ALARM: Final = "DELETE FROM eim_alarms WHERE ordinal = (SELECT ordinal FROM eim_devices WHERE eid = ?)"
-_PROFILE: Final = "INSERT INTO eim_profiles (iccid, eid) VALUES (?, ?) ON CONFLICT DO NOTHING"
-_NO_PROFILE: Final = "DELETE FROM eim_profiles WHERE iccid = ? AND eid = ?"
-_NO_PROFILES: Final = "DELETE FROM eim_profiles WHERE eid = ?"
 _LOT: Final = 2000
 
 
@@ -40,23 +28,38 @@ def of_projections(decision: Decision) -> list[Statement]:
 def _of_event(event: Event) -> Iterator[Statement]:
     eid = event.eid
     if isinstance(event, DeviceEnrolled):
-        yield from (Statement(_TAG, (tag, eid)) for tag in event.tags)
+        yield from (Statement(writes.TAG, (tag, eid)) for tag in event.tags)
     elif isinstance(event, DeviceChanged):
         if event.tags is not None:
-            yield Statement(_NO_TAGS, (eid,))
-            yield from (Statement(_TAG, (tag, eid)) for tag in event.tags)
+            yield Statement(writes.NO_TAGS, (eid,))
+            yield from (Statement(writes.TAG, (tag, eid)) for tag in event.tags)
         if event.clears_alarm:
-            yield Statement(_NO_ALARM, (eid,))
+            yield Statement(writes.NO_ALARM, (eid,))
     elif isinstance(event, AlarmRaised):
-        yield Statement(_ALARM, (eid,))
-    for effect in event.effects:
+        yield Statement(writes.ALARM, (eid,))
+    if event.effects:
+        yield from _of_effects(event.effects, eid)
+
+
+def _of_effects(effects: Sequence[Effect], eid: str | None) -> Iterator[Statement]:
+    """What stands in the end, since rows of one kind are written together."""
+    is_whole = False
+    present: dict[str, bool] = {}
+    for effect in effects:
         if isinstance(effect, ProfilesListed):
-            yield Statement(_NO_PROFILES, (eid,))
-            yield from (Statement(_PROFILE, (profile.iccid, eid)) for profile in effect.profiles)
+            is_whole = True
+            present = {profile.iccid: True for profile in effect.profiles}
         elif isinstance(effect, ProfileInstalled):
-            yield Statement(_PROFILE, (effect.iccid, eid))
+            present[effect.iccid] = True
         elif isinstance(effect, ProfileDeleted):
-            yield Statement(_NO_PROFILE, (effect.iccid, eid))
+            present[effect.iccid] = False
+    if is_whole:
+        yield Statement(writes.NO_PROFILES, (eid,))
+    for iccid, is_there in present.items():
+        if is_there:
+            yield Statement(writes.PROFILE, (iccid, eid))
+        elif not is_whole:
+            yield Statement(writes.NO_PROFILE, (iccid, eid))
 
 
 async def of_old_rows(session: Session) -> None:
@@ -69,7 +72,7 @@ async def of_old_rows(session: Session) -> None:
         for _, row in rows:
             device = alarm.decode(row)
             if device.alarm:
-                await session.execute(_ALARM, device.eid)
+                await session.execute(writes.ALARM.one, device.eid)
         after = rows[-1][0]
     last = ""
     knowledge = msgspec.json.Decoder(Knowledge)
@@ -78,5 +81,5 @@ async def of_old_rows(session: Session) -> None:
     ):
         for eid, row in rows:
             for profile in knowledge.decode(row).profiles:
-                await session.execute(_PROFILE, profile.iccid, eid)
+                await session.execute(writes.PROFILE.one, profile.iccid, eid)
         last = rows[-1][0]

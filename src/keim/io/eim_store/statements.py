@@ -6,48 +6,17 @@ from collections.abc import Mapping
 from hashlib import sha256
 from typing import Final
 
-from keim.eim.facts import Decision, OrderMove, StillActive
+from keim.eim.facts import Decision, NotDelivered, OrderMove, StillActive
 from keim.eim.orders import state_at_first
 from keim.eim.rows import Device, Errand, Knowledge, Operation, Order, OrderState, Receipt, Relay, Row
+from keim.io.eim_store import writes
 from keim.io.eim_store.projections import of_projections
 from keim.io.store.engine import Statement, as_json, milliseconds
 
 _LARGEST: Final = (1 << 63) - 1
-_INSERT_DEVICE: Final = (
-    "INSERT INTO eim_devices (state, row, version, eid, tenant) VALUES (?, ?, ?, ?, ?)"
-    " ON CONFLICT (eid) DO NOTHING"
-)
-_UPDATE_DEVICE: Final = "UPDATE eim_devices SET state = ?, row = ?, version = ? WHERE eid = ? AND version = ?"
-_INSERT_KNOWLEDGE: Final = (
-    "INSERT INTO eim_knowledge (row, version, eid) VALUES (?, ?, ?) ON CONFLICT (eid) DO NOTHING"
-)
-_UPDATE_KNOWLEDGE: Final = "UPDATE eim_knowledge SET row = ?, version = ? WHERE eid = ? AND version = ?"
-_INSERT_RELAY: Final = (
-    "INSERT INTO eim_relays (keep_until, row, version, transaction_id) VALUES (?, ?, ?, ?)"
-    " ON CONFLICT (transaction_id) DO NOTHING"
-)
-_UPDATE_RELAY: Final = (
-    "UPDATE eim_relays SET keep_until = ?, row = ?, version = ? WHERE transaction_id = ? AND version = ?"
-)
-_OPERATION: Final = (
-    "INSERT INTO eim_operations (eid, order_id, state, counter, transaction_id, is_of_many, row)"
-    " VALUES (?, ?, ?, ?, ?, ?, ?) ON CONFLICT (eid, order_id) DO UPDATE SET state = excluded.state,"
-    " counter = excluded.counter, transaction_id = excluded.transaction_id, row = excluded.row"
-)
-_RECEIPT: Final = (
-    "INSERT INTO eim_receipts (eid, sequence_number, digest, kind, at, is_verified, octets)"
-    " VALUES (?, ?, ?, ?, ?, ?, ?) ON CONFLICT (eid, sequence_number, digest) DO NOTHING"
-)
-_ERRAND: Final = (
-    "INSERT INTO eim_errands (due_at, attempts, state, address, row)"
-    " SELECT CAST(? AS BIGINT), 0, 'due', CAST(? AS TEXT), CAST(? AS TEXT) WHERE NOT EXISTS"
-    " (SELECT 1 FROM eim_receipts WHERE eid = ? AND sequence_number = ? AND digest = ?)"
-)
-_OBJECT: Final = "INSERT INTO eim_objects (digest, octets) VALUES (?, ?) ON CONFLICT (digest) DO NOTHING"
-_MOVE: Final = "UPDATE eim_orders SET state = ?, due_at = NULL WHERE id = ? AND state = ?"
-_STILL: Final = (
-    "UPDATE eim_devices SET state = state WHERE eid = ?"
-    " AND EXISTS (SELECT 1 FROM eim_orders WHERE id = ? AND state = 'active')"
+_NOT_DELIVERED: Final = (
+    "UPDATE eim_orders SET expires_at = expires_at WHERE id = ? AND NOT EXISTS"
+    " (SELECT 1 FROM eim_operations AS p WHERE p.order_id = eim_orders.id AND p.is_of_many = 1)"
 )
 _NEXT_ORDER: Final = "UPDATE eim_sequences SET value = value + 1 WHERE name = 'order'"
 _ORDER: Final = (
@@ -64,20 +33,11 @@ _RELEASE: Final = (
 
 
 def of_decision(decision: Decision) -> list[Statement]:
-    """All of a decision as one transaction; the device's version comes first, so that conflicts end early."""
-    statements: list[Statement] = []
-    eid = ""
-    for row in decision.rows:
-        if isinstance(row, Device):
-            eid = row.eid
-        elif isinstance(row, Receipt):
-            continue
-        statements.append(_of_row(row))
-    for change in decision.orders:
-        statements.append(_of_order_change(change, eid))
+    """All of a decision as one transaction."""
     # An errand is only for a notification that was not held before: look before its receipt is written.
-    statements += [of_errand(errand) for errand in decision.errands]
-    statements += [_of_row(row) for row in decision.rows if isinstance(row, Receipt)]
+    statements = [of_errand(errand) for errand in decision.errands]
+    statements += [_of_row(row) for row in decision.rows]
+    statements += [_of_order_change(change) for change in decision.orders]
     return statements + of_projections(decision)
 
 
@@ -86,16 +46,16 @@ def _of_row(row: Row) -> Statement:
         case Device():
             values = (row.state.value, as_json(row), row.version, row.eid)
             if row.version == 1:
-                return Statement(_INSERT_DEVICE, (*values, row.tenant), 1)
-            return Statement(_UPDATE_DEVICE, (*values, row.version - 1), 1)
+                return Statement(writes.INSERT_DEVICE, (*values, row.tenant), 1)
+            return Statement(writes.UPDATE_DEVICE, (*values, row.version - 1), 1)
         case Knowledge():
             known = (as_json(row), row.version, row.eid)
             if row.version == 1:
-                return Statement(_INSERT_KNOWLEDGE, known, 1)
-            return Statement(_UPDATE_KNOWLEDGE, (*known, row.version - 1), 1)
+                return Statement(writes.INSERT_KNOWLEDGE, known, 1)
+            return Statement(writes.UPDATE_KNOWLEDGE, (*known, row.version - 1), 1)
         case Operation():
             return Statement(
-                _OPERATION,
+                writes.OPERATION,
                 (
                     row.eid,
                     row.order,
@@ -109,11 +69,11 @@ def _of_row(row: Row) -> Statement:
         case Relay():
             relay = (milliseconds(row.keep_until), as_json(row), row.version, row.transaction_id)
             if row.version == 1:
-                return Statement(_INSERT_RELAY, relay, 1)
-            return Statement(_UPDATE_RELAY, (*relay, row.version - 1), 1)
+                return Statement(writes.INSERT_RELAY, relay, 1)
+            return Statement(writes.UPDATE_RELAY, (*relay, row.version - 1), 1)
         case Receipt():
             return Statement(
-                _RECEIPT,
+                writes.RECEIPT,
                 (
                     row.eid,
                     _number(row.sequence_number),
@@ -131,21 +91,25 @@ def _number(sequence_number: int) -> int:
     return max(-1, min(sequence_number, _LARGEST))
 
 
-def _of_order_change(change: OrderMove | StillActive, eid: str) -> Statement:
-    if isinstance(change, StillActive):
-        return Statement(_STILL, (eid, change.order), 1)
-    return Statement(_MOVE, (change.after.value, change.order, change.before.value), 1)
+def _of_order_change(change: OrderMove | StillActive | NotDelivered) -> Statement:
+    match change:
+        case OrderMove():
+            return Statement(writes.MOVE, (change.after.value, change.order, change.before.value), 1)
+        case StillActive():
+            return Statement(writes.STILL_ACTIVE, (change.order,), 1)
+        case NotDelivered():
+            return Statement(_NOT_DELIVERED, (change.order,), 1)
 
 
 def of_errand(errand: Errand) -> Statement:
     digest = sha256(errand.body).digest()
     values = (milliseconds(errand.at), errand.address, as_json(errand))
-    return Statement(_ERRAND, (*values, errand.eid, _number(errand.sequence_number), digest))
+    return Statement(writes.ERRAND, (*values, errand.eid, _number(errand.sequence_number), digest))
 
 
 def of_objects(objects: Mapping[bytes, bytes]) -> list[Statement]:
     """Certificates and keys that leaves name, once each, by their SHA-256."""
-    return [Statement(_OBJECT, named) for named in objects.items()]
+    return [Statement(writes.OBJECT, named) for named in objects.items()]
 
 
 def of_new_order(order: Order) -> list[Statement]:

@@ -10,7 +10,7 @@ from typing import Any, Final
 import msgspec
 
 from keim.eim.events import Event
-from keim.eim.facts import Decision, Facts, Known, Named, Next, OrderMove, Wanted
+from keim.eim.facts import Decision, Facts, Known, Named, Next, NotDelivered, OrderMove, Wanted
 from keim.eim.offers import order_of
 from keim.eim.rows import MAIN, Contact, Device, Errand, Knowledge, Operation, Order, OrderState, Relay
 from keim.eim.selection import groups_of
@@ -24,17 +24,26 @@ from keim.io.eim_store.statements import (
     of_released_order,
     of_replanned_order,
 )
-from keim.io.store.engine import Engine, Statement, milliseconds, moment
+from keim.io.store.engine import Engine, Lookup, Statement, milliseconds, moment
 
 _CANDIDATES: Final = 4
 """Orders looked at in one poll: more only when several have expired."""
 _LOT: Final = 8_000
 """Devices that are read at once while a selection is made."""
 _DEVICE: Final = "SELECT ordinal, row FROM eim_devices WHERE eid = ?"
-_DEVICE_AND_NEXT: Final = (
-    "SELECT d.ordinal, d.row, o.id, o.row FROM eim_devices d"
+_DEVICE_AND_NEXT: Final = Lookup(
+    "SELECT d.eid, d.ordinal, d.row, o.id, o.row FROM eim_devices d"
     " LEFT JOIN eim_orders o ON o.eid = d.eid AND o.state = 'active'"
-    f" WHERE d.eid = ? ORDER BY o.id LIMIT {_CANDIDATES}"
+    f" WHERE d.eid = ? ORDER BY o.id LIMIT {_CANDIDATES}",
+    "SELECT d.eid, d.ordinal, d.row, o.id, o.row FROM eim_devices d LEFT JOIN LATERAL"
+    " (SELECT id, row FROM eim_orders WHERE eid = d.eid AND state = 'active'"
+    f" ORDER BY id LIMIT {_CANDIDATES}) o ON TRUE WHERE d.eid = ANY(?) ORDER BY d.eid, o.id",
+)
+_DEVICE_AND_KNOWLEDGE: Final = Lookup(
+    "SELECT d.eid, d.row, k.row FROM eim_devices d LEFT JOIN eim_knowledge k ON k.eid = d.eid"
+    " WHERE d.eid = ?",
+    "SELECT d.eid, d.row, k.row FROM eim_devices d LEFT JOIN eim_knowledge k ON k.eid = d.eid"
+    " WHERE d.eid = ANY(?)",
 )
 _KNOWN: Final = "SELECT p.row, o.id, o.row FROM eim_operations p LEFT JOIN eim_orders o ON o.id = p.order_id"
 
@@ -95,24 +104,26 @@ class EimStore:
             eid = operations[0].operation.eid if operations else None
         if eid is None:
             return Facts()
-        device = await self.device(eid)
-        if device is None:
+        rows = await self.engine.look_up(_DEVICE_AND_KNOWLEDGE, eid)
+        if not rows:
             return Facts()
+        _, row, known = rows[0]
+        device = self._device(row)
+        knowledge = self._knowledge(known) if known is not None and wanted.with_knowledge else None
         if not operations and wanted.named:
             operations = await self._named(device, wanted.named)
-        knowledge = await self.knowledge(eid) if wanted.with_knowledge else None
         return Facts(device=device, knowledge=knowledge, relay=relay, operations=tuple(operations))
 
     async def _for_poll(self, eid: str) -> Facts:
-        rows = await self.engine.fetch(_DEVICE_AND_NEXT, eid)
+        rows = await self.engine.look_up(_DEVICE_AND_NEXT, eid)
         if not rows:
             counted = await self.engine.fetch("SELECT COUNT(*) FROM eim_devices WHERE state = 'quarantined'")
             return Facts(quarantined=int(counted[0][0]))
-        ordinal, row = rows[0][:2]
+        _, ordinal, row, _, _ = rows[0]
         device = self._device(row)
         following = [
             Next(msgspec.structs.replace(self._order(order), id=id_))
-            for _, _, id_, order in rows
+            for _, _, _, id_, order in rows
             if id_ is not None
         ]
         if self.many:
@@ -191,15 +202,19 @@ class EimStore:
     async def change(self, device: Device, events: Sequence[Event]) -> None:
         await self.commit(Decision(reply=None, rows=(device,), events=tuple(events), tenant=device.tenant))
 
-    async def move(self, move: OrderMove, events: Sequence[Event], *, tenant: str = MAIN) -> None:
+    async def move(
+        self, moves: Sequence[OrderMove | NotDelivered], events: Sequence[Event], *, tenant: str = MAIN
+    ) -> None:
         """`Conflict` if somebody was faster."""
-        await self.commit(Decision(reply=None, orders=(move,), events=tuple(events), tenant=tenant))
+        await self.commit(Decision(reply=None, orders=tuple(moves), events=tuple(events), tenant=tenant))
 
     async def tell(self, events: Sequence[Event], *, tenant: str = MAIN) -> None:
         """What happened without any row becoming another."""
         await self.commit(Decision(reply=None, events=tuple(events), tenant=tenant))
 
-    async def place(self, order: Order, events: Sequence[Event], *, moves: Sequence[OrderMove] = ()) -> None:
+    async def place(
+        self, order: Order, events: Sequence[Event], *, moves: Sequence[OrderMove | NotDelivered] = ()
+    ) -> None:
         """`Conflict` if the reference is in use, or another order of `moves` has moved on."""
         decision = Decision(reply=None, orders=tuple(moves), events=tuple(events), tenant=order.tenant)
         await self.commit(decision, of_new_order(order))

@@ -21,8 +21,38 @@ QUEUE: Final = 8192
 """Changes that may wait; beyond it a server says that it is overloaded instead of growing."""
 
 
+class Lookup(NamedTuple):
+    """A read by one key that many ask for at once; the key is the first column of what comes back.
+
+    `one` answers a single key. `many` answers all keys of a moment (`= ANY(?)`), for a database that is a
+    journey away.
+    """
+
+    one: str
+    many: str
+
+
+class Write(NamedTuple):
+    """A change of one row that many make at once; like `Lookup`, in two forms.
+
+    `many` finds the parameters of all of them as the table `v` of these columns where it says `{rows}`, and
+    returns the key of each row that it found as it was expected.
+    """
+
+    one: str
+    columns: str
+    """Of `v`, with their types, in the order of the parameters: `state text, eid text`."""
+    many: str
+    key: int | None = None
+    """The parameter that `many` returns. None: nothing can be amiss."""
+    is_exclusive: bool = True
+    """Two changes with the same key are made one after the other, never in one statement."""
+    rank: int = 0
+    """Of two kinds in one transaction the lower comes first; one above 0 sees what lower ones have made."""
+
+
 class Statement(NamedTuple):
-    sql: str
+    sql: str | Write
     parameters: tuple[Any, ...] = ()
     expects: int | None = None
     """Rows that it must change; another number means that somebody was faster: `Conflict`."""
@@ -65,6 +95,8 @@ class Engine(Protocol):
     """
 
     async def fetch(self, sql: str, *parameters: Any) -> list[tuple[Any, ...]]: ...
+
+    async def look_up(self, lookup: Lookup, key: Any) -> list[tuple[Any, ...]]: ...
 
     async def commit(self, statements: Sequence[Statement], entries: Sequence[Entry] = ()) -> None: ...
 

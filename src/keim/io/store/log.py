@@ -13,14 +13,16 @@ from keim.audit.tree import Edge
 from keim.io.store.engine import Entry
 
 READ: Final = "SELECT edge FROM eim_logs WHERE log = ?"
-BEGIN: Final = "INSERT INTO eim_logs (log, size, edge) VALUES (?, 0, ?) ON CONFLICT (log) DO NOTHING"
-WRITE: Final = "UPDATE eim_logs SET size = ?, edge = ? WHERE log = ?"
+WRITE: Final = (
+    "INSERT INTO eim_logs (log, size, edge) VALUES (?, ?, ?)"
+    " ON CONFLICT (log) DO UPDATE SET size = excluded.size, edge = excluded.edge"
+)
 ENTRY: Final = "INSERT INTO eim_events (log, id, at, eid, kind, leaf, hash) VALUES (?, ?, ?, ?, ?, ?, ?)"
 EMPTY: Final = Edge().octets
 
 
 class Appended(NamedTuple):
-    edge: tuple[int, bytes, str]
+    edge: tuple[str, int, bytes]
     """Parameters of `WRITE`."""
     rows: list[tuple[Any, ...]]
     """Parameters of `ENTRY`, one for each."""
@@ -41,4 +43,4 @@ def appended(log: str, edge: bytes, entries: list[Entry]) -> Appended:
         (log, number, entry.at, entry.eid, entry.kind, entry.leaf, entry.hash)
         for number, entry in enumerate(entries, before.size)
     ]
-    return Appended((after.size, after.octets, log), rows)
+    return Appended((log, after.size, after.octets), rows)

@@ -13,5 +13,5 @@ MEMORY = ":memory:"
 
 async def open_engine(where: str, *, in_thread: bool = False, gather_s: float = 0.0) -> Engine:
     if where.startswith(("postgresql://", "postgres://")):
-        return await PostgresEngine.open(where)
+        return await PostgresEngine.open(where, gather_s=gather_s)
     return SqliteEngine(None if where == MEMORY else Path(where), in_thread=in_thread, gather_s=gather_s)

@@ -1,22 +1,24 @@
 """PostgreSQL, for several server processes on one database (extra `postgres`).
 
-Changes that arrive together share one transaction on one of a few writing connections; a change that fails
-is undone alone. Durable as PostgreSQL is by default (synchronous_commit=on).
+A statement is a journey, so whatever many ask or change in one moment travels together: reads by a key as one
+`= ANY`, changes as one statement over arrays for all kinds of rows, each batch one transaction on one of a
+few writing connections. A change that fails is undone alone. Durable as PostgreSQL is by default
+(synchronous_commit=on).
 """
 
 from __future__ import annotations
 
 import asyncio
-import re
 from collections import deque
 from collections.abc import Sequence
-from functools import cache
-from itertools import count
+from itertools import groupby
 from typing import Any, Final, Self
 
 from keim.errors import Refused, StoreFailed
 from keim.io.store import log
-from keim.io.store.engine import BATCH, QUEUE, Conflict, Entry, Migration, Statement
+from keim.io.store import postgres_sql as own
+from keim.io.store.batch import Item, by_kind, lost, take
+from keim.io.store.engine import BATCH, QUEUE, Conflict, Entry, Lookup, Migration, Statement
 from keim.io.store.sqlite import statements_of
 
 try:
@@ -24,106 +26,155 @@ try:
 except ModuleNotFoundError:  # the extra `postgres` is not installed; `open` says so
     asyncpg = None  # type: ignore[assignment]  # this stands for the module that is absent
 
-_TYPES: Final = {
-    "{octets}": "BYTEA",
-    "{serial}": "BIGSERIAL PRIMARY KEY",
-    "{clustered}": "",
-    "INTEGER": "BIGINT",
-}
 _MIGRATION_LOCK: Final = 0x6B65696D
 """An advisory lock of ours: two servers that start together must not both create the tables."""
+WRITERS: Final = 2
+READERS: Final = 2
 
-_Item = tuple[Sequence[Statement], Sequence[Entry], "asyncio.Future[None]"]
-_READ_LOCKED: Final = f"{log.READ} FOR UPDATE"
+
+class _Lost(Exception):
+    """Of the changes of a batch, these met a row that was not as expected."""
+
+    def __init__(self, losers: list[Item]) -> None:
+        super().__init__()
+        self.losers = losers
 
 
 class PostgresEngine:
-    """Made by `open`; `pool` is asyncpg's."""
+    """Made by `open`; pools are asyncpg's: `pool` for statements one by one, `hot` for those of many."""
 
-    def __init__(self, pool: Any, *, writers: int) -> None:
+    def __init__(self, pool: Any, hot: Any, *, gather_s: float = 0.0) -> None:
         self._pool = pool
-        self._writers = writers
-        self._queue: deque[_Item] = deque()
+        self._hot = hot
+        self._gather_s = gather_s
+        self._queue: deque[Item] = deque()
         self._flushing = 0
+        self._asked: dict[Lookup, dict[Any, list[asyncio.Future[list[tuple[Any, ...]]]]]] = {}
+        self._reading = 0
         self._tasks: set[asyncio.Task[None]] = set()
 
     @classmethod
-    async def open(cls, url: str, *, connections: int = 8, writers: int = 2) -> Self:
+    async def open(cls, url: str, *, connections: int = 8, gather_s: float = 0.0) -> Self:
         if asyncpg is None:
             raise Refused("PostgreSQL needs the package asyncpg", code="store.driver_absent")
         try:
-            pool = await asyncpg.create_pool(url, min_size=1, max_size=max(connections, writers + 1))
+            pool = await asyncpg.create_pool(
+                url, min_size=1, max_size=connections, server_settings={"jit": "off"}, reset=_nothing
+            )
+            hot = await asyncpg.create_pool(
+                url, min_size=1, max_size=WRITERS + READERS, server_settings=own.BY_INDEX, reset=_nothing
+            )
         except (OSError, asyncpg.PostgresError, asyncpg.InterfaceError, ValueError) as error:
             raise StoreFailed(f"PostgreSQL: {error}", code="store.cannot_open") from None
-        return cls(pool, writers=writers)
+        return cls(pool, hot, gather_s=gather_s)
 
     async def fetch(self, sql: str, *parameters: Any) -> list[tuple[Any, ...]]:
         try:
-            rows = await self._pool.fetch(_own(sql), *parameters)
+            rows = await self._pool.fetch(own.numbered(sql), *parameters)
         except (OSError, asyncpg.PostgresError, asyncpg.InterfaceError) as error:
             raise StoreFailed(str(error), code="store.statement_failed", step=sql[:80]) from None
-        return [tuple(row.values()) for row in rows]
+        return [tuple(row) for row in rows]
+
+    def _spawn(self, work: Any) -> None:
+        task = asyncio.get_running_loop().create_task(work)
+        self._tasks.add(task)
+        task.add_done_callback(self._tasks.discard)
+
+    # reads by a key
+
+    async def look_up(self, lookup: Lookup, key: Any) -> list[tuple[Any, ...]]:
+        future: asyncio.Future[list[tuple[Any, ...]]] = asyncio.get_running_loop().create_future()
+        self._asked.setdefault(lookup, {}).setdefault(key, []).append(future)
+        if self._reading < READERS:
+            self._reading += 1
+            self._spawn(self._read())
+        return await future
+
+    async def _read(self) -> None:
+        while self._asked:
+            lookup = next(iter(self._asked))
+            asked = self._asked.pop(lookup)
+            if len(asked) > BATCH:
+                names = list(asked)
+                self._asked[lookup] = {name: asked[name] for name in names[BATCH:]}
+                asked = {name: asked[name] for name in names[:BATCH]}
+            await self._answer(lookup, asked)
+        # No await since nothing was asked any more: a question from here on starts a new reader.
+        self._reading -= 1
+
+    async def _answer(
+        self, lookup: Lookup, asked: dict[Any, list[asyncio.Future[list[tuple[Any, ...]]]]]
+    ) -> None:
+        try:
+            rows = await self._hot.fetch(own.numbered(lookup.many), list(asked))
+        except (OSError, asyncpg.PostgresError, asyncpg.InterfaceError) as error:
+            for waiting in asked.values():
+                for future in waiting:
+                    if not future.done():
+                        future.set_exception(
+                            StoreFailed(str(error), code="store.statement_failed", step=lookup.many[:80])
+                        )
+            return
+        found: dict[Any, list[tuple[Any, ...]]] = {}
+        for row in rows:
+            found.setdefault(row[0], []).append(tuple(row))
+        for key, waiting in asked.items():
+            answer = found.get(key, [])
+            for future in waiting:
+                if not future.done():  # whoever asked may have gone
+                    future.set_result(answer)
+
+    # changes
 
     async def commit(self, statements: Sequence[Statement], entries: Sequence[Entry] = ()) -> None:
         if not statements and not entries:
             return
         if len(self._queue) >= QUEUE:
             raise StoreFailed("too many changes are waiting", code="store.overloaded")
-        loop = asyncio.get_running_loop()
-        done: asyncio.Future[None] = loop.create_future()
-        self._queue.append((statements, entries, done))
-        if self._flushing < self._writers:
+        done: asyncio.Future[None] = asyncio.get_running_loop().create_future()
+        self._queue.append(Item(statements, entries, done))
+        if self._flushing < WRITERS:
             self._flushing += 1
-            task = loop.create_task(self._flush())
-            self._tasks.add(task)
-            task.add_done_callback(self._tasks.discard)
+            self._spawn(self._flush())
         await done
 
     async def _flush(self) -> None:
+        if self._gather_s:
+            await asyncio.sleep(self._gather_s)
         while self._queue:
-            batch = [self._queue.popleft() for _ in range(min(BATCH, len(self._queue)))]
-            await self._write(batch)
+            await self._write(take(self._queue))
         # No await since the queue was found empty: a change queued from here on starts a new flush.
         self._flushing -= 1
 
-    async def _write(self, batch: list[_Item]) -> None:
-        outcomes: list[Exception | None] = []
-        try:
-            async with self._pool.acquire() as connection, connection.transaction():
-                told: list[Entry] = []
-                for statements, entries, _ in batch:
-                    outcomes.append(outcome := await self._write_one(connection, statements))
-                    if outcome is None:
-                        told += entries
-                await _append(connection, told)
-        except (OSError, asyncpg.PostgresError, asyncpg.InterfaceError) as error:
-            if len(batch) > 1:
-                for item in batch:  # one of them may be the reason (a deadlock, say): each on its own
-                    await self._write([item])
+    async def _write(self, batch: list[Item]) -> None:
+        """One transaction; who has lost is told, and the others are tried again at once."""
+        left = batch
+        while left:
+            try:
+                async with self._hot.acquire() as connection, connection.transaction():
+                    outcomes = await _make(connection, left)
+            except _Lost as found:
+                for item in found.losers:
+                    item.settle(lost())
+                left = [item for item in left if item not in found.losers]
+            except (Conflict, OSError, asyncpg.PostgresError, asyncpg.InterfaceError) as error:
+                await self._after_failure(left, error)
                 return
-            outcomes = [_outcome(error)]
-        for (_, _, done), outcome in zip(batch, outcomes, strict=True):
-            if done.done():
-                continue  # whoever waited has gone; the change stands all the same
-            if outcome is None:
-                done.set_result(None)
             else:
-                done.set_exception(outcome)
+                for item, outcome in zip(left, outcomes, strict=True):
+                    item.settle(outcome)
+                return
 
-    async def _write_one(self, connection: Any, statements: Sequence[Statement]) -> Exception | None:
-        try:
-            async with connection.transaction():
-                for sql, parameters, expects in statements:
-                    tag = await connection.execute(_own(sql), *parameters)
-                    if expects is not None and int(tag.rpartition(" ")[2]) != expects:
-                        raise Conflict(sql)
-        except Conflict as conflict:
-            return conflict
-        except asyncpg.IntegrityConstraintViolationError as error:
-            return Conflict(str(error))
-        except (asyncpg.DataError, asyncpg.SyntaxOrAccessError) as error:
-            return StoreFailed(str(error), code="store.statement_failed")
-        return None
+    async def _after_failure(self, batch: list[Item], error: Exception) -> None:
+        is_gone = isinstance(error, OSError | asyncpg.PostgresConnectionError)
+        if len(batch) == 1 or is_gone:
+            for item in batch:
+                item.settle(_outcome(error))
+            return
+        for item in batch:  # one of them may be the reason (a deadlock, say): each on its own
+            await self._write([item])
+
+    # tables
 
     async def migrate(self, component: str, migrations: Sequence[Migration]) -> None:
         try:
@@ -142,7 +193,7 @@ class PostgresEngine:
             raise StoreFailed(f"{component}: the database is of a later version", code="store.newer_database")
         for migration in migrations[done:]:
             if isinstance(migration, str):
-                for statement in statements_of(migration, _TYPES):
+                for statement in statements_of(migration, own.TYPES):
                     await connection.execute(statement)
             else:
                 await migration(_Session(connection))
@@ -156,26 +207,83 @@ class PostgresEngine:
     async def close(self) -> None:
         while self._tasks:
             await asyncio.wait(set(self._tasks))
+        await self._hot.close()
         await self._pool.close()
 
 
-@cache
-def _own(sql: str) -> str:
-    """`?` as $1, $2, ...; remembered, since the statements of a server are few."""
-    numbers = count(1)
-    return re.sub(r"\?", lambda _match: f"${next(numbers)}", sql)
+async def _nothing(connection: Any) -> None:
+    """No connection of ours is left in a state that would have to be reset."""
+    del connection
+
+
+async def _make(connection: Any, batch: list[Item]) -> list[Exception | None]:
+    """The changes of a transaction in the order of locks that all keep: rows, plain changes, logs."""
+    if rows := [item for item in batch if not item.is_plain]:
+        await _make_rows(connection, rows)
+    outcomes: list[Exception | None] = []
+    for item in batch:
+        outcome = await _make_plain(connection, item, is_alone=len(batch) == 1) if item.is_plain else None
+        outcomes.append(outcome)
+    told = zip(batch, outcomes, strict=True)
+    await _append(connection, [entry for item, outcome in told if outcome is None for entry in item.entries])
+    return outcomes
+
+
+async def _make_rows(connection: Any, items: list[Item]) -> None:
+    for _, group in groupby(by_kind(items), key=lambda kind: max(kind.write.rank, 0)):
+        kinds = list(group)
+        sql, checked = own.together(tuple(kind.write for kind in kinds))
+        arrays = [list(column) for kind in kinds for column in zip(*kind.parameters, strict=True)]
+        found = await connection.fetchrow(sql, *arrays)
+        losers: list[Item] = []
+        for number, position in enumerate(checked):
+            losers += kinds[position].losers(set(found[number]))
+        if losers:
+            raise _Lost(losers)
+
+
+async def _make_plain(connection: Any, item: Item, *, is_alone: bool) -> Exception | None:
+    if is_alone:  # the transaction itself undoes it
+        await _make_one_by_one(connection, item.statements)
+        return None
+    try:
+        async with connection.transaction():
+            await _make_one_by_one(connection, item.statements)
+    except (
+        Conflict,
+        asyncpg.IntegrityConstraintViolationError,
+        asyncpg.DataError,
+        asyncpg.SyntaxOrAccessError,
+    ) as error:
+        return _outcome(error)
+    return None
+
+
+async def _make_one_by_one(connection: Any, statements: Sequence[Statement]) -> None:
+    for sql, parameters, expects in statements:
+        if isinstance(sql, str):
+            tag = await connection.execute(own.numbered(sql), *parameters)
+            if expects is not None and int(tag.rpartition(" ")[2]) != expects:
+                raise Conflict(sql)
+        else:
+            many, checked = own.together((sql,))
+            found = await connection.fetchrow(many, *([value] for value in parameters))
+            if checked and not found[0]:
+                raise lost()
 
 
 async def _append(connection: Any, entries: Sequence[Entry]) -> None:
-    """The edge stays locked until the transaction ends: numbers become visible in their order."""
-    for name, own in log.by_log(entries):
-        edge = await connection.fetchval(_own(_READ_LOCKED), name)
-        if edge is None:
-            await connection.execute(_own(log.BEGIN), name, log.EMPTY)
-            edge = await connection.fetchval(_own(_READ_LOCKED), name)
-        change = log.appended(name, edge, own)
-        await connection.executemany(_own(log.ENTRY), change.rows)
-        await connection.execute(_own(log.WRITE), *change.edge)
+    if not entries:
+        return
+    groups = log.by_log(entries)
+    edges = dict(await connection.fetch(own.LOCK_EDGES, [name for name, _ in groups]))
+    if absent := [name for name, _ in groups if name not in edges]:
+        await connection.execute(own.BEGIN_LOGS, absent, log.EMPTY)
+        edges |= dict(await connection.fetch(own.LOCK_EDGES, absent))
+    changes = [log.appended(name, edges[name], of_log) for name, of_log in groups]
+    rows = zip(*(row for change in changes for row in change.rows), strict=True)
+    ends = zip(*(change.edge for change in changes), strict=True)
+    await connection.execute(own.APPEND, *map(list, rows), *map(list, ends))
 
 
 class _Session:
@@ -183,10 +291,10 @@ class _Session:
         self._connection = connection
 
     async def fetch(self, sql: str, *parameters: Any) -> list[tuple[Any, ...]]:
-        return [tuple(row.values()) for row in await self._connection.fetch(_own(sql), *parameters)]
+        return [tuple(row) for row in await self._connection.fetch(own.numbered(sql), *parameters)]
 
     async def execute(self, sql: str, *parameters: Any) -> None:
-        await self._connection.execute(_own(sql), *parameters)
+        await self._connection.execute(own.numbered(sql), *parameters)
 
     async def append(self, entries: Sequence[Entry]) -> None:
         await _append(self._connection, entries)
@@ -194,6 +302,15 @@ class _Session:
 
 def _outcome(error: Exception) -> Exception:
     """Two transactions that met are a conflict like any other; the rest is a failed store."""
-    if isinstance(error, asyncpg.DeadlockDetectedError | asyncpg.SerializationError):
+    if isinstance(error, Conflict):
+        return error
+    if isinstance(
+        error,
+        asyncpg.IntegrityConstraintViolationError
+        | asyncpg.DeadlockDetectedError
+        | asyncpg.SerializationError,
+    ):
         return Conflict(str(error))
+    if isinstance(error, asyncpg.DataError | asyncpg.SyntaxOrAccessError):
+        return StoreFailed(str(error), code="store.statement_failed")
     return StoreFailed(str(error), code="store.commit_failed")

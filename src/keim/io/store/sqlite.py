@@ -18,7 +18,8 @@ from typing import Any, Final
 
 from keim.errors import StoreFailed
 from keim.io.store import log
-from keim.io.store.engine import BATCH, QUEUE, Conflict, Entry, Migration, Statement
+from keim.io.store.batch import Item, by_kind, take
+from keim.io.store.engine import QUEUE, Conflict, Entry, Lookup, Migration, Statement
 
 _SETTINGS: Final = (
     "PRAGMA journal_mode=WAL",
@@ -34,8 +35,6 @@ _TYPES: Final = {
     "{clustered}": "WITHOUT ROWID",
 }
 
-_Item = tuple[Sequence[Statement], Sequence[Entry], "asyncio.Future[None]"]
-
 
 class SqliteEngine:
     """`path` None keeps everything in memory: for tests and trials."""
@@ -47,7 +46,7 @@ class SqliteEngine:
         is_threaded = in_thread and path is not None
         self._reader = self._connect() if is_threaded else self._writer
         self._thread = ThreadPoolExecutor(1, "keim-store") if is_threaded else None
-        self._queue: deque[_Item] = deque()
+        self._queue: deque[Item] = deque()
         self._is_flushing = False
         self._flusher: asyncio.Task[None] | None = None
 
@@ -71,6 +70,9 @@ class SqliteEngine:
         except sqlite3.Error as error:
             raise StoreFailed(str(error), code="store.statement_failed", step=sql[:80]) from None
 
+    async def look_up(self, lookup: Lookup, key: Any) -> list[tuple[Any, ...]]:
+        return await self.fetch(lookup.one, key)
+
     async def commit(self, statements: Sequence[Statement], entries: Sequence[Entry] = ()) -> None:
         if not statements and not entries:
             return
@@ -78,7 +80,7 @@ class SqliteEngine:
             raise StoreFailed("too many changes are waiting", code="store.overloaded")
         loop = asyncio.get_running_loop()
         done: asyncio.Future[None] = loop.create_future()
-        self._queue.append((statements, entries, done))
+        self._queue.append(Item(statements, entries, done))
         if not self._is_flushing:
             self._is_flushing = True
             if self._thread is None and self._gather_s:
@@ -89,31 +91,26 @@ class SqliteEngine:
                 self._flusher = loop.create_task(self._flush_in_thread(self._thread))
         await done
 
-    def _take(self) -> list[_Item]:
-        return [self._queue.popleft() for _ in range(min(BATCH, len(self._queue)))]
-
     def _flush_inline(self) -> None:
-        while batch := self._take():
+        while batch := take(self._queue):
             _settle(batch, self._write(batch))
         self._is_flushing = False
 
     async def _flush_in_thread(self, thread: ThreadPoolExecutor) -> None:
         loop = asyncio.get_running_loop()
-        while batch := self._take():
+        while batch := take(self._queue):
             _settle(batch, await loop.run_in_executor(thread, self._write, batch))
         # In the same step that found the queue empty: a change queued from here on starts a new flush.
         self._is_flushing = False
 
-    def _write(self, batch: list[_Item]) -> list[Exception | None]:
+    def _write(self, batch: list[Item]) -> list[Exception | None]:
         """One transaction; a change that fails is undone alone. The outcome of each, in order."""
         connection = self._writer
         try:
             connection.execute("BEGIN IMMEDIATE")
-            for statements, _, _ in batch:
-                if (outcome := _run(connection, statements)) is not None:
-                    break
-            else:
-                _append(connection, [entry for _, entries, _ in batch for entry in entries])
+            outcome = _run_together(connection, batch)
+            if outcome is None:
+                _append(connection, [entry for item in batch for entry in item.entries])
                 connection.execute("COMMIT")
                 return [None] * len(batch)
             connection.execute("ROLLBACK")
@@ -126,18 +123,18 @@ class SqliteEngine:
             return [StoreFailed(str(error), code="store.commit_failed")] * len(batch)
 
     @staticmethod
-    def _write_apart(connection: sqlite3.Connection, batch: list[_Item]) -> list[Exception | None]:
+    def _write_apart(connection: sqlite3.Connection, batch: list[Item]) -> list[Exception | None]:
         """The same once more, where one has failed: a savepoint around each, which costs as much again."""
         outcomes: list[Exception | None] = []
         told: list[Entry] = []
         connection.execute("BEGIN IMMEDIATE")
-        for statements, entries, _ in batch:
+        for item in batch:
             connection.execute("SAVEPOINT change")
-            outcome = _run(connection, statements)
+            outcome = _run(connection, item.statements)
             if outcome is not None:
                 connection.execute("ROLLBACK TO change")
             else:
-                told += entries
+                told += item.entries
             connection.execute("RELEASE change")
             outcomes.append(outcome)
         _append(connection, told)
@@ -190,14 +187,32 @@ class SqliteEngine:
         self._writer.close()
 
 
+def _run_together(connection: sqlite3.Connection, batch: list[Item]) -> Exception | None:
+    """All changes, kind by kind; an exception says that one of them has failed, not which."""
+    if len(batch) == 1:
+        return _run(connection, batch[0].statements)
+    try:
+        for kind in by_kind([item for item in batch if not item.is_plain]):
+            changed = connection.executemany(kind.write.one, kind.parameters).rowcount
+            if kind.write.key is not None and changed != len(kind.parameters):
+                return Conflict(kind.write.one)
+    except sqlite3.Error as error:
+        return StoreFailed(str(error), code="store.statement_failed")
+    for item in batch:
+        if item.is_plain and (outcome := _run(connection, item.statements)) is not None:
+            return outcome
+    return None
+
+
 def _run(connection: sqlite3.Connection, statements: Sequence[Statement]) -> Exception | None:
     """The statements of one change, to the first that fails; None when none has."""
     execute = connection.execute
     try:
         for sql, parameters, expects in statements:
-            changed = execute(sql, parameters).rowcount
+            one = sql if isinstance(sql, str) else sql.one
+            changed = execute(one, parameters).rowcount
             if expects is not None and changed != expects:
-                return Conflict(sql)
+                return Conflict(one)
     except sqlite3.IntegrityError as error:
         return Conflict(str(error))
     except sqlite3.Error as error:
@@ -208,8 +223,6 @@ def _run(connection: sqlite3.Connection, statements: Sequence[Statement]) -> Exc
 def _append(connection: sqlite3.Connection, entries: Sequence[Entry]) -> None:
     for name, own in log.by_log(entries):
         row = connection.execute(log.READ, (name,)).fetchone()
-        if row is None:
-            connection.execute(log.BEGIN, (name, log.EMPTY))
         change = log.appended(name, log.EMPTY if row is None else row[0], own)
         connection.executemany(log.ENTRY, change.rows)
         connection.execute(log.WRITE, change.edge)
@@ -237,11 +250,6 @@ def statements_of(script: str, types: dict[str, str]) -> list[str]:
     return [statement.strip() for statement in script.split(";") if statement.strip()]
 
 
-def _settle(batch: list[_Item], outcomes: list[Exception | None]) -> None:
-    for (_, _, done), outcome in zip(batch, outcomes, strict=True):
-        if done.done():
-            continue  # whoever waited has gone; the change stands all the same
-        if outcome is None:
-            done.set_result(None)
-        else:
-            done.set_exception(outcome)
+def _settle(batch: list[Item], outcomes: list[Exception | None]) -> None:
+    for item, outcome in zip(batch, outcomes, strict=True):
+        item.settle(outcome)

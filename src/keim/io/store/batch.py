@@ -1,0 +1,105 @@
+"""One transaction for the changes of many: which go together, which one after the other, and who has lost.
+
+Pure; both engines use it. Imports its neighbour `engine` only.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from collections import deque
+from collections.abc import Sequence
+from typing import Any, Final
+
+from keim.io.store.engine import BATCH, Conflict, Entry, Statement, Write
+
+
+class Item:
+    """A change that waits, with whoever waits for it."""
+
+    __slots__ = ("claims", "done", "entries", "is_plain", "statements")
+
+    def __init__(
+        self, statements: Sequence[Statement], entries: Sequence[Entry], done: asyncio.Future[None]
+    ) -> None:
+        self.statements = statements
+        self.entries = entries
+        self.done = done
+        self.claims: list[Any] = []
+        """Keys of the rows that it changes: two items with a common key never share a statement."""
+        self.is_plain = False
+        """It has a statement that is not made for many at once."""
+        for sql, parameters, _ in statements:
+            if isinstance(sql, str):
+                self.is_plain = True
+            elif sql.key is not None and sql.is_exclusive:
+                self.claims.append(parameters[sql.key])
+
+    def settle(self, outcome: Exception | None) -> None:
+        if self.done.done():
+            return  # whoever waited has gone; the change stands all the same
+        if outcome is None:
+            self.done.set_result(None)
+        else:
+            self.done.set_exception(outcome)
+
+
+def take(queue: deque[Item]) -> list[Item]:
+    """The next batch; whose row is changed in it already waits for the one after, in its old place."""
+    taken: list[Item] = []
+    later: list[Item] = []
+    claimed: set[Any] = set()
+    while queue and len(taken) < BATCH:
+        item = queue.popleft()
+        if claimed.isdisjoint(item.claims):
+            claimed.update(item.claims)
+            taken.append(item)
+        else:
+            later.append(item)
+    queue.extendleft(reversed(later))
+    return taken
+
+
+class Kind:
+    """All changes of one kind in a batch."""
+
+    __slots__ = ("owners", "parameters", "write")
+
+    def __init__(self, write: Write) -> None:
+        self.write = write
+        self.parameters: list[tuple[Any, ...]] = []
+        self.owners: list[Item] = []
+
+    def losers(self, found: set[Any]) -> list[Item]:
+        """Whose row was not as expected, of those whose keys are not among the found."""
+        key = self.write.key
+        assert key is not None  # only what can be amiss is asked
+        return [
+            owner
+            for owner, values in zip(self.owners, self.parameters, strict=True)
+            if values[key] not in found
+        ]
+
+
+def by_kind(items: Sequence[Item]) -> list[Kind]:
+    """Of items that are not plain."""
+    kinds: dict[Write, Kind] = {}
+    for item in items:
+        for sql, parameters, _ in item.statements:
+            assert isinstance(sql, Write)  # `is_plain` tells
+            kind = kinds.get(sql)
+            if kind is None:
+                kind = kinds[sql] = Kind(sql)
+            kind.parameters.append(parameters)
+            kind.owners.append(item)
+    return sorted(kinds.values(), key=_rank)
+
+
+def _rank(kind: Kind) -> int:
+    return kind.write.rank
+
+
+LOST: Final = "a row was not as it had been"
+
+
+def lost() -> Conflict:
+    return Conflict(LOST)
