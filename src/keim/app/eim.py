@@ -36,7 +36,7 @@ from keim.crypto.suites import suite_of_curve
 from keim.der import PublicKeyInfo
 from keim.eim.addresses import AddressPolicy
 from keim.eim.rows import Switches
-from keim.eim.settings import Eim, Rules, Strangers
+from keim.eim.settings import Eim, Rules, Strangers, key_name
 from keim.errors import Refused
 from keim.io.asgi import Application
 from keim.io.device_https import HttpsCarrier
@@ -138,6 +138,7 @@ def eim_of(world: World, config: EimConfig) -> Eim:
     return Eim(
         eim_id=eim_id_of(config, world),
         signers=signers_of(world),
+        current_signer=key_name(world.get(SIGNING).certificate.point),
         signing_certificates=signing_certificates_of(world),
         trust=world.trust,
         intermediates=intermediates_of(world),
@@ -164,7 +165,7 @@ def signers_of(world: World) -> dict[str, Signer]:
         if credential.role is Role.EIM_SIGN and credential.key is not None:
             curve = credential.curve.domain
             signer = MemorySigner(suite_of_curve(curve).name, curve, credential.key)
-            found[key_name(signer)] = signer
+            found[key_name(signer.public_point)] = signer
     if not found:
         raise Refused("this PKI has no eIM signing key", code="pki.credential_not_found")
     return found
@@ -173,15 +174,10 @@ def signers_of(world: World) -> dict[str, Signer]:
 def signing_certificates_of(world: World) -> dict[str, bytes]:
     """By the same names: what the audit log names the keys by."""
     return {
-        credential.certificate.point[1:9].hex(): credential.certificate.der
+        key_name(credential.certificate.point): credential.certificate.der
         for credential in (*world.previous, *world.credentials)
         if credential.role is Role.EIM_SIGN
     }
-
-
-def key_name(signer: Signer) -> str:
-    """Of one key for ever: the first octets of its point's x, which tell it from any other."""
-    return signer.public_point[1:9].hex()
 
 
 def configuration_data(world: World, config: EimConfig, *, counter: int = 0) -> EimConfigurationData:

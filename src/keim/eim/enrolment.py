@@ -23,5 +23,6 @@ def at_first_call(
         state, how = DeviceState.QUARANTINED, "quarantined"
     else:
         return None
-    device = Device(eid=str(eid), enrolled_at=context.now, state=state)
-    return device, DeviceEnrolled(at=context.now, eid=device.eid, how=how, state=state)
+    signer = eim.signer_of_new()
+    device = Device(eid=str(eid), enrolled_at=context.now, state=state, signer=signer)
+    return device, DeviceEnrolled(at=context.now, eid=device.eid, how=how, state=state, signer=signer)

@@ -236,6 +236,17 @@ class StockLow(_Event, frozen=True, kw_only=True, tag="stock_low"):
     threshold: int
 
 
+class KeyRotated(_Event, frozen=True, kw_only=True, tag="key_rotated"):
+    """The eIM's signing key: `ordered` (again), `finished`. Devices follow one by one, by their results."""
+
+    state: str
+    old: str
+    """Names of keys."""
+    new: str
+    devices: int = 0
+    """Who were ordered to take it, or were left behind at the end."""
+
+
 Event = (
     DeviceEnrolled
     | DeviceChanged
@@ -265,4 +276,5 @@ Event = (
     | TenantChanged
     | ApprovalChanged
     | StockLow
+    | KeyRotated
 )

@@ -16,6 +16,7 @@ from keim.eim import enrolment
 from keim.eim.change import Change
 from keim.eim.conclusion import conclude, leave_in_doubt
 from keim.eim.events import (
+    DeviceChanged,
     DeviceEnrolled,
     NetworkSeen,
     PackageDelivered,
@@ -44,6 +45,8 @@ def _error(code: GetEimPackageError) -> bytes:
 
 _NOT_FOUND: Final = _error(GetEimPackageError.EID_NOT_FOUND)
 _INVALID: Final = _error(GetEimPackageError.INVALID_EID)
+
+KEY_IS_MISSING: Final = "this eUICC knows a key of this eIM that this eIM does not have"
 
 CHORES_OF_CAUSE: Final = {
     StateChangeCause.OTHER_EIM: (Chore.LIST_PROFILES, Chore.LIST_EIMS),
@@ -112,6 +115,8 @@ def choose(change: Change) -> bytes:
             _give_up(change, offer)
         else:
             return _again(change, offer)
+    if not _has_key(change):
+        return NOTHING
     device = change.device
     chores = device.chores
     if device.point is None and change.eim.rules.learns_first and not device.has_been_asked:
@@ -135,6 +140,20 @@ def is_paused(device: Device, candidate: Next, now: datetime) -> bool:
     """Whether the order that comes next is tried again later; what follows it waits behind it."""
     pause = device.pause
     return pause is not None and pause.order == candidate.order.id and now < pause.until
+
+
+def _has_key(change: Change) -> bool:
+    """A package with another key than the one that the eUICC knows would only be refused."""
+    device = change.device
+    if change.eim.has_key_of(device):
+        if device.alarm == KEY_IS_MISSING:
+            change.set(alarm="")
+            seen = DeviceChanged(at=change.now, eid=change.eid, what="its key is here", clears_alarm=True)
+            change.events.append(seen)
+        return True
+    if device.alarm != KEY_IS_MISSING:
+        change.alarm(KEY_IS_MISSING)
+    return False
 
 
 # the outstanding package

@@ -80,7 +80,7 @@ def enrol(
         token=token,
         counter=counter,
         switches=switches,
-        signer=signer,
+        signer=signer or eim.signer_of_new(),
     )
     knowledge = None
     if certificates is not None:
@@ -97,7 +97,7 @@ def enrol(
         how="registered",
         token=token,
         counter=counter,
-        signer=signer,
+        signer=device.signer,
         tags=checked_tags(tags),
         effects=()
         if device.point is None

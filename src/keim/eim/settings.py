@@ -22,6 +22,11 @@ COUNTER_MAXIMUM: Final = 0x7FFFFF
 """What every eUICC supports (procedures §2.1)."""
 
 
+def key_name(point: bytes) -> str:
+    """Of one key for ever: the first octets of its point's x, which tell it from any other."""
+    return point[1:9].hex()
+
+
 class Strangers(StrEnum):
     """What becomes of an EID that nobody has registered."""
 
@@ -49,6 +54,8 @@ class Eim(msgspec.Struct, frozen=True, kw_only=True):
     eim_id: str
     signers: dict[str, Signer]
     """By key identifier, oldest first: a key that is rotated out stays until every eUICC knows the next."""
+    current_signer: str = ""
+    """What new associations are made with; empty: the oldest."""
     signing_certificates: dict[str, bytes] = {}
     """By the same identifiers, in DER, where a key has one: what auditors know the key by."""
     trust: TrustStore
@@ -62,6 +69,14 @@ class Eim(msgspec.Struct, frozen=True, kw_only=True):
     def signer_of(self, device: Device) -> Signer:
         found = self.signers.get(device.signer)
         return found if found is not None else next(iter(self.signers.values()))
+
+    def has_key_of(self, device: Device) -> bool:
+        """Not so for a moment, when a device has proved a key that this process has not read yet."""
+        return not device.signer or device.signer in self.signers
+
+    def signer_of_new(self) -> str:
+        """For the row of a device whose key nobody has named."""
+        return "" if self.current_signer == next(iter(self.signers)) else self.current_signer
 
     def spki_of(self, device: Device) -> bytes:
         """The SubjectPublicKeyInfo of the key that this device's packages are signed with."""

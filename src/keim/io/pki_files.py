@@ -153,13 +153,18 @@ def _free_name(folder: Path) -> Path:
 
 
 def save_files(path: Path | str, world: World) -> None:
-    """Writes what changed; the manifest comes last, so that a broken run leaves the old state readable."""
+    """Writes what changed. A cut at any moment leaves the old state or the new one.
+
+    What is rotated out is in its new place, and read from there, before its old place is written over; keys
+    that `world` has no more are deleted when nothing names them.
+    """
     folder = Path(path)
     try:
         folder.mkdir(parents=True, exist_ok=True)
     except OSError as error:
         raise StoreFailed(f"{folder}: {error.strerror}", code="pki.file_unwritable") from None
     entries = [_save_credential(folder, c, previous=True) for c in world.previous]
+    _read_from_new_places(folder, world, entries)
     entries += [_save_credential(folder, c, previous=False) for c in world.credentials]
     names = []
     for crl in world.crls:
@@ -168,9 +173,37 @@ def save_files(path: Path | str, world: World) -> None:
         _write(folder / name, crl.der)
         names.append(name)
     _write(folder / "ca.pem", b"".join(root.pem for root in world.roots))
-    manifest = Manifest(FORMAT, entries, names)
+    _write_manifest(folder, Manifest(FORMAT, entries, names))
+    for entry in entries:
+        if entry.previous and entry.key is None:
+            (folder / entry.certificate).with_suffix(".key").unlink(missing_ok=True)
+
+
+def _write_manifest(folder: Path, manifest: Manifest) -> None:
     document = json.dumps(msgspec.to_builtins(manifest), indent=1)
     _write(folder / MANIFEST, document.encode() + b"\n")
+
+
+def _read_from_new_places(folder: Path, world: World, previous: list[Entry]) -> None:
+    """A manifest for the time until the new files are complete: the old state, as its copies have it."""
+    if not (folder / MANIFEST).is_file():
+        return
+    manifest = _read_manifest(folder)
+    copies = {
+        (one.name, one.curve, credential.certificate.der): one
+        for one, credential in zip(previous, world.previous, strict=True)
+    }
+    bridged = False
+    for number, entry in enumerate(manifest.credentials):
+        if entry.previous:
+            continue
+        der = read_certificates(_inside(folder, entry.certificate))[0].der
+        copy = copies.get((entry.name, entry.curve, der))
+        if copy is not None and copy.certificate != entry.certificate:
+            manifest.credentials[number] = msgspec.structs.replace(copy, previous=False)
+            bridged = True
+    if bridged:
+        _write_manifest(folder, manifest)
 
 
 def _save_credential(folder: Path, credential: Credential, *, previous: bool) -> Entry:

@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
+import contextlib
 import json
 import stat
+from collections.abc import Callable
 from datetime import timedelta
 from pathlib import Path
 
+import msgspec
 import pytest
 from cryptography.hazmat.primitives.asymmetric import ec
 from cryptography.hazmat.primitives.serialization import (
@@ -18,6 +21,7 @@ from cryptography.hazmat.primitives.serialization import (
 from tests.unit.pki.forge import NOW
 
 from keim.errors import KeimError, Malformed, Refused
+from keim.io import pki_files
 from keim.io.pem import blocks, read_certificates, read_crls, read_private_key, write_private_key
 from keim.io.pki_files import MANIFEST, changing, create_files, load_world, save_files
 from keim.io.pki_import import import_folder
@@ -220,3 +224,51 @@ def test_import_says_what_lacks_and_what_was_not_taken(folder: Path) -> None:
     reasons = {skipped.path.name: skipped.reason for skipped in found.skipped}
     assert "junk.der" in reasons
     assert reasons["dp-tls.pem"].startswith("expired")
+
+
+class Cut(Exception):
+    """The power is gone."""
+
+
+@pytest.mark.parametrize("step", range(8))
+def test_a_cut_while_a_rotation_is_written_leaves_the_old_state_or_the_new_one(
+    folder: Path, world: World, step: int, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    after = rotate(world, "eim-sign", now=NOW)
+    left = [step]
+
+    def counted(write: Callable[..., None]) -> Callable[..., None]:
+        def written(*arguments: object) -> None:
+            if left[0] == 0:
+                raise Cut
+            left[0] -= 1
+            write(*arguments)
+
+        return written
+
+    with monkeypatch.context() as patched:
+        patched.setattr(pki_files, "write_file", counted(pki_files.write_file))
+        patched.setattr(pki_files, "write_private_key", counted(pki_files.write_private_key))
+        with contextlib.suppress(Cut):
+            save_files(folder, after)
+    read = load_world(folder)
+    old, new = world.get("eim-sign"), after.get("eim-sign")
+    assert read.get("eim-sign").certificate in (old.certificate, new.certificate)
+    keys = {c.private_key.private_numbers().private_value for c in read.credentials + read.previous}
+    assert old.private_key.private_numbers().private_value in keys, "the old key is never lost"
+    save_files(folder, rotate(read, "eim-sign", now=NOW))
+    assert load_world(folder).get("eim-sign").certificate not in (old.certificate, new.certificate)
+
+
+def test_a_key_that_the_world_has_no_more_is_deleted_and_its_certificate_stays(
+    folder: Path, world: World
+) -> None:
+    after = rotate(world, "eim-sign", now=NOW)
+    save_files(folder, after)
+    before = set(folder.rglob("*.key"))
+    old = msgspec.structs.replace(after.previous[-1], key=None)
+    save_files(folder, World(after.credentials, (*after.previous[:-1], old), after.crls))
+    read = load_world(folder)
+    assert read.previous[-1].certificate == old.certificate
+    assert read.previous[-1].key is None
+    assert len(before - set(folder.rglob("*.key"))) == 1

@@ -15,6 +15,7 @@ from keim.eim.change import Change
 from keim.eim.chores import without_chores
 from keim.eim.picture import AssociationUpdated, Effect, EimAdded, EimsListed, ProfileEnabled, ProfilesListed
 from keim.eim.rows import Chore, ProfileImage
+from keim.eim.settings import key_name
 from keim.eim.words import name_of
 from keim.messages.package import (
     AddEimResult,
@@ -113,8 +114,8 @@ def _update_eim(change: Change, command: Any, entry: EuiccResultData) -> Effect 
     for name, signer in change.eim.signers.items():
         if signer.public_point == point:
             return AssociationUpdated(counter=data.counter_value, signer=name)
-    change.alarm("this eUICC was given a key for this eIM that this eIM does not have")
-    return AssociationUpdated(counter=data.counter_value)
+    # Another process has made it, or nobody: nothing is signed for this eUICC until it is here.
+    return AssociationUpdated(counter=data.counter_value, signer=key_name(point))
 
 
 def _list_eims(change: Change, command: Any, entry: EuiccResultData) -> Effect | None:

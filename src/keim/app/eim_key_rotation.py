@@ -1,0 +1,283 @@
+"""Rotation of the eIM's signing key as a fleet operation that any cut may interrupt.
+
+Steps: begin, make the key, order updateEim for every tenant's devices, order again for those who failed,
+finish and drop the old key. Each step looks at what is there before it does anything, so it may be run twice.
+"""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import AsyncIterator, Iterator
+from contextlib import contextmanager
+
+import msgspec
+
+from keim.app.eim import SIGNING, EimConfig, eim_of
+from keim.app.eim_operators import TRIES
+from keim.app.eim_service import EimService
+from keim.crypto.suites import suite_named
+from keim.eim.events import AlarmRaised, KeyRotated
+from keim.eim.key_rotation import (
+    LEFT_BEHIND,
+    Rotation,
+    RotationState,
+    Round,
+    has_followed,
+    must_be_asked_again,
+    reference_of,
+    update_of,
+)
+from keim.eim.rows import MAIN, Device, OrderState
+from keim.eim.settings import key_name
+from keim.errors import Refused
+from keim.io.eim_store.leaves import entry_of
+from keim.io.pki_files import changing, save_files
+from keim.io.rotation_store import RotationStore
+from keim.io.store.engine import Conflict
+from keim.pki import Role
+from keim.pki.world import Credential, World, rotate
+
+PAGE = 1000
+
+
+class Progress(msgspec.Struct, frozen=True, kw_only=True):
+    rotation: Rotation
+    devices: int = 0
+    """Active ones."""
+    followed: int = 0
+    states: dict[str, int] = {}
+    """Operations of this round."""
+
+    @property
+    def left(self) -> int:
+        return self.devices - self.followed
+
+
+class KeyRotation:
+    def __init__(self, service: EimService, config: EimConfig) -> None:
+        self._service = service
+        self._config = config
+        self._store = RotationStore(service.store.engine)
+
+    async def prepare(self) -> None:
+        await self._store.prepare()
+
+    async def start(self, *, actor: str = "") -> Progress:
+        """Begins one, or goes on with the one that is under way."""
+        with self._alone() as world:
+            last = await self._store.last()
+            if last is None or last.state is RotationState.FINISHED:
+                rotation = Rotation(
+                    number=1 if last is None else last.number + 1,
+                    state=RotationState.BEGUN,
+                    old=self._current(world),
+                    begun_at=self._service.clock.now(),
+                    actor=actor,
+                )
+                await self._begin(rotation)
+                last = rotation
+            return await self._progress(await self._go_on(last, world))
+
+    async def go_on(self, *, actor: str = "") -> Progress:
+        """What a cut left undone; then another round for those who failed or came too late for the last."""
+        with self._alone() as world:
+            rotation = await self._under_way()
+            if rotation.state is RotationState.ORDERED and await self._to_ask_again(rotation):
+                again = msgspec.structs.replace(
+                    rotation, state=RotationState.ORDERING, round=rotation.round + 1, actor=actor
+                )
+                rotation = await self._store.move(rotation, again)
+            return await self._progress(await self._go_on(rotation, world))
+
+    async def finish(self, *, force: bool = False, actor: str = "") -> Progress:
+        """The old key goes. With `force` those who have not followed are told, and left behind."""
+        with self._alone() as world:
+            rotation = await self._under_way()
+            if rotation.state in (RotationState.BEGUN, RotationState.ORDERING):
+                raise Refused("the new key has not been ordered yet", code="eim.rotation_unfinished")
+            if rotation.state is RotationState.ORDERED:
+                left = tuple([device.eid async for _, device in self._behind(rotation)])
+                if left and not force:
+                    raise Refused(
+                        f"{len(left)} devices have not followed: {', '.join(left[:5])}"
+                        + (", …" if len(left) > 5 else ""),
+                        code="eim.rotation_unfinished",
+                    )
+                finishing = msgspec.structs.replace(
+                    rotation, state=RotationState.FINISHING, left=left, actor=actor
+                )
+                rotation = await self._store.move(rotation, finishing)
+            return await self._progress(await self._go_on(rotation, world))
+
+    async def status(self) -> Progress | None:
+        last = await self._store.last()
+        return None if last is None else await self._progress(last)
+
+    async def left_behind(self) -> AsyncIterator[Device]:
+        """Active devices that do not know the new key, as far as they have proved."""
+        last = await self._store.last()
+        if last is not None:
+            async for _, device in self._behind(last):
+                yield device
+
+    # one step after the other
+
+    async def _go_on(self, rotation: Rotation, world: World) -> Rotation:
+        if rotation.state is RotationState.BEGUN:
+            new, world = self._made(rotation, world)
+            ordering = msgspec.structs.replace(rotation, state=RotationState.ORDERING, new=new)
+            rotation = await self._store.move(rotation, ordering)
+        if rotation.state is RotationState.ORDERING:
+            self._service.eim = eim_of(world, self._config)
+            count = await self._order(rotation)
+            ordered = msgspec.structs.replace(rotation, state=RotationState.ORDERED)
+            told = self._event(ordered, devices=count)
+            rotation = await self._store.move(rotation, ordered, [entry_of(told, MAIN)])
+        if rotation.state is RotationState.FINISHING:
+            for eid in rotation.left:
+                await self._leave_behind(eid)
+            self._drop(world, rotation)
+            finished = msgspec.structs.replace(
+                rotation, state=RotationState.FINISHED, ended_at=self._service.clock.now()
+            )
+            told = self._event(finished, devices=len(rotation.left))
+            rotation = await self._store.move(rotation, finished, [entry_of(told, MAIN)])
+        return rotation
+
+    async def _begin(self, rotation: Rotation) -> None:
+        try:
+            await self._store.begin(rotation)
+        except Conflict:
+            raise Refused("another rotation has just begun", code="eim.rotation_under_way") from None
+
+    def _made(self, rotation: Rotation, world: World) -> tuple[str, World]:
+        """The new key, which a run before this one may have made already."""
+        if self._current(world) == rotation.old:
+            world = rotate(world, SIGNING, now=self._service.clock.now())
+            save_files(self._config.pki, world)
+        return self._current(world), world
+
+    async def _order(self, rotation: Rotation) -> int:
+        """For every tenant, unless a run before this one has done so. How many devices."""
+        eim = self._service.eim
+        signer = eim.signers[rotation.new]
+        spki = suite_named(signer.algorithm).curve.spki(signer.public_point)
+        work = update_of(eim.eim_id, spki)
+        count = 0
+        for tenant in await self._store.tenants():
+            reference = reference_of(rotation, tenant)
+            known = await self._service.store.order(reference)
+            if known is None:
+                await self._store.forget_selection(reference)
+                eids = None if rotation.round == 1 else await self._again_of(rotation, tenant)
+                if eids == []:
+                    continue
+                placed = await self._service.order_for_many(
+                    work, eids=eids, reference=reference, tenant=tenant, actor=rotation.actor
+                )
+                count += placed.devices
+            else:
+                count += known[0].devices
+        return count
+
+    async def _again_of(self, rotation: Rotation, tenant: str) -> list[str]:
+        before = msgspec.structs.replace(rotation, round=rotation.round - 1)
+        return [device.eid for device in await self._to_ask_again(before) if device.tenant == tenant]
+
+    async def _to_ask_again(self, rotation: Rotation) -> list[Device]:
+        rounds = {tenant: await self._rounds(rotation, tenant) for tenant in await self._store.tenants()}
+        return [
+            device
+            async for ordinal, device in self._behind(rotation)
+            if must_be_asked_again(device, ordinal, rounds.get(device.tenant, ()))
+        ]
+
+    async def _rounds(self, rotation: Rotation, tenant: str) -> list[Round]:
+        """The newest first."""
+        found = []
+        for number in range(rotation.round, 0, -1):
+            reference = reference_of(msgspec.structs.replace(rotation, round=number), tenant)
+            known = await self._service.store.order(reference)
+            if known is not None:
+                order, state = known
+                selection = await self._store.selection(reference)
+                states = await self._store.states(order.id)
+                found.append(Round(selection, states, state is OrderState.ACTIVE))
+        return found
+
+    async def _behind(self, rotation: Rotation) -> AsyncIterator[tuple[int, Device]]:
+        async for ordinal, device in self._active():
+            if not has_followed(device, rotation):
+                yield ordinal, device
+
+    async def _active(self) -> AsyncIterator[tuple[int, Device]]:
+        after = -1
+        while page := await self._store.active_devices(after, PAGE):
+            for ordinal, device in page:
+                yield ordinal, device
+            after = page[-1][0]
+
+    async def _leave_behind(self, eid: str) -> None:
+        """Told in its row, so that nobody wonders why it refuses everything."""
+        service = self._service
+        for _ in range(TRIES):
+            device = await service.store.device(eid)
+            if device is None or device.alarm == LEFT_BEHIND:
+                return
+            changed = msgspec.structs.replace(device, alarm=LEFT_BEHIND, version=device.version + 1)
+            told = AlarmRaised(at=service.clock.now(), eid=eid, why=LEFT_BEHIND)
+            try:
+                await service.store.change(changed, [told])
+            except Conflict:
+                continue
+            return
+
+    def _drop(self, world: World, rotation: Rotation) -> None:
+        """Old signing keys leave the PKI; their certificates stay for those who verify the audit log."""
+        after = World(world.credentials, tuple(map(_without_key, world.previous)), world.crls)
+        save_files(self._config.pki, after)
+        self._service.eim = eim_of(after, self._config)
+        assert rotation.new in self._service.eim.signers
+
+    # small things
+
+    @contextmanager
+    def _alone(self) -> Iterator[World]:
+        """One rotation command at a time: the PKI's lock is held for all of its steps."""
+        with changing(self._config.pki) as world:
+            yield world
+
+    def _current(self, world: World) -> str:
+        return key_name(world.get(SIGNING).certificate.point)
+
+    async def _under_way(self) -> Rotation:
+        last = await self._store.last()
+        if last is None or last.state is RotationState.FINISHED:
+            raise Refused("no rotation is under way", code="eim.rotation_not_found")
+        return last
+
+    def _event(self, rotation: Rotation, *, devices: int) -> KeyRotated:
+        return KeyRotated(
+            at=self._service.clock.now(),
+            actor=rotation.actor,
+            state=rotation.state.value,
+            old=rotation.old,
+            new=rotation.new,
+            devices=devices,
+        )
+
+    async def _progress(self, rotation: Rotation) -> Progress:
+        devices = followed = 0
+        async for _, device in self._active():
+            devices += 1
+            followed += has_followed(device, rotation)
+        states: Counter[str] = Counter()
+        for tenant in await self._store.tenants():
+            known = await self._service.store.order(reference_of(rotation, tenant))
+            if known is not None:
+                states.update(await self._service.store.counts(known[0].id))
+        return Progress(rotation=rotation, devices=devices, followed=followed, states=dict(states))
+
+
+def _without_key(credential: Credential) -> Credential:
+    return msgspec.structs.replace(credential, key=None) if credential.role is Role.EIM_SIGN else credential
