@@ -83,6 +83,10 @@ class TokenTold(_Effect, frozen=True, kw_only=True, tag="token_told"):
     token: int
 
 
+class TokenProved(_Effect, frozen=True, kw_only=True, tag="token_proved"):
+    """A signature covers it; what is only said is not tried any more."""
+
+
 class KeyProved(_Effect, frozen=True, kw_only=True, tag="key_proved"):
     """A chain to a CI ends in this key of the eUICC."""
 
@@ -120,6 +124,7 @@ Effect = (
     | CounterRaised
     | DefaultAddressSet
     | TokenTold
+    | TokenProved
     | KeyProved
     | Learned
     | PictureDoubted
@@ -277,6 +282,11 @@ def _token(picture: Picture, effect: Any, at: datetime) -> Picture:
     return Picture(replace(picture.device, token=effect.token), picture.knowledge)
 
 
+def _token_proved(picture: Picture, effect: Any, at: datetime) -> Picture:
+    del effect, at
+    return Picture(replace(picture.device, is_token_proved=True), picture.knowledge)
+
+
 def _key(picture: Picture, effect: Any, at: datetime) -> Picture:
     del at
     return Picture(replace(picture.device, point=effect.point, curve=effect.curve), picture.knowledge)
@@ -315,6 +325,7 @@ _APPLY: Final[dict[type, Callable[[Picture, Any, datetime], Picture]]] = {
     CounterRaised: _counter,
     DefaultAddressSet: _address,
     TokenTold: _token,
+    TokenProved: _token_proved,
     KeyProved: _key,
     Learned: _learned,
     PictureDoubted: _doubted,

@@ -21,6 +21,7 @@ from keim.eim.events import ResultReceived, ResultRefused, ResultUnmatched
 from keim.eim.evidence import chain_of
 from keim.eim.facts import Known
 from keim.eim.offers import CHORES
+from keim.eim.picture import TokenProved
 from keim.eim.results import effects, package_errors
 from keim.eim.results.verification import BY_SIGNATURE, NOT_CHECKED, REFUSED, SWITCHED_OFF, judged
 from keim.eim.rows import Chore, Kind, Offer, Operation, Receipt, State
@@ -81,7 +82,7 @@ def _signed(change: Change, result: EuiccPackageResultSigned, octets: bytes) -> 
     if why is not None:
         return _refuse(change, why, octets, offer=offer)
     if switches.verifies and not without_token and not change.device.is_token_proved:
-        change.set(is_token_proved=True)
+        change.effect(TokenProved(), is_proved=True)
     if change.device.refused_times:
         change.set(refused_times=0, refused_digest=b"")
     _keep(change, data.seq_number, octets, is_verified=switches.verifies)

@@ -79,6 +79,7 @@ MIGRATIONS: Final[tuple[Migration, ...]] = (
         tenant TEXT NOT NULL, ordinal INTEGER NOT NULL, PRIMARY KEY (tenant, ordinal)) {clustered};
     CREATE INDEX eim_devices_apart ON eim_devices (tenant, ordinal) WHERE state <> 'active';
     ALTER TABLE eim_orders ADD COLUMN due_at INTEGER;
+    CREATE INDEX eim_orders_planned ON eim_orders (eid, id) WHERE state = 'planned';
     CREATE INDEX eim_orders_due ON eim_orders (due_at) WHERE due_at IS NOT NULL;
     ALTER TABLE eim_contacts ADD COLUMN gap INTEGER NOT NULL DEFAULT 0
     """,
