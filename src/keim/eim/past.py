@@ -15,7 +15,7 @@ from keim.eim import events as told
 from keim.eim.events import Event
 from keim.eim.picture import Picture, all_applied
 from keim.eim.rows import Device, DeviceState, Knowledge, Order, State
-from keim.eim.twin import Standing
+from keim.eim.twin import Standing, in_turn
 
 _OPEN: Final = (State.QUEUED, State.DELIVERED, State.UNKNOWN)
 _WAITING: Final = (State.PLANNED, State.QUEUED)
@@ -68,7 +68,7 @@ class Past:
             for reference, (state, since) in self._standing.items()
             if reference in self._by_reference
         ]
-        return sorted(found, key=lambda one: (one.state is State.PLANNED, one.order.id))
+        return in_turn(found)
 
     def _of_device(self, event: Event) -> None:
         device = self.device

@@ -35,6 +35,13 @@ class Standing(msgspec.Struct, frozen=True):
     since: datetime
 
 
+def in_turn(standing: Sequence[Standing]) -> list[Standing]:
+    """As the device gets them; planned ones come last, and have no number that stays."""
+    queued = sorted((one for one in standing if one.state is not State.PLANNED), key=lambda one: one.order.id)
+    planned = (one for one in standing if one.state is State.PLANNED)
+    return queued + sorted(planned, key=lambda one: (one.order.ordered_at, one.order.reference))
+
+
 class OperationView(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
     id: str
     """The order's reference."""

@@ -17,7 +17,7 @@ from keim.eim.operations import state_of
 from keim.eim.past import Past
 from keim.eim.rows import Contact, Device, Knowledge, Operation, Order, OrderState, State
 from keim.eim.selection import Selection
-from keim.eim.twin import Standing, Twin, twin_of
+from keim.eim.twin import Standing, Twin, in_turn, twin_of
 from keim.io.eim_store.leaves import event_in
 from keim.io.eim_store.store import EimStore
 from keim.io.store.engine import Engine
@@ -154,7 +154,7 @@ class Reading:
         for operation, one in given.values():
             if operation.state is not State.QUEUED or one.state in (OrderState.ACTIVE, OrderState.TAKEN):
                 found.append(Standing(one.order, operation.state, since(one.order, operation)))
-        return sorted(found, key=lambda one: (one.state is State.PLANNED, one.order.id))
+        return in_turn(found)
 
     async def _orders_for_many(self, tenant: str, ordinal: int, condition: str) -> list[Placed]:
         rows = await self._engine.fetch(
