@@ -87,10 +87,10 @@ class Timed:
         self.seconds = 0.0
         self.number = 0
 
-    def handshake(self, client: Any, target: Target, **more: Any) -> Any:
+    def handshake(self, client: Any, target: Target) -> Any:
         self.number += 1
         address = (f"198.51.{self.number >> 16 & 255}.{self.number >> 8 & 255}", 1000 + self.number % 60000)
-        association = client.connect(SERVER, NOW, target, **more)
+        association = client.connect(SERVER, NOW, target)
         while not client.is_up(association) or (waiting := client.datagrams_to_send()):
             for data, _ in waiting if client.is_up(association) else client.datagrams_to_send():
                 start = process_time()
@@ -102,10 +102,10 @@ class Timed:
         return association
 
 
-def handshakes(server: Any, client: Callable[[], Any], target: Target, count: int = 20, **more: Any) -> float:
+def handshakes(server: Any, client: Callable[[], Any], target: Target, count: int = 20) -> float:
     timed = Timed(server)
     for _ in range(count):
-        timed.handshake(client(), target, **more)
+        timed.handshake(client(), target)
     return timed.seconds / count
 
 
@@ -141,7 +141,7 @@ def measure_handshakes() -> dict[str, float]:
         ),
         "full, pyOpenSSL": lambda: handshakes(library, lambda: library_client, plain),
         "resumed, pyOpenSSL": lambda: handshakes(
-            library, lambda: library_client, plain, session=library_session
+            library, lambda: library_client, Target(session=library_session)
         ),
         "CoAP request": coap_request,
         "CoAP request, aiocoap": lambda: asyncio.run(aiocoap_request()),

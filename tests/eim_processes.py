@@ -14,6 +14,7 @@ from typing import Any, TypeVar
 
 from keim.app.eim import EimConfig, eim_of
 from keim.app.eim_service import EimService
+from keim.app.ipa_coap import CoapSection, coap_peers
 from keim.app.new_card import identity_from, preloaded
 from keim.eim.rows import Operation
 from keim.eim.work import Work
@@ -22,6 +23,7 @@ from keim.io.drive import drive
 from keim.io.eim_store import EimStore
 from keim.io.entropy import OsEntropy
 from keim.io.ipa_carriers import EimCarrier
+from keim.io.ipa_coap import CoapPeers
 from keim.io.ipa_device import Device
 from keim.io.ipa_http import HttpPeers
 from keim.io.ipa_network import AlwaysConnected
@@ -40,7 +42,7 @@ from tests.server_processes import keim, start, stop
 
 T = TypeVar("T")
 EIM = "eim.example.com"
-EIDS = example_eids(4)
+EIDS = example_eids(12)
 
 
 def now() -> datetime:
@@ -155,9 +157,20 @@ class SiteDevice:
         self.folder = site.folder / f"ipa{number}"
         self.folder.mkdir()
 
+    def coap(self, section: CoapSection | None = None) -> CoapPeers:
+        """The way over CoAP, with what earlier runs noted."""
+        where = {EIM: self.site.endpoint("coap")}
+        return coap_peers(
+            section or CoapSection(),
+            str(self.folder / "state"),
+            eim_roots=self.site.world.roots,
+            addresses=where,
+        )
+
     def cycle(
         self, *, binding: Any = "asn1", path: str = "/gsma/rsp2/asn1", carrier: EimCarrier | None = None
     ) -> None:
+        """One run of the IPA, over HTTPS unless another carrier is given; it is closed afterwards."""
         peers = HttpPeers(
             now,
             bindings={EIM: binding},

@@ -14,7 +14,7 @@ from keim.errors import Malformed, PeerError, Unreachable
 from keim.io.datagram import SteadyClock
 from keim.io.dtls_openssl import OpenSslConfig, OpenSslDatagrams
 from keim.io.entropy import OsEntropy
-from keim.io.esipa_coap import EsipaCoapClient, EsipaCoapServer
+from keim.io.esipa_coap import EsipaCoapClient, EsipaCoapServer, Peer
 from keim.wire.coap.settings import CoapSettings
 from keim.wire.dtls.config import DtlsConfig, Target
 from keim.wire.dtls.credentials import PreSharedKey
@@ -70,9 +70,9 @@ class ScriptedEim:
         self.identities: list[Identity] = []
         self.is_held: Callable[[], bool] = lambda: False
 
-    async def __call__(self, message: bytes, identity: Identity) -> bytes:
+    async def __call__(self, message: bytes, peer: Peer) -> bytes:
         self.messages.append(message)
-        self.identities.append(identity)
+        self.identities.append(peer.identity)
         if message[:1] == b"\0":
             raise Malformed("no message of ESipa", offset=0)
         while self.is_held():
@@ -191,7 +191,7 @@ def test_a_device_that_was_forgotten_resumes_and_asks_again() -> None:
             serving.node.stack.lower = fresh()  # the server restarts without its associations
             assert await asking.exchange(POLL + b"\0\2") == b"AA"
             assert asking.handshakes == 2
-            assert asking._association.is_resumed
+            assert asking.association.is_resumed
             assert len(eim.messages) == 2
 
     run(test())
@@ -209,6 +209,7 @@ def test_associations_outlive_a_restart_by_snapshots() -> None:
             after = server()
             for data in stored:
                 after.restore(data, SteadyClock()())
+            after.snapshots()
             serving.node.stack.lower = after
             assert await asking.exchange(POLL + b"\0\2") == b"AA"
             assert asking.handshakes == 1

@@ -58,8 +58,8 @@ class Ends:
         if address == SERVER and isinstance(event, Data):
             self.server.send(event.association, event.data.upper(), now)
 
-    def connect(self, target: Target = TARGET, **more: Any) -> Any:
-        association = self.client.connect(SERVER, self.link.now, target, **more)
+    def connect(self, target: Target = TARGET) -> Any:
+        association = self.client.connect(SERVER, self.link.now, target)
         self.link.run(60.0, lambda: self.client.is_up(association) or bool(self.link.seen(Down, DEVICE)))
         return association
 
@@ -103,10 +103,7 @@ def test_sessions_are_resumed_across_engines(server: str, client: str) -> None:
     for event in ends.client.close(first, ends.link.now):
         assert event.reason == "closed"
     ends.link.run(1.0)
-    if client == "native":
-        again = ends.connect(Target(server_name=NAME, session=session))
-    else:
-        again = ends.connect(session=session)
+    again = ends.connect(Target(server_name=NAME, session=session))
     assert ends.echo(again)
     assert [up.is_resumed for up in ends.link.seen(Up, SERVER)] == [False, True]
 

@@ -18,7 +18,8 @@ from typing import Any, Final, Literal, NamedTuple
 import msgspec
 
 from keim.app.config import host_and_port
-from keim.app.eim_carriers import Carrier, close_all
+from keim.app.eim_carriers import Carrier, Seat, close_all
+from keim.app.eim_coap import CoapCarrier, CoapConfig, coap_places
 from keim.app.eim_injection import DeviceCarrier, Injection, InjectionConfig
 from keim.app.eim_logs import KEY_FILE, EimLogs, LogSigners
 from keim.app.eim_mqtt import MqttCarrier, MqttConfig
@@ -119,6 +120,7 @@ class EimConfig(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     limits: LimitsConfig = LimitsConfig()
     old_devices: bool = False
     """Devices with the switch `is_v1_0` may speak SGP.32 v1.0; each message costs one look at its device."""
+    coap: CoapConfig = CoapConfig()
     api: ApiConfig = ApiConfig()
     webhooks: WebhooksConfig = WebhooksConfig()
     es2plus: dict[str, Es2Config] = {}
@@ -198,6 +200,8 @@ def configuration_data(world: World, config: EimConfig, *, counter: int = 0) -> 
 
 def protocols_of(config: EimConfig) -> EimSupportedProtocol:
     found = EimSupportedProtocol.EIM_RETRIEVE_HTTPS
+    if config.coap.listen:
+        found |= EimSupportedProtocol.EIM_RETRIEVE_COAPS
     if config.mqtt is not None:
         found |= EimSupportedProtocol.EIM_PROPRIETARY
     return found
@@ -269,10 +273,13 @@ def door_of(service: EimService, config: EimConfig) -> EsipaDoor:
 
 
 def carriers_of(
-    running: Running, config: EimConfig, world: World, door: EsipaDoor, counters: Counters
+    running: Running, config: EimConfig, world: World, door: EsipaDoor, counters: Counters, *, seat: Seat
 ) -> list[Carrier]:
     """Those that are configured, beside HTTPS."""
     carriers: list[Carrier] = []
+    if seat.coap is not None:
+        folder = Path(config.pki)
+        carriers.append(CoapCarrier(config.coap, world, folder, seat.coap, door=door, counters=counters))
     if config.mqtt is not None:
         mqtt = MqttCarrier(config.mqtt, running.service.eim.eim_id, door, counters)
         running.service.wake_device = mqtt.wake
@@ -381,7 +388,9 @@ async def serve(
     seen = stamp_of(Path(config.pki))
     world = load_world(Path(config.pki))
     tls = Contexts.of(world, config)
-    await serve_with(config, world, tls, on_ready=on_ready, operators=operators, seen=seen)
+    with coap_places(config.coap) as coap:
+        seat = Seat(coap=next(iter(coap), None))
+        await serve_with(config, world, tls, on_ready=on_ready, operators=operators, seen=seen, seat=seat)
 
 
 async def serve_with(
@@ -391,7 +400,7 @@ async def serve_with(
     *,
     on_ready: Callable[[dict[str, Any]], None],
     operators: OperatorsFactory | None = None,
-    is_shared: bool = False,
+    seat: Seat | None = None,
     seen: Stamp = (),
 ) -> None:
     """`seen` is the stamp of the PKI's files that `world` and `tls` were made of."""
@@ -409,7 +418,8 @@ async def serve_with(
         now=service.clock.now,
     )
     watch.note(world.get("eim-tls").certificate.valid_until)
-    carriers = carriers_of(running, config, world, door, counters)
+    seat, is_shared = seat or Seat(), seat is not None and seat.workers > 1
+    carriers = carriers_of(running, config, world, door, counters, seat=seat)
     listeners = listeners_of(
         running,
         config,

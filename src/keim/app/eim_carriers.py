@@ -5,6 +5,18 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from typing import Protocol
 
+import msgspec
+
+from keim.io.datagram_workers import Place
+
+
+class Seat(msgspec.Struct, frozen=True):
+    """Where a process stands among the workers, with what was made for it before they were forked."""
+
+    number: int = 0
+    workers: int = 1
+    coap: Place | None = None
+
 
 class Carrier(Protocol):
     async def open(self) -> Mapping[str, tuple[str, int]]:

@@ -22,6 +22,8 @@ import msgspec
 from keim.app.config import host_and_port
 from keim.app.eim import Contexts, EimConfig, eim_id_of, log_signers_of, serve_with
 from keim.app.eim_backup import is_server
+from keim.app.eim_carriers import Seat
+from keim.app.eim_coap import coap_places
 from keim.app.eim_mqtt import config_of_worker
 from keim.app.eim_reload import PkiWatch, Stamp, stamp_of
 from keim.app.operators import OperatorsFactory
@@ -62,7 +64,9 @@ def run_workers(
             reserved.enter_context(held)
             config = msgspec.structs.replace(config, api_listen=listen)
         tls = Contexts.of(world, config)
-        _Supervisor(config, world, tls, seen=seen, count=count, operators=operators).run(on_ready)
+        coap = reserved.enter_context(coap_places(config.coap, count))
+        seats = [Seat(number, count, coap[number] if coap else None) for number in range(count)]
+        _Supervisor(config, world, tls, seen=seen, seats=seats, operators=operators).run(on_ready)
 
 
 def _reserve(listen: str, what: str) -> tuple[socket.socket, str]:
@@ -89,10 +93,10 @@ class _Supervisor:
         tls: Contexts,
         *,
         seen: Stamp,
-        count: int,
+        seats: list[Seat],
         operators: OperatorsFactory | None,
     ) -> None:
-        self._config, self._world, self._tls, self._count = config, world, tls, count
+        self._config, self._world, self._tls, self._seats = config, world, tls, seats
         self._watch = PkiWatch(
             Path(config.pki),
             seen,
@@ -109,9 +113,9 @@ class _Supervisor:
         for name in (signal.SIGINT, signal.SIGTERM):
             signal.signal(name, self._end)
         signal.signal(signal.SIGHUP, self._reload)
-        told = [self._start(number) for number in range(self._count)]
+        told = [self._start(number) for number in range(len(self._seats))]
         documents = [json.loads(line) for line in map(_line, told) if line]
-        if len(documents) == self._count:
+        if len(documents) == len(self._seats):
             first = documents[0]
             status = [document["listen"]["status"] for document in documents]
             listen = {name: where for name, where in first["listen"].items() if name != "status"}
@@ -167,7 +171,7 @@ class _Supervisor:
                 self._tls,
                 on_ready=ready,
                 operators=self._operators,
-                is_shared=True,
+                seat=self._seats[number],
                 seen=self._watch.seen,
             )
             runner.run(work)

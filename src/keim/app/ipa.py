@@ -15,6 +15,7 @@ from typing import Any, Literal, TypeVar
 import msgspec
 
 from keim.app.config import host_and_port
+from keim.app.ipa_coap import CoapSection, coap_peers
 from keim.app.mqtt_config import BrokerConfig
 from keim.errors import Refused
 from keim.io.card_address import OpenedCard, open_card_at
@@ -64,6 +65,7 @@ class EimSettings(msgspec.Struct, forbid_unknown_fields=True, kw_only=True, froz
     """What is known of one eIM beyond its entry in the card."""
 
     address: str | None = None
+    carrier: Literal["https", "coaps"] = "https"
     binding: Binding = "asn1"
     path: str = "/gsma/rsp2/asn1"
     compact: bool = False
@@ -116,6 +118,7 @@ class IpaConfig(msgspec.Struct, forbid_unknown_fields=True, kw_only=True, frozen
     retries: int = 3
     delivery_tries: int = 3
     timers: TimerSettings = TimerSettings()
+    coap: CoapSection = CoapSection()
 
 
 def configuration_of(config: IpaConfig, card: OpenedCard) -> Configuration:
@@ -127,6 +130,8 @@ def configuration_of(config: IpaConfig, card: OpenedCard) -> Configuration:
     for eim, own in config.eims.items():
         if own.version == "1.0" and own.binding == "json":
             raise Refused(f'eims."{eim}": version 1.0 has no JSON binding here', code="config.invalid")
+        if own.carrier != "https" and own.binding == "json":
+            raise Refused(f'eims."{eim}": only HTTPS carries the JSON binding', code="config.invalid")
     features = IpaFeatures(0)
     for name in config.features:
         features |= FEATURES[name]
@@ -157,6 +162,8 @@ def configuration_of(config: IpaConfig, card: OpenedCard) -> Configuration:
 
 def protocols_of(config: IpaConfig) -> IpaSupportedProtocols:
     found = IpaSupportedProtocols.IPA_RETRIEVE_HTTPS
+    if any(own.carrier == "coaps" for own in config.eims.values()):
+        found |= IpaSupportedProtocols.IPA_RETRIEVE_COAPS
     if any(own.mqtt is not None for own in config.eims.values()):
         found |= IpaSupportedProtocols.IPA_PROPRIETARY
     return found
@@ -167,9 +174,19 @@ def _address_of(own: EimSettings) -> str | None:
     return own.address or (own.mqtt.broker if own.mqtt is not None else None)
 
 
-def carriers_of(config: IpaConfig, commands: Commands | None) -> dict[str, EimCarrier]:
+def carriers_of(
+    config: IpaConfig,
+    commands: Commands | None,
+    *,
+    eim_roots: tuple[Certificate, ...] | None,
+    addresses: dict[str, tuple[str, int]],
+) -> dict[str, EimCarrier]:
     """By eimId, for eIMs that are not reached over HTTPS. With `commands` eIMs can call and inject."""
     found: dict[str, EimCarrier] = {}
+    by_coap = [eim for eim, own in config.eims.items() if own.carrier == "coaps"]
+    if by_coap:
+        coap = coap_peers(config.coap, config.state, eim_roots=eim_roots, addresses=addresses)
+        found |= dict.fromkeys(by_coap, coap)
     for eim_id, own in config.eims.items():
         if own.mqtt is not None:
             found[eim_id] = MqttCarrier(
@@ -245,15 +262,17 @@ def _opened(
     commands: Commands | None,
 ) -> Iterator[Assistant]:
     card = open_card_at(config.card)
+    eim_roots = _certificates(config.eim_ca)
+    addresses = {name: host_and_port(where, f"resolve.{name}") for name, where in config.resolve.items()}
     peers = HttpPeers(
         now,
         bindings={eim: own.binding for eim, own in config.eims.items()},
         paths={eim: own.path for eim, own in config.eims.items()},
-        eim_roots=_certificates(config.eim_ca),
+        eim_roots=eim_roots,
         server_roots=_certificates(config.rsp_ca),
         server_binding=config.rsp_binding,
-        addresses={name: host_and_port(where, f"resolve.{name}") for name, where in config.resolve.items()},
-        carriers=carriers_of(config, commands),
+        addresses=addresses,
+        carriers=carriers_of(config, commands, eim_roots=eim_roots, addresses=addresses),
     )
     device = IpaDevice(
         card.channel,

@@ -11,7 +11,7 @@ import logging
 from collections.abc import Awaitable, Callable
 from typing import Any, Final
 
-from keim.errors import PeerError, TimedOut, Unreachable
+from keim.errors import PeerError, TimedOut, Unreachable, Untrusted
 from keim.io.datagram import DatagramSocket
 from keim.io.entropy import OsEntropy
 from keim.wire.coap import numbers
@@ -27,6 +27,9 @@ Watch = Callable[[Any, float], None]
 
 _DEFAULTS: Final = CoapSettings()
 _NO_TARGET: Final = Target()
+
+ENDING_MAX_AGE_S: Final = 5
+_UNTRUSTED: Final = frozenset({"dtls.untrusted", "dtls.key_not_pinned", "dtls.wrong_signature"})
 
 log = logging.getLogger("keim.coap")
 
@@ -58,9 +61,16 @@ class CoapNode:
         self._waiting: dict[int, asyncio.Future[Response]] = {}
         self._connecting: dict[Any, asyncio.Future[None]] = {}
         self._tasks: set[asyncio.Task[None]] = set()
+        self._is_ending = False
 
     def open(self, host: str, port: int = 0) -> tuple[str, int]:
         return self.socket.open(host, port)
+
+    async def drain(self, seconds: float) -> None:
+        """Requests that come from now on are told to come later; those under way are answered."""
+        self._is_ending = True
+        if self._tasks:
+            await asyncio.wait(self._tasks, timeout=seconds)
 
     async def close(self) -> None:
         for task in self._tasks:
@@ -130,9 +140,8 @@ class CoapNode:
             waiting.set_result(None)
             return
         code = event.reason if event.reason.startswith("dtls.") else "dtls.refused"
-        waiting.set_exception(
-            Unreachable(f"no association: {event.reason}", code=code, step="DTLS handshake")
-        )
+        kind = Untrusted if code in _UNTRUSTED else Unreachable
+        waiting.set_exception(kind(f"no association: {event.reason}", code=code, step="DTLS handshake"))
 
     def _settle(self, handle: int, outcome: Response | Exception) -> None:
         waiting = self._waiting.get(handle)
@@ -144,6 +153,9 @@ class CoapNode:
             waiting.set_exception(outcome)
 
     def _requested(self, event: Requested, now: float) -> None:
+        if self._is_ending:
+            self.stack.respond(event, Response(numbers.SERVICE_UNAVAILABLE, max_age_s=ENDING_MAX_AGE_S), now)
+            return
         try:
             outcome = self._serve(event.request, event.association)
         except Exception:  # whatever a request brings about must not end the server of all others

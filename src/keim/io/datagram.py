@@ -44,6 +44,33 @@ class SteadyClock:
         return time.monotonic() + self._offset
 
 
+def bound_socket(
+    host: str, port: int, *, is_shared: bool = False, receive_buffer: int = RECEIVE_BUFFER
+) -> socket.socket:
+    """`is_shared`: several sockets on one address, each with the peers that the system gives it."""
+    family = socket.AF_INET6 if ":" in host else socket.AF_INET
+    bound = socket.socket(family, socket.SOCK_DGRAM)
+    try:
+        bound.setblocking(False)
+        if is_shared:
+            bound.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEPORT, 1)
+        bound.bind((host, port))
+    except OSError as error:
+        bound.close()
+        raise Unreachable(
+            f"{host}:{port}: {error.strerror or error}", code="serve.cannot_listen", step="bind"
+        ) from error
+    bound.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, receive_buffer)
+    granted = bound.getsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF)
+    if granted < receive_buffer:
+        log.info(
+            "the kernel grants %d octets of receive buffer, not %d (net.core.rmem_max)",
+            granted,
+            receive_buffer,
+        )
+    return bound
+
+
 class DatagramSocket:
     """Opens one socket, drives one endpoint; `on_event(event, now)` hears what happens."""
 
@@ -64,31 +91,24 @@ class DatagramSocket:
         self.datagrams_in = self.datagrams_out = self.octets_in = self.octets_out = 0
         self.unsent = 0
 
-    def open(self, host: str, port: int = 0, *, receive_buffer: int = RECEIVE_BUFFER) -> tuple[str, int]:
+    def open(self, host: str, port: int = 0) -> tuple[str, int]:
         """Binds and listens; an explicit host, else answers may leave from an address that was not asked."""
-        family = socket.AF_INET6 if ":" in host else socket.AF_INET
-        bound = socket.socket(family, socket.SOCK_DGRAM)
-        try:
-            bound.setblocking(False)
-            bound.bind((host, port))
-        except OSError as error:
-            bound.close()
-            raise Unreachable(
-                f"{host}:{port}: {error.strerror or error}", code="serve.cannot_listen", step="bind"
-            ) from error
-        bound.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, receive_buffer)
-        granted = bound.getsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF)
-        if granted < receive_buffer:
-            log.info(
-                "the kernel grants %d octets of receive buffer, not %d (net.core.rmem_max)",
-                granted,
-                receive_buffer,
-            )
+        return self.use(bound_socket(host, port))
+
+    def use(self, bound: socket.socket) -> tuple[str, int]:
+        """Listens at a socket that is bound already; `close` closes it."""
         self._socket = bound
         self._loop = asyncio.get_running_loop()
         self._loop.add_reader(bound.fileno(), self._readable)
         name = bound.getsockname()
         return name[0], name[1]
+
+    def hand_in(self, datagram: bytes, address: Any) -> None:
+        """A datagram that another process received for us; answers leave from our socket."""
+        now = self.clock()
+        for event in self._endpoint.receive(datagram, address, now):
+            self._on_event(event, now)
+        self.flush()
 
     def close(self) -> None:
         if self._timer is not None:

@@ -71,7 +71,7 @@ class OpenSslAssociation:
         self.is_up = self.is_resumed = False
         self.identity: Identity = NOBODY
         self.session: Any = None
-        """Of a client: hand it to `connect(..., session=…)`."""
+        """Of a client: what resumes this association later, in a `Target`."""
         self.timer: Timer | None = None
 
 
@@ -153,15 +153,13 @@ class OpenSslDatagrams:
         association.connection.send(data)
         self._flush(association.connection, association.address)
 
-    def connect(
-        self, address: Address, now: float, target: Target, *, session: Any = None
-    ) -> OpenSslAssociation:
+    def connect(self, address: Address, now: float, target: Target) -> OpenSslAssociation:
         connection = self._connection(self._client)
         connection.set_connect_state()
         if target.server_name is not None:
             connection.set_tlsext_host_name(target.server_name.encode("idna"))
-        if session is not None:
-            connection.set_session(session)
+        if isinstance(target.session, SSL.Session):
+            connection.set_session(target.session)
         association = OpenSslAssociation(address, connection, target)
         self._half_open[address] = association
         self._go_on(association, now)

@@ -60,18 +60,23 @@ class StateFile:
     def save(self, memory: Memory) -> None:
         if self.path is None:
             return
-        beside = self.path.with_name(f".{self.path.name}.new")
         try:
-            self.path.parent.mkdir(parents=True, exist_ok=True)
-            descriptor = os.open(beside, os.O_WRONLY | os.O_CREAT | os.O_TRUNC, 0o600)
-            with open(descriptor, "wb") as file:
-                file.write(memory.encode())
-                file.flush()
-                os.fsync(file.fileno())
-            os.replace(beside, self.path)
-            _sync_folder(self.path.parent)
+            replace_durably(self.path, memory.encode())
         except OSError as fault:
             raise StoreFailed(f"{self.path}: {fault.strerror}", code="ipa.state_not_written") from fault
+
+
+def replace_durably(path: Path, octets: bytes) -> None:
+    """The old or the new content whatever happens, readable by its owner only; OSError where it cannot be."""
+    beside = path.with_name(f".{path.name}.new")
+    path.parent.mkdir(parents=True, exist_ok=True)
+    descriptor = os.open(beside, os.O_WRONLY | os.O_CREAT | os.O_TRUNC, 0o600)
+    with open(descriptor, "wb") as file:
+        file.write(octets)
+        file.flush()
+        os.fsync(file.fileno())
+    os.replace(beside, path)
+    _sync_folder(path.parent)
 
 
 def _sync_folder(folder: Path) -> None:

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from typing import Final
 
-from keim.errors import Malformed, PeerError
+from keim.errors import PeerError
 from keim.wire.coap import numbers
 from keim.wire.coap.events import Request, Response
 from keim.wire.esipa import OTHER_PATH, PATH_ASN1
@@ -67,8 +67,8 @@ def write_answer(message: bytes) -> Response:
     return Response(numbers.CHANGED, message, numbers.FORMAT_OCTETS if message else None)
 
 
-def refuse(error: Malformed) -> Response:
-    """A body that is no message."""
+def refuse(error: Exception) -> Response:
+    """A body that is no message, or one that was not believed."""
     return plain(numbers.BAD_REQUEST, str(error))
 
 

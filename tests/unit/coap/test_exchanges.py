@@ -444,6 +444,28 @@ def test_an_error_is_an_answer() -> None:
     assert end.response == Response(0xA3, b"later", None, 60)
 
 
+def test_an_error_in_blocks_is_put_together_and_ends() -> None:
+    first = Message(2, 0x80, 0, b"", ((23, b"\x0a"),), bytes(64))
+    [end] = client_after(first, Message(2, 0x80, 0, b"", ((23, b"\x12"),), b"end"))
+    assert end.response == Response(0x80, bytes(64) + b"end")
+
+
+def test_an_error_may_come_in_place_of_the_next_block() -> None:
+    first = Message(2, 0x44, 0, b"", ((23, b"\x0a"),), bytes(64))
+    [end] = client_after(first, Message(2, 0x88, 0, b"", (), b"gone"))
+    assert end.response == Response(0x88, b"gone")
+
+
+def test_the_sentence_of_an_error_is_cut_to_one_block() -> None:
+    pair = Pair(client=CoapSettings(max_exponent=1))
+    pair.answer = lambda _: Response(numbers.BAD_REQUEST, "Das ist zu lang für einen Blöck von 32".encode())
+    request = Request(path=("a",), body=b"x")
+    end = pair.ask(request)
+    assert end.response.code == numbers.BAD_REQUEST
+    assert len(pair.runs) == 1
+    end.response.body.decode()
+
+
 def test_an_answer_with_a_strange_message_id_is_ignored() -> None:
     endpoint = server()
     endpoint.ask("p", ASK, 0.0)

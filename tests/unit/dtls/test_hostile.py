@@ -19,6 +19,7 @@ from tests.unit.dtls.lab import (
     server_config,
 )
 
+from keim.wire.dtls.association import SKIP
 from keim.wire.dtls.config import DtlsConfig, Target
 from keim.wire.dtls.endpoint import SNAPSHOT_RECORDS, DtlsEndpoint
 from keim.wire.dtls.events import Data, Down, Foreign, Moved, SnapshotDue, Up
@@ -371,6 +372,7 @@ def test_associations_outlive_a_restart_of_the_server() -> None:
     fresh = DtlsEndpoint(server_config(), entropy=SeededEntropy("after"))
     for data in stored:
         fresh.restore(data, lab.link.now)
+    fresh.snapshots()
     assert fresh.receive(captured, device(), lab.link.now) == [], "replayed over the restart"
     assert isinstance(event, Data)
     lab.server = fresh
@@ -393,6 +395,63 @@ def test_a_new_snapshot_is_asked_for_before_the_skipped_numbers_are_used_up() ->
     lab.server.datagrams_to_send()
     events += lab.server.handle_timer(lab.link.now)
     assert events == [SnapshotDue(association)]
+
+
+def test_two_restarts_from_one_snapshot_cannot_use_a_nonce_twice() -> None:
+    """Whoever restores must store a new snapshot before anything is sent; who does not is silent."""
+    lab = Lab()
+    client, association = lab.connect()
+    lab.link.run(1.0)
+    [data] = lab.server.snapshots()
+    careless = DtlsEndpoint(server_config(), entropy=SeededEntropy("careless"))
+    again = careless.restore(data, lab.link.now)
+    careless.send(again, b"x", lab.link.now)
+    assert careless.datagrams_to_send() == []
+    assert [event.reason for event in careless.handle_timer(lab.link.now)] == ["dtls.unsaved"]
+    careful = DtlsEndpoint(server_config(), entropy=SeededEntropy("careful"))
+    again = careful.restore(data, lab.link.now)
+    assert careful.snapshot(again) is not None
+    lab.server = careful
+    lab.link.join(SERVER, careful)
+    assert lab.echo(client, association) == b"HELLO"
+
+
+def test_an_association_whose_snapshots_are_not_stored_ends_before_a_restart_could_repeat_a_nonce() -> None:
+    lab = Lab()
+    lab.connect()
+    lab.link.run(1.0)
+    [association] = lab.server._live
+    lab.server.snapshots()
+    for _ in range(SKIP + 5):
+        lab.server.send(association, b"x", lab.link.now)
+    assert len(lab.server.datagrams_to_send()) == SKIP
+    assert not lab.server.is_up(association)
+
+
+def test_what_changed_is_told_to_whoever_keeps_snapshots() -> None:
+    lab = Lab()
+    lab.server.changed = set()
+    client, association = lab.connect()
+    lab.link.run(1.0)
+    [served] = lab.server._live
+    assert lab.server.changed == {served}
+    lab.server.changed.clear()
+    assert lab.echo(client, association) == b"HELLO"
+    assert lab.server.changed == {served}
+    client.close(association, lab.link.now)
+    lab.link.run(1.0)
+    assert lab.server.changed == set()
+    assert lab.server.snapshot(served) is None
+
+
+@pytest.mark.parametrize(("worker", "workers"), [(0, 1), (2, 3), (254, 255), (7, 8)])
+def test_the_owner_of_an_association_is_its_first_octet_modulo_the_number_of_workers(
+    worker: int, workers: int
+) -> None:
+    lab = Lab(server_config(worker=worker, workers=workers))
+    firsts = {lab.connect(number=number)[1].peer_cid[0] for number in range(1, 9)}
+    assert {first % workers for first in firsts} == {worker}
+    assert len(firsts) > 1 or workers > 128
 
 
 def test_a_restored_association_takes_the_place_of_the_one_that_has_its_id() -> None:

@@ -183,15 +183,15 @@ class Requester:
             asking.exponent = block1.exponent
             self._step(asking, now)
             return
+        if asking.answer and not numbers.is_success(message.code) and (block2 is None or not block2.number):
+            asking.answer.clear()  # an error in place of the next block
         if block2 is not None:
             if block2.offset != len(asking.answer):
                 raise _broken("a block of the answer is missing")
             if block2.has_more and len(message.payload) != block2.size:
                 raise _broken("a block of the answer is too short")
-        elif asking.answer and numbers.is_success(message.code):
+        elif asking.answer:
             raise _broken("the answer lost its blocks")
-        if not numbers.is_success(message.code):
-            asking.answer.clear()
         asking.answer += message.payload
         if len(asking.answer) > self._layer.settings.max_answer_octets:
             raise _broken("the answer is too large")

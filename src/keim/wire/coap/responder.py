@@ -237,7 +237,11 @@ class Responder:
         peer, key = exchange.peer, exchange.key
         if peer.store is not None and key in peer.store.outgoing:
             self._drop(peer, key, peer.store.outgoing[key])  # a new request voids the old answer
-        if len(response.body) > 16 << exchange.exponent:
+        size = 16 << exchange.exponent
+        if response.code >= numbers.BAD_REQUEST and response.content_format is None:
+            # a sentence for people is not worth a second round trip
+            response = msgspec.structs.replace(response, body=_cut(response.body, size))
+        if len(response.body) > size:
             self._keep(peer, key, Transfer(response.body, response), len(response.body), now)
         self._note_observer(exchange, response)
         self._answer(exchange, response, now)
@@ -341,6 +345,10 @@ class Responder:
         if response.code == numbers.REQUEST_ENTITY_TOO_LARGE:
             options.append((numbers.SIZE1, unsigned(self._layer.settings.max_request_octets)))
         return tuple(options), body
+
+
+def _cut(text: bytes, octets: int) -> bytes:
+    return text if len(text) <= octets else text[:octets].decode("utf-8", "ignore").encode()
 
 
 def _nobody_asks(_tries: int, _now: float) -> None:

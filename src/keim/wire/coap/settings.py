@@ -2,7 +2,12 @@
 
 from __future__ import annotations
 
+from typing import Final
+
 import msgspec
+
+BLOCKS: Final = tuple(2**exponent for exponent in range(4, 11))
+"""The sizes of blocks over datagrams, at the place of their exponent (RFC 7959)."""
 
 
 class CoapSettings(msgspec.Struct, frozen=True, kw_only=True):

@@ -57,8 +57,9 @@ class ClientHandshake(Handshake):
         self.target = target
         self.client_random = endpoint.entropy.bytes(32)
         session = target.session
-        is_fit = session is not None and session.until > now and session.server_name == target.server_name
-        self._session = session if is_fit else None
+        self._session: Session | None = None
+        if isinstance(session, Session) and session.until > now and session.server_name == target.server_name:
+            self._session = session
         self._offer = self._make_offer()
         self._answer: ServerHello | None = None
         self._server_type = X509

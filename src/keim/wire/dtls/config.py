@@ -9,7 +9,7 @@ import msgspec
 
 from keim.wire.dtls.credentials import Credential, PreSharedKey
 from keim.wire.dtls.hello import RAW_KEY, X509
-from keim.wire.dtls.sessions import Resumption, Session
+from keim.wire.dtls.sessions import Resumption
 from keim.wire.dtls.suites import GROUPS, SUITES, Suite
 from keim.wire.dtls.trust import Trust
 
@@ -29,7 +29,9 @@ class DtlsConfig(msgspec.Struct, frozen=True, kw_only=True):
     cid_octets: int | None = 8
     """The connection id that peers are told to use towards us; 0: we can send, but need none; None: never."""
     worker: int | None = None
-    """The first octet of our connection ids, where several processes share the port."""
+    """Our number, where several processes share the port: the first octet of our connection ids tells it."""
+    workers: int = 256
+    """How many they are: the number is that octet modulo this."""
 
     mtu: int = 1200
     """Octets of the largest datagram during handshakes."""
@@ -58,4 +60,5 @@ class Target(msgspec.Struct, frozen=True, kw_only=True):
 
     server_name: str | None = None
     psk: PreSharedKey | None = None
-    session: Session | None = None
+    session: object = None
+    """What an earlier association left, of the same engine (`Session` here); others are not looked at."""

@@ -11,7 +11,7 @@ from collections import OrderedDict
 from keim.errors import Malformed, Refused
 from keim.seams import Entropy
 from keim.wire.dtls import faults, hello
-from keim.wire.dtls.association import Association, restored, snapshot
+from keim.wire.dtls.association import SKIP, Association, restored, snapshot
 from keim.wire.dtls.client import ClientHandshake
 from keim.wire.dtls.config import DtlsConfig, Target
 from keim.wire.dtls.cookies import Cookies
@@ -71,6 +71,8 @@ class DtlsEndpoint:
         self._by_address: dict[Address, Association] = {}
         self._live: OrderedDict[Association, None] = OrderedDict()
         self._warm: dict[Association, None] = {}
+        self.changed: set[Association] | None = None
+        """Associations with new snapshots to be taken, for an owner that sets and empties it."""
         self._cid_octets = config.cid_octets or 0
 
     # ---- five verbs
@@ -136,8 +138,15 @@ class DtlsEndpoint:
         """Of all associations, for a restart. Secret."""
         return [snapshot(association) for association in self._live]
 
+    def snapshot(self, association: Association) -> bytes | None:
+        """Of one, if it is still up. Whoever takes it stores it: it is what a restart skips from."""
+        return snapshot(association) if association in self._live else None
+
     def restore(self, data: bytes, now: float) -> Association:
-        """Takes an association of a snapshot in; the one that had its connection id or address goes."""
+        """Takes an association of a snapshot in; the one that had its connection id or address goes.
+
+        It sends nothing before a new snapshot was taken: two restarts from one would use a nonce twice.
+        """
         association = restored(data, now)
         if association.own_cid and len(association.own_cid) != self._cid_octets:
             raise Refused("its connection id has another length than ours", code="dtls.bad_snapshot")
@@ -152,6 +161,8 @@ class DtlsEndpoint:
             self._by_cid[association.own_cid] = association
         self._by_address[association.address] = association
         self._live[association] = None
+        if self.changed is not None:
+            self.changed.add(association)
         return association
 
     @property
@@ -168,8 +179,10 @@ class DtlsEndpoint:
         association = self._by_cid.get(record.cid)
         if association is None:
             worker = self.config.worker
-            if worker is not None and record.cid and record.cid[0] != worker:
-                self._events.append(Foreign(record.cid[0], datagram, address))
+            if worker is not None and record.cid:
+                owner = record.cid[0] % self.config.workers
+                if owner != worker:
+                    self._events.append(Foreign(owner, datagram, address))
             return
         self._receive_protected(association, record, address, now, len(datagram))
 
@@ -219,6 +232,8 @@ class DtlsEndpoint:
         if association in self._live:
             self._live.move_to_end(association)
             self._keep_warm(association)
+            if self.changed is not None:
+                self.changed.add(association)
         if address != association.address:
             self._peer_speaks_from(association, address, record.sequence > newest_before, now, octets)
         elif association.quota is not None:
@@ -373,7 +388,8 @@ class DtlsEndpoint:
         while octets:
             cid = self.entropy.bytes(octets)
             if self.config.worker is not None:
-                cid = bytes((self.config.worker,)) + cid[1:]
+                first = cid[0] - cid[0] % self.config.workers + self.config.worker
+                cid = bytes((first if first < 256 else self.config.worker,)) + cid[1:]
             if cid not in self._by_cid:
                 association.own_cid = cid
                 self._by_cid[cid] = association
@@ -403,6 +419,8 @@ class DtlsEndpoint:
         self._by_address[address] = association
         self._live[association] = None
         self._keep_warm(association)
+        if self.changed is not None:
+            self.changed.add(association)
         while len(self._live) > self.config.associations:
             self._forget(next(iter(self._live)), "evicted")
         assert association.suite is not None
@@ -437,6 +455,8 @@ class DtlsEndpoint:
         if self._live.pop(association, False) is False:
             return
         self._warm.pop(association, None)
+        if self.changed is not None:
+            self.changed.discard(association)
         association.cool()
         if association.tail is not None:
             association.tail.cut_tail()
@@ -456,6 +476,12 @@ class DtlsEndpoint:
             coldest.cool()
 
     def _send(self, association: Association, kind: int, content: bytes) -> None:
+        sent = association.write_sequence - association.snapshot_at
+        if sent >= SKIP and association.snapshot_at >= 0:
+            self._forget(association, "dtls.unsaved")
+            return
+        if self.changed is not None:
+            self.changed.add(association)
         self._keep_warm(association)
         record = association.seal(kind, content)
         quota = association.quota
@@ -464,7 +490,7 @@ class DtlsEndpoint:
                 return
             association.quota = quota - len(record)
         self._outbox.append((record, association.address))
-        if 0 <= association.snapshot_at == association.write_sequence - SNAPSHOT_RECORDS:
+        if sent == SNAPSHOT_RECORDS and association.snapshot_at >= 0:
             self._events.append(SnapshotDue(association))
 
     def _take_events(self) -> list[DatagramEvent]:

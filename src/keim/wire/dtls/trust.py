@@ -8,6 +8,7 @@ from typing import Protocol
 
 from cryptography import x509
 from cryptography.exceptions import InvalidSignature
+from cryptography.hazmat.primitives.asymmetric.types import CertificatePublicKeyTypes
 from cryptography.hazmat.primitives.serialization import Encoding, PublicFormat
 from cryptography.x509.oid import ExtendedKeyUsageOID, NameOID
 
@@ -24,8 +25,12 @@ class Trust(Protocol):
     def check_raw_key(self, spki: bytes) -> None: ...
 
 
+def spki_octets(key: CertificatePublicKeyTypes) -> bytes:
+    return key.public_bytes(Encoding.DER, PublicFormat.SubjectPublicKeyInfo)
+
+
 def spki_of(certificate: x509.Certificate) -> bytes:
-    return certificate.public_key().public_bytes(Encoding.DER, PublicFormat.SubjectPublicKeyInfo)
+    return spki_octets(certificate.public_key())
 
 
 class PinnedKeys:
@@ -76,6 +81,21 @@ class Anchors:
             pool.remove(above)
             _check_dates(above, moment)
             current = above
+
+
+class AnchorsAndKeys:
+    """Certificates under the anchors, and raw keys that are pinned."""
+
+    def __init__(self, anchors: Anchors, keys: PinnedKeys) -> None:
+        self._anchors, self._keys = anchors, keys
+
+    def check_chain(
+        self, chain: Sequence[x509.Certificate], *, name: str | None, is_server: bool, now: float
+    ) -> None:
+        self._anchors.check_chain(chain, name=name, is_server=is_server, now=now)
+
+    def check_raw_key(self, spki: bytes) -> None:
+        self._keys.check_raw_key(spki)
 
 
 def _refused(why: str) -> Untrusted:
