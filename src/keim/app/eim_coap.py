@@ -54,7 +54,7 @@ class CoapConfig(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     state: str = "coap.db"
     """Where associations and sessions outlive a restart; sealed."""
     state_key: str = ""
-    """The key of that; empty: coap.key in the PKI's folder, made on the first start."""
+    """The key of that; empty: coap-state.key in the PKI's folder, made on the first start."""
     associations: int = 100_000
     half_open: int = 4096
     cookieless_resumptions: int = 0
@@ -93,7 +93,7 @@ def coap_places(config: CoapConfig, workers: int = 1) -> Iterator[tuple[Place, .
     if not config.listen:
         yield ()
         return
-    host, port = host_and_port(config.listen, "coap.listen")
+    host, port = host_and_port(config.listen, "listen of [coap]")
     with held_alone(Path(config.state)), places(host, port, workers) as made:
         yield made
 
@@ -129,7 +129,8 @@ class CoapCarrier:
         native, sessions = DtlsConfig(half_open=config.half_open, associations=config.associations), None
         if config.engine == "native":
             native = config.native(self._place)
-            wrap = AesKeyWrap.from_file(Path(config.state_key) if config.state_key else folder / "coap.key")
+            key = Path(config.state_key) if config.state_key else folder / "coap-state.key"
+            wrap = AesKeyWrap.from_file(key)
             file = AssociationFile(
                 Path(config.state), wrap, worker=self._place.number, workers=self._place.workers
             )
