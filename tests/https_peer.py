@@ -26,10 +26,16 @@ class HttpsPeer:
                 super().setup()
                 peer.connections += 1
 
+            def do_GET(self) -> None:
+                self._exchange()
+
             def do_POST(self) -> None:
+                self._exchange()
+
+            def _exchange(self) -> None:
                 body = self.rfile.read(int(self.headers.get("Content-Length", "0")))
                 headers = {name.lower(): value for name, value in self.headers.items()}
-                response = answer(HttpRequest("POST", self.path, headers, body))
+                response = answer(HttpRequest(self.command, self.path, headers, body))
                 self.send_response(response.status)
                 for name, value in response.headers.items():
                     self.send_header(name, value)

@@ -39,9 +39,15 @@ async def recognise(services: Services, authorization: str, tenant: str) -> Call
     scheme, _, text = authorization.partition(" ")
     if not authorization:
         raise Refused("no token was sent", code="access.token_missing")
-    if scheme.lower() != "bearer" or not text.startswith(PREFIX):
-        raise Refused("this is no bearer token of this server", code="access.token_invalid")
-    return await _for_tenant(services, await _of_token(services, text.strip()), tenant)
+    text = text.strip()
+    if scheme.lower() != "bearer":
+        raise Refused("a token comes as `Authorization: Bearer TOKEN`", code="access.token_invalid")
+    if text.startswith(PREFIX):
+        caller = await _of_token(services, text)
+    else:
+        person = await services.people.recognise(text)
+        caller = Caller(tenant=person.tenant, actor=person.actor, scopes=person.scopes, key=person.actor)
+    return await _for_tenant(services, caller, tenant)
 
 
 async def _of_token(services: Services, text: str) -> Caller:

@@ -11,6 +11,7 @@ from typing import Annotated
 import msgspec
 from fastapi import Depends, Request
 
+from keim.api.people import People
 from keim.app.code_setup import CodesAtWork
 from keim.app.eim import EimConfig
 from keim.app.eim_logs import EimLogs
@@ -29,6 +30,7 @@ class Services(msgspec.Struct, frozen=True, kw_only=True):
 
     eim: EimService
     api: ApiStore
+    people: People
     webhooks: WebhooksAtWork
     codes: CodesAtWork
     config: EimConfig
@@ -60,7 +62,7 @@ class Caller(msgspec.Struct, frozen=True, kw_only=True):
 
     tenant: str
     actor: str
-    """`token:<id>`, or `person:<subject>` as their identity provider calls them."""
+    """`token:<id>`, or `person:<name>@<provider>` as their identity provider calls them."""
     scopes: frozenset[Scope]
     key: str
     """What limits of rate are counted by."""

@@ -26,6 +26,8 @@ STATUS: Final[dict[str, int]] = {
     "access.scope_missing": 403,
     "access.tenant_closed": 403,
     "access.own_approval": 403,
+    "oidc.token_invalid": 401,
+    "oidc.person_unmapped": 403,
     "access.approval_decided": 409,
     "access.role_unknown": 422,
     "api.bad_json": 400,

@@ -8,6 +8,7 @@ from datetime import timedelta
 from keim.api.application import build
 from keim.api.approvals import look_after
 from keim.api.context import Services
+from keim.api.people import People
 from keim.app.code_setup import open_codes
 from keim.app.eim import EimConfig, log_signers_of
 from keim.app.eim_logs import EimLogs
@@ -66,6 +67,7 @@ async def open_services(service: EimService, config: EimConfig, world: World) ->
     return Services(
         eim=service,
         api=api,
+        people=People(config.api, service.clock),
         webhooks=webhooks,
         codes=codes,
         config=config,

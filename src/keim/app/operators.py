@@ -15,6 +15,7 @@ from typing import TYPE_CHECKING, Final
 import msgspec
 
 from keim.app.config import host_and_port
+from keim.app.oidc_config import OidcConfig
 from keim.errors import Refused
 from keim.io.api_store import ApiStore
 from keim.io.api_store.rows import MAIN, Scope, new_token
@@ -80,6 +81,8 @@ class ApiConfig(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     limits: ApiLimits = ApiLimits()
     roles: dict[str, tuple[Scope, ...]] = {}
     approvals: ApprovalsConfig = ApprovalsConfig()
+    oidc: tuple[OidcConfig, ...] = ()
+    """Identity providers whose people are let in."""
 
     def scopes_of(self, role: str) -> tuple[Scope, ...]:
         found = self.roles.get(role, ROLES.get(role))
