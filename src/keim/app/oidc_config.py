@@ -42,7 +42,7 @@ class OidcConfig(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     """By which events call a person: unchanging and unique at the provider."""
 
     def check(self) -> None:
-        check_address(self.issuer, "api.oidc.issuer")
+        check_address(self.issuer, "the issuer of an identity provider")
         unknown = sorted(set(self.algorithms) - set(KEY_TYPES))
         if unknown or not self.algorithms:
             raise Refused(f"api.oidc.algorithms: {unknown} proves nothing here", code="config.invalid")
