@@ -11,6 +11,7 @@ import pytest
 from tests.card_lab import iccid
 from tests.eim_processes import EIM, EimSite, SiteDevice
 from tests.https_peer import HttpsPeer
+from tests.server_processes import keim
 
 from keim.app.config import load
 from keim.app.eim_injection import Injection
@@ -89,9 +90,11 @@ class ListeningDevice(SiteDevice):
         }
         return load(IpaConfig, None, prefix="KEIM_IPA", environment={}, options=settings)
 
-    def be_called(self, *, spki: bytes = b"", address: str = "") -> None:
-        reach = Reach(address or self.address, spki)
-        self.site.operate(lambda service: set_reach(self.site, service, self.eid, reach))
+    def be_called(self) -> None:
+        command = ("eim", "reach", str(self.eid), "--config", str(self.site.file))
+        done = keim(*command, "--at", self.address)
+        assert done.returncode == 0, done.stderr
+        assert done.stdout == f"{self.eid} is called at {self.address}\n"
 
     def end(self) -> None:
         self.commands.put(None)
@@ -163,11 +166,15 @@ def test_only_the_device_with_the_pinned_key_gets_anything(site: EimSite) -> Non
         site.operate(lambda service: set_reach(site, service, device.eid, reach))
         waiting = threading.Event()
         for _ in range(100):
-            if 'result="failed"}' in site.status("/metrics")[1]:
+            if 'keim_eim_injections{result="failed"}' in site.status("/metrics")[1]:
                 break
             waiting.wait(0.1)
         found = site.operate(lambda service: service.store.operations(eid=device.eid))
         assert [one for one in found if one.order == order] == []
         assert asked == []
+        told = keim("eim", "reach", str(device.eid), "--config", str(site.file))
+        assert "the last call failed: pki.pinned_key_mismatch" in told.stdout
+        polls = keim("eim", "reach", str(device.eid), "--poll", "--config", str(site.file))
+        assert polls.stdout == f"{device.eid} polls\n"
     finally:
         stranger.close()

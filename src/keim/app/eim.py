@@ -33,7 +33,7 @@ from keim.app.operators import ApiConfig, OperatorsFactory, api_tls_of, listener
 from keim.app.status import StatusRoutes, periodically
 from keim.app.webhook_setup import WebhooksConfig
 from keim.crypto.ecdsa import MemorySigner
-from keim.crypto.suites import suite_of_curve
+from keim.crypto.suites import suite_named, suite_of_curve
 from keim.der import PublicKeyInfo
 from keim.eim.addresses import AddressPolicy
 from keim.eim.rows import Switches
@@ -47,6 +47,7 @@ from keim.io.esipa_door import EsipaDoor
 from keim.io.esipa_server import BODY_LIMIT, FUNCTIONS, EsipaServer
 from keim.io.metrics import Counters
 from keim.io.pem import read_certificates
+from keim.io.pkcs11_uri import signer_of_uri
 from keim.io.pki_files import load_world
 from keim.io.rate_limit import RateLimit
 from keim.io.serve import Listener, Server
@@ -98,6 +99,10 @@ class EimConfig(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     """docs/how-to/run-the-eim.md."""
 
     pki: str = "pki"
+    signing_key: str = ""
+    """The URI of a key in a token (docs/how-to/pkcs11.md); empty: `eim-sign` of the PKI."""
+    previous_signing_keys: tuple[str, ...] = ()
+    """URIs of keys that devices may still know, the oldest first; `pki` stands for those of the PKI."""
     eim_id: str | None = None
     """Without it, the first name in the TLS certificate."""
     audit_key: str = ""
@@ -134,13 +139,15 @@ class EimConfig(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
 
 
 SIGNING: Final = "eim-sign"
+IN_PKI: Final = "pki"
+"""Among the previous signing keys: those of the PKI."""
 
 
 def eim_of(world: World, config: EimConfig) -> Eim:
     return Eim(
         eim_id=eim_id_of(config, world),
-        signers=signers_of(world),
-        current_signer=key_name(world.get(SIGNING).certificate.point),
+        signers=signers_of(world, config),
+        current_signer=current_signer_of(world, config),
         signing_certificates=signing_certificates_of(world),
         trust=world.trust,
         intermediates=intermediates_of(world),
@@ -160,8 +167,21 @@ def name_in(credential: Credential) -> str:
     return next((name for name in names if name != "localhost"), names[0])
 
 
-def signers_of(world: World) -> dict[str, Signer]:
+def signers_of(world: World, config: EimConfig) -> dict[str, Signer]:
     """Every signing key that is still here, oldest first: a key is kept until every eUICC knows the next."""
+    if not config.signing_key:
+        return signers_in(world)
+    found: dict[str, Signer] = {}
+    for place in (*config.previous_signing_keys, config.signing_key):
+        if place == IN_PKI:
+            found |= signers_in(world)
+        else:
+            signer = signer_of_uri(place)
+            found[key_name(signer.public_point)] = signer
+    return found
+
+
+def signers_in(world: World) -> dict[str, Signer]:
     found: dict[str, Signer] = {}
     for credential in (*world.previous, *world.credentials):
         if credential.role is Role.EIM_SIGN and credential.key is not None:
@@ -182,17 +202,30 @@ def signing_certificates_of(world: World) -> dict[str, bytes]:
     }
 
 
+def current_signer_of(world: World, config: EimConfig) -> str:
+    """The name of the key that new associations are made with."""
+    if config.signing_key:
+        return key_name(signer_of_uri(config.signing_key).public_point)
+    return key_name(world.get(SIGNING).certificate.point)
+
+
+def signing_spki_of(world: World, config: EimConfig) -> bytes:
+    if not config.signing_key:
+        return world.get(SIGNING).certificate.spki
+    signer = signer_of_uri(config.signing_key)
+    return suite_named(signer.algorithm).curve.spki(signer.public_point)
+
+
 def configuration_data(world: World, config: EimConfig, *, counter: int = 0) -> EimConfigurationData:
     """What a card's maker stores, or another eIM adds: everything that makes this eIM known to an eUICC."""
     eim_id = eim_id_of(config, world)
-    signing = world.get(SIGNING).certificate
     return EimConfigurationData(
         eim_id=eim_id,
         eim_fqdn=name_in(world.get("eim-tls")),
         eim_id_type=EimIdType.EIM_ID_TYPE_FQDN,
         counter_value=counter,
         association_token=-1,
-        eim_public_key_data=EimPublicKeyData(eim_public_key=PublicKeyInfo(signing.spki)),
+        eim_public_key_data=EimPublicKeyData(eim_public_key=PublicKeyInfo(signing_spki_of(world, config))),
         eim_supported_protocol=protocols_of(config),
         indirect_profile_download=True,
     )

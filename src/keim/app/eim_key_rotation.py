@@ -12,7 +12,7 @@ from contextlib import contextmanager
 
 import msgspec
 
-from keim.app.eim import SIGNING, EimConfig, eim_of
+from keim.app.eim import SIGNING, EimConfig, current_signer_of, eim_of, signers_of
 from keim.app.eim_operators import TRIES
 from keim.app.eim_service import EimService
 from keim.crypto.suites import suite_named
@@ -28,7 +28,6 @@ from keim.eim.key_rotation import (
     update_of,
 )
 from keim.eim.rows import MAIN, Device, OrderState
-from keim.eim.settings import key_name
 from keim.errors import Refused
 from keim.io.eim_store.leaves import entry_of
 from keim.io.pki_files import changing, save_files
@@ -70,7 +69,7 @@ class KeyRotation:
                 rotation = Rotation(
                     number=1 if last is None else last.number + 1,
                     state=RotationState.BEGUN,
-                    old=self._current(world),
+                    old=self._old(world),
                     begun_at=self._service.clock.now(),
                     actor=actor,
                 )
@@ -152,6 +151,8 @@ class KeyRotation:
 
     def _made(self, rotation: Rotation, world: World) -> tuple[str, World]:
         """The new key, which a run before this one may have made already."""
+        if self._config.signing_key:
+            return self._current(world), world
         if self._current(world) == rotation.old:
             world = rotate(world, SIGNING, now=self._service.clock.now())
             save_files(self._config.pki, world)
@@ -248,7 +249,20 @@ class KeyRotation:
             yield world
 
     def _current(self, world: World) -> str:
-        return key_name(world.get(SIGNING).certificate.point)
+        return current_signer_of(world, self._config)
+
+    def _old(self, world: World) -> str:
+        """What is current until the new key is made; a key in a token is made by its owner, beforehand."""
+        if not self._config.signing_key:
+            return self._current(world)
+        *before, _ = signers_of(world, self._config)
+        if not before:
+            raise Refused(
+                "make a key in the token, name it as signing_key and the one before it under"
+                " previous_signing_keys, then begin",
+                code="eim.new_key_needed",
+            )
+        return before[-1]
 
     async def _under_way(self) -> Rotation:
         last = await self._store.last()

@@ -9,7 +9,7 @@ import sys
 from pathlib import Path
 from typing import Any
 
-from keim.cli import eim_rotate_key
+from keim.cli import eim_reach, eim_rotate_key
 from keim.cli.exit_codes import ExitCode
 from keim.cli.output import note, print_json
 from keim.cli.parser import Nouns
@@ -51,6 +51,7 @@ def register(nouns: Nouns) -> None:
     restore.add_argument("--leap", type=int, default=1000, metavar="N", help="how far every counter jumps")
     restore.set_defaults(run=run_restore)
     eim_rotate_key.register(verbs, _add_configuration, configuration)
+    eim_reach.register(verbs, _add_configuration, configuration)
 
 
 def _add_configuration(parser: argparse.ArgumentParser) -> None:

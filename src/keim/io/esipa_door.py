@@ -12,7 +12,7 @@ from collections.abc import Awaitable, Callable
 from enum import Enum
 from typing import Final
 
-from keim.errors import Malformed, StoreFailed
+from keim.errors import Malformed, WorldError
 from keim.io.rate_limit import RateLimit
 from keim.wire.esipa import FUNCTION_OF, eid_of
 
@@ -68,8 +68,8 @@ class EsipaDoor:
             reply = await self._answer(message, connection)
         except Malformed as error:
             raise NotAnswered(Why.NO_MESSAGE, f"The body is no message: {error}") from None
-        except StoreFailed as error:
-            _log.error(json.dumps({"event": "store_failed", "code": error.code}))
+        except WorldError as error:  # the store, or a token with the signing key
+            _log.error(json.dumps({"event": "cannot_answer", "code": error.code}))
             raise NotAnswered(
                 Why.CANNOT_KEEP, "This server cannot keep what it would promise; try again."
             ) from None
