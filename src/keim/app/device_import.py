@@ -63,6 +63,7 @@ class DeviceImport:
             lot = await self._take(reader.feed(piece), lot)
         lot = await self._take(reader.end(), lot)
         await self._enrol(lot)
+        self.report.problems.sort(key=lambda problem: problem.line)
         return self.report
 
     async def _take(self, rows: Iterable[DeviceRow | BadRow], lot: list[DeviceRow]) -> list[DeviceRow]:

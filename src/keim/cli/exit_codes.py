@@ -34,15 +34,18 @@ MEANINGS: Final = {
     ExitCode.INTERRUPTED: "interrupted",
 }
 
+NOT_FOUND: Final = ("not_found", ".device_unknown", ".order_unknown")
+"""Last words of codes."""
+
 
 def exit_code_of(error: KeimError) -> ExitCode:
     """By the code's last word where it says more than the class, else by the class.
 
     A peer error without a party is about bytes that the caller gave us: unusable input, not a refusing peer.
     """
-    if error.code.endswith("not_found"):
+    if error.code.endswith(NOT_FOUND):
         return ExitCode.NOT_FOUND
-    if error.code.startswith("policy."):
+    if error.code.startswith(("policy.", "access.")):
         return ExitCode.REFUSED_BY_POLICY
     if isinstance(error, Refused):
         return ExitCode.USAGE

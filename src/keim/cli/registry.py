@@ -7,6 +7,7 @@ Adding a noun is one line here and one module. Imports nothing of keim.
 
 from __future__ import annotations
 
+from keyword import iskeyword
 from typing import NamedTuple
 
 
@@ -16,7 +17,9 @@ class Noun(NamedTuple):
 
     @property
     def module(self) -> str:
-        return f"keim.cli.{self.name.replace('-', '_')}"
+        """`import` is no name that Python can import by: its module ends with an underscore."""
+        name = self.name.replace("-", "_")
+        return f"keim.cli.{name}_" if iskeyword(name) else f"keim.cli.{name}"
 
 
 NOUNS: tuple[Noun, ...] = (
@@ -30,6 +33,10 @@ NOUNS: tuple[Noun, ...] = (
     Noun("eim", "run an eIM: orders for fleets of eUICCs"),
     Noun("smdp", "run an SM-DP+, fill its stock, order profiles"),
     Noun("smds", "run an SM-DS: events that wait for an eUICC"),
+    Noun("webhook", "send an eIM's events to receivers: make, test, pause, resume, send again"),
+    Noun("catalogue", "profiles that devices can be given, their activation codes, downloads with them"),
+    Noun("import", "bring devices into an eIM out of files"),
+    Noun("export", "the factory's file of an eIM, and what a tenant owns"),
     Noun("audit", "check, look at and prove what an audit log says, without the eIM"),
     Noun("explain", "say what an error code means, who must act and what to do next"),
     Noun("doctor", "look at this machine: what keim finds here and what to install for the rest"),

@@ -9,6 +9,7 @@ from fastapi import APIRouter
 
 from keim.api.routes import (
     approvals,
+    bootstrap,
     catalogue,
     imports,
     login,
@@ -20,6 +21,7 @@ from keim.api.routes import (
 
 ROUTERS: tuple[APIRouter, ...] = (
     approvals.router,
+    bootstrap.router,
     catalogue.router,
     imports.router,
     login.router,

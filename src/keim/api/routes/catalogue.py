@@ -63,7 +63,7 @@ class ShownProduct(Shown):
 
 class GivenCode(Asked):
     activation_code: str = Field(
-        min_length=5, max_length=300, examples=["LPA:1$smdpplus.example.com$04386-AGYFT-A74Y8-3F815"]
+        min_length=1, max_length=300, examples=["LPA:1$smdpplus.example.com$04386-AGYFT-A74Y8-3F815"]
     )
     confirmation_code: str | None = Field(None, max_length=100)
     iccid: str = Field("", pattern="^([0-9]{18,20})?$")

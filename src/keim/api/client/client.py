@@ -1,0 +1,83 @@
+"""`Client`: the API's nouns as methods.
+
+    with Client("https://eim.example.com:8454", token="keim_...") as client:
+        for webhook in client.webhooks.list():
+            print(webhook.url, webhook.state)
+
+Blocking; standard library only. Refusals are exceptions of `keim.errors` with the server's `code`.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Sequence
+from types import TracebackType
+from typing import Self
+
+from keim.api.client.catalogue import Catalogue
+from keim.api.client.http_transport import TIMEOUT_S, HttpTransport
+from keim.api.client.models import Bootstrap, ImportReport, Me
+from keim.api.client.session import Session
+from keim.api.client.transport import Transport
+from keim.api.client.webhooks import Webhooks
+
+
+class Client:
+    """`tenant` is for tokens of the whole installation, which may act for any."""
+
+    def __init__(
+        self,
+        url: str = "",
+        *,
+        token: str = "",
+        tenant: str = "",
+        ca_file: str | None = None,
+        timeout_s: float = TIMEOUT_S,
+        transport: Transport | None = None,
+    ) -> None:
+        carrier = transport or HttpTransport(url, ca_file=ca_file, timeout_s=timeout_s)
+        self.session = Session(carrier, token=token, tenant=tenant)
+        self.webhooks = Webhooks(self.session)
+        self.catalogue = Catalogue(self.session)
+
+    def me(self) -> Me:
+        return self.session.call(Me, "GET", "/me")
+
+    def import_devices(
+        self,
+        pieces: Iterable[bytes],
+        *,
+        media_type: str = "text/csv",
+        length: int | None = None,
+        is_rehearsal: bool = False,
+        skips_known: bool = False,
+        accepts_check_digits: bool = False,
+        tags: Sequence[str] = (),
+    ) -> ImportReport:
+        """A file of devices in pieces; `text/csv` or `application/x-ndjson`."""
+        query = {
+            "dry_run": is_rehearsal or None,
+            "skip_known": skips_known or None,
+            "accept_bad_check_digits": accepts_check_digits or None,
+            "tag": list(tags) or None,
+        }
+        return self.session.upload(
+            ImportReport, "/imports/devices", pieces, media_type=media_type, length=length, query=query
+        )
+
+    def bootstrap(self, *, batch: str = "", counter: int = 0, block: int | None = None) -> Bootstrap:
+        query = {"batch": batch or None, "counter": counter, "block": block}
+        return self.session.call(Bootstrap, "GET", "/bootstrap", query=query)
+
+    def close(self) -> None:
+        self.session.close()
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        trace: TracebackType | None,
+    ) -> None:
+        self.close()

@@ -1,0 +1,128 @@
+"""What the API answers, as values. Members that a newer server adds are left out.
+
+Imports msgspec only.
+"""
+
+from __future__ import annotations
+
+from datetime import datetime
+
+import msgspec
+
+
+class Shown(msgspec.Struct, frozen=True, kw_only=True):
+    """A resource as it was when it was asked for."""
+
+
+class Me(Shown, frozen=True, kw_only=True):
+    tenant: str
+    actor: str
+    scopes: tuple[str, ...]
+    eim_id: str = ""
+
+
+class Webhook(Shown, frozen=True, kw_only=True):
+    id: str
+    url: str
+    description: str = ""
+    types: tuple[str, ...] = ()
+    tags: tuple[str, ...] = ()
+    state: str
+    reason: str = ""
+    created_at: datetime
+    after: int
+    attempts: int = 0
+    next_attempt_at: datetime | None = None
+    failing_since: datetime | None = None
+    signs_with_both_until: datetime | None = None
+    secret: str | None = None
+    """Only in the answer that made it."""
+
+
+class Delivery(Shown, frozen=True, kw_only=True):
+    id: int
+    event_id: str
+    type: str
+    cause: str
+    at: datetime
+    attempt: int
+    milliseconds: int
+    has_succeeded: bool
+    status: int | None = None
+    error: str = ""
+
+
+class Product(Shown, frozen=True, kw_only=True):
+    name: str
+    description: str = ""
+    service_provider: str = ""
+    source: str
+    server: str = ""
+    profile_type: str = ""
+    low_stock: int = 0
+    created_at: datetime
+    codes: dict[str, int] = {}
+
+
+class Code(Shown, frozen=True, kw_only=True):
+    id: int
+    activation_code: str
+    state: str
+    eid: str | None = None
+    note: str = ""
+    until: datetime | None = None
+    reference: str = ""
+    failures: int = 0
+    outcome: str = ""
+    iccid: str = ""
+    added_at: datetime
+    changed_at: datetime | None = None
+
+
+class RefusedCode(Shown, frozen=True, kw_only=True):
+    position: int
+    code: str
+    message: str
+
+
+class AddedCodes(Shown, frozen=True, kw_only=True):
+    added: int
+    refused: tuple[RefusedCode, ...] = ()
+
+
+class StartedDownload(Shown, frozen=True, kw_only=True):
+    eid: str
+    operation_id: str | None = None
+    code_id: int | None = None
+    problem: str | None = None
+    message: str | None = None
+
+
+class StartedDownloads(Shown, frozen=True, kw_only=True):
+    items: tuple[StartedDownload, ...]
+
+
+class BadLine(Shown, frozen=True, kw_only=True):
+    line: int
+    eid: str
+    code: str
+    message: str
+
+
+class ImportReport(Shown, frozen=True, kw_only=True):
+    rows: int
+    enrolled: int
+    known: int
+    failed: int
+    problems: tuple[BadLine, ...] = ()
+
+
+class Bootstrap(Shown, frozen=True, kw_only=True):
+    batch: str
+    eim_id: str
+    signer: str
+    counter: int
+    eim_configuration_data: str
+    add_initial_eim: str
+    apdus: tuple[str, ...]
+    script: str

@@ -1,0 +1,56 @@
+"""`keim export`: the factory's file of an eIM."""
+
+from __future__ import annotations
+
+import argparse
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from keim.cli.exit_codes import ExitCode
+from keim.cli.operating import show, verb
+from keim.cli.output import note
+from keim.cli.parser import Nouns
+from keim.errors import Refused
+
+if TYPE_CHECKING:
+    from keim.api.client import Client
+
+
+def register(nouns: Nouns) -> None:
+    parser = nouns.add_parser(
+        "export",
+        help="the factory's file of an eIM, and what a tenant owns",
+        description="What leaves an eIM as files.",
+    )
+    verbs = parser.add_subparsers(dest="verb", metavar="VERB", required=True)
+    bootstrap = verb(verbs, "bootstrap", _bootstrap, "what a factory stores in the cards of a batch")
+    bootstrap.add_argument("--batch", default="", metavar="NAME")
+    bootstrap.add_argument(
+        "--counter", type=int, default=0, metavar="N", help="where the cards begin to count"
+    )
+    bootstrap.add_argument("--block", type=int, metavar="OCTETS", help="of one STORE DATA at most")
+    bootstrap.add_argument("--script", metavar="FILE", help="APDUs for `keim euicc script`")
+    bootstrap.add_argument("--der", metavar="FILE", help="AddInitialEim for `keim ipa provision`")
+
+
+def _bootstrap(args: argparse.Namespace, client: Client) -> int:
+    made = client.bootstrap(batch=args.batch, counter=args.counter, block=args.block)
+    for name, octets in (
+        (args.script, made.script.encode()),
+        (args.der, bytes.fromhex(made.add_initial_eim)),
+    ):
+        if name is not None:
+            _write(Path(name), octets)
+            note(f"{name}: {len(octets)} octets")
+    if args.json or (args.script is None and args.der is None):
+        show(made, as_json=args.json)
+    note(f"Import the cards of this batch with signer {made.signer} and counter {made.counter}.")
+    return ExitCode.OK
+
+
+def _write(path: Path, octets: bytes) -> None:
+    try:
+        with path.open("xb") as file:
+            file.write(octets)
+    except OSError as fault:
+        raise Refused(f"{path}: {fault.strerror}", code="client.bad_input") from None
