@@ -14,7 +14,8 @@ import msgspec
 
 from keim.errors import Refused
 from keim.ids import Eid
-from keim.wire.esipa import FUNCTION_OF, EsipaFunction, eid_of
+from keim.wire.alternation import function_of
+from keim.wire.esipa import EsipaFunction, eid_of
 from keim.wire.http import ASN1
 
 PREFIX: Final = "esipa/v1"
@@ -170,7 +171,3 @@ def write_wake(topics: Topics, eid: str, word: bytes, *, expiry_s: int | None) -
 def write_probe(topics: Topics, eid: str) -> Publication:
     """Means nothing; under MQTT 5 the broker says whether the device is there to hear it."""
     return Publication(topic=topics.wake(eid), expiry_s=1)
-
-
-def function_of(message: bytes) -> EsipaFunction | None:
-    return FUNCTION_OF.get(int.from_bytes(message[:2], "big")) if len(message) > 2 else None

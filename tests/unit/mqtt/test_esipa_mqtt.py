@@ -10,6 +10,7 @@ from hypothesis import strategies as st
 
 from keim.der import tlv
 from keim.ids import Eid
+from keim.wire.alternation import answers
 from keim.wire.esipa import EsipaFunction
 from keim.wire.esipa_mqtt import (
     MOST_OCTETS,
@@ -25,7 +26,7 @@ from keim.wire.esipa_mqtt import (
     write_status,
     write_wake,
 )
-from keim.wire.mqtt_dialogue import Answered, Declined, Dialogue, Injected, Woken, answers
+from keim.wire.mqtt_dialogue import Answered, Declined, Dialogue, Injected, Woken
 
 EID = Eid("89044045930000000000001234567853")
 OTHER = Eid("89044045930000000000001234567952")
