@@ -22,6 +22,7 @@ from keim.app.eim_carriers import Carrier, Seat, close_all
 from keim.app.eim_coap import CoapCarrier, CoapConfig, coap_places
 from keim.app.eim_injection import DeviceCarrier, Injection, InjectionConfig
 from keim.app.eim_logs import KEY_FILE, EimLogs, LogSigners
+from keim.app.eim_lwm2m import Lwm2mCarrier, Lwm2mConfig
 from keim.app.eim_mqtt import MqttCarrier, MqttConfig
 from keim.app.eim_outside import Outside, ServerConfig
 from keim.app.eim_reload import LOOK_S, PkiWatch, Renew, Stamp, stamp_of
@@ -136,6 +137,7 @@ class EimConfig(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     injection: InjectionConfig = InjectionConfig()
     log_level: Literal["debug", "info", "warning", "error"] = "info"
     mqtt: MqttConfig | None = None
+    lwm2m: Lwm2mConfig | None = None
 
 
 SIGNING: Final = "eim-sign"
@@ -235,7 +237,7 @@ def protocols_of(config: EimConfig) -> EimSupportedProtocol:
     found = EimSupportedProtocol.EIM_RETRIEVE_HTTPS
     if config.coap.listen:
         found |= EimSupportedProtocol.EIM_RETRIEVE_COAPS
-    if config.mqtt is not None:
+    if config.mqtt is not None or config.lwm2m is not None:
         found |= EimSupportedProtocol.EIM_PROPRIETARY
     return found
 
@@ -318,6 +320,10 @@ def carriers_of(
         running.service.wake_device = mqtt.wake
         running.injection.add_carrier("mqtt", mqtt.devices(timeout_s=config.injection.timeout_s))
         carriers.append(mqtt)
+    if config.lwm2m is not None:
+        lwm2m = Lwm2mCarrier(config.lwm2m, world, door, counters)
+        running.injection.add_carrier("lwm2m", lwm2m.devices(timeout_s=config.injection.timeout_s))
+        carriers.append(lwm2m)
     return carriers
 
 

@@ -47,6 +47,11 @@ def run_workers(
     """Until SIGINT or SIGTERM. `on_ready` is told once, when every worker listens."""
     if not 1 <= count <= MOST:
         raise Refused(f"workers are 1 to {MOST}", code="config.invalid")
+    if count > 1 and config.lwm2m is not None:
+        raise Refused(
+            "registrations over LwM2M live in one process: no workers, or an eIM of its own for them",
+            code="eim.one_process",
+        )
     if count > 1 and not is_server(config.store):
         raise Refused(
             "an SQLite file has one writer at a time: several workers need PostgreSQL", code="eim.one_process"

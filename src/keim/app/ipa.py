@@ -16,6 +16,7 @@ import msgspec
 
 from keim.app.config import host_and_port
 from keim.app.ipa_coap import CoapSection, coap_peers
+from keim.app.ipa_lwm2m import Lwm2mSection, lwm2m_carrier
 from keim.app.mqtt_config import BrokerConfig
 from keim.errors import Refused
 from keim.io.card_address import OpenedCard, open_card_at
@@ -73,6 +74,12 @@ class EimSettings(msgspec.Struct, forbid_unknown_fields=True, kw_only=True, froz
     """Of SGP.32; "1.0" sends and reads that version's forms, to and from this eIM only."""
     mqtt: BrokerConfig | None = None
     """Where it is reached over a broker instead of HTTPS."""
+    lwm2m: Lwm2mSection | None = None
+    """Where it is reached as an LwM2M server instead of HTTPS."""
+
+    @property
+    def is_over_http(self) -> bool:
+        return self.carrier == "https" and self.mqtt is None and self.lwm2m is None
 
 
 class TimerSettings(msgspec.Struct, forbid_unknown_fields=True, kw_only=True, frozen=True):
@@ -130,7 +137,9 @@ def configuration_of(config: IpaConfig, card: OpenedCard) -> Configuration:
     for eim, own in config.eims.items():
         if own.version == "1.0" and own.binding == "json":
             raise Refused(f'eims."{eim}": version 1.0 has no JSON binding here', code="config.invalid")
-        if own.carrier != "https" and own.binding == "json":
+        if (own.carrier != "https") + (own.mqtt is not None) + (own.lwm2m is not None) > 1:
+            raise Refused(f'eims."{eim}" has more than one carrier', code="config.invalid")
+        if not own.is_over_http and own.binding == "json":
             raise Refused(f'eims."{eim}": only HTTPS carries the JSON binding', code="config.invalid")
     features = IpaFeatures(0)
     for name in config.features:
@@ -164,7 +173,7 @@ def protocols_of(config: IpaConfig) -> IpaSupportedProtocols:
     found = IpaSupportedProtocols.IPA_RETRIEVE_HTTPS
     if any(own.carrier == "coaps" for own in config.eims.values()):
         found |= IpaSupportedProtocols.IPA_RETRIEVE_COAPS
-    if any(own.mqtt is not None for own in config.eims.values()):
+    if any(own.mqtt is not None or own.lwm2m is not None for own in config.eims.values()):
         found |= IpaSupportedProtocols.IPA_PROPRIETARY
     return found
 
@@ -196,6 +205,10 @@ def carriers_of(
                 topics=own.mqtt.topics,
                 limit=own.mqtt.limit,
                 commands=commands,
+            )
+        elif own.lwm2m is not None:
+            found[eim_id] = lwm2m_carrier(
+                eim_id, own.lwm2m, config.coap.device(), eim_roots=eim_roots, commands=commands
             )
     return found
 

@@ -125,4 +125,6 @@ def _reach(ipa: Assistant, eim: EimConfigurationData, own: EimSettings | None) -
     ipa.peers.reach_eim(peer, ipa.configuration.timers.request_s)
     if own is not None and own.mqtt is not None:
         return f"subscribed at the broker {own.mqtt.broker}"
+    if own is not None and own.lwm2m is not None:
+        return f"registered at the LwM2M server {own.lwm2m.server}"
     return f"TLS at {peer.address}, trusted by {TRUSTED_BY[peer.trust]}"
