@@ -168,9 +168,17 @@ class SiteDevice:
         )
 
     def cycle(
-        self, *, binding: Any = "asn1", path: str = "/gsma/rsp2/asn1", carrier: EimCarrier | None = None
+        self,
+        *,
+        binding: Any = "asn1",
+        path: str = "/gsma/rsp2/asn1",
+        carrier: EimCarrier | None = None,
+        observe: Any = None,
     ) -> None:
-        """One run of the IPA, over HTTPS unless another carrier is given; it is closed afterwards."""
+        """One run of the IPA, over HTTPS unless another carrier is given; it is closed afterwards.
+
+        `observe` is told of every effect with its outcome.
+        """
         peers = HttpPeers(
             now,
             bindings={EIM: binding},
@@ -188,6 +196,7 @@ class SiteDevice:
             now=now,
             monotonic=lambda: 0.0,
             sleep=lambda seconds: None,
+            observer=observe,
         )
         try:
             drive(run_cycle(Ipa(self.configuration, state.load())), device.perform)

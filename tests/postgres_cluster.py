@@ -36,6 +36,10 @@ class Cluster:
         self.run(str(_programs() / "createdb"), "-h", str(self.folder), "-U", "keim", name)
         return f"postgresql://keim@/{name}?host={self.folder}"
 
+    def sql(self, statement: str) -> None:
+        """Of the cluster's master."""
+        self.run(str(_programs() / "psql"), "-h", str(self.folder), "-U", "keim", "-c", statement, "postgres")
+
     def cpu_s(self) -> float:
         """Of all its processes that live."""
         server = (self.folder / "data" / "postmaster.pid").read_text("utf-8").split()[0]

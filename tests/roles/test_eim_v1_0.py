@@ -5,11 +5,11 @@ from __future__ import annotations
 from collections.abc import Iterator
 
 import pytest
-from tests.card_lab import EID, SMDP, iccid, world
+from tests.card_lab import EID, SMDP, iccid
 from tests.roles.eim_lab import EIM, EimLab, eim_of
+from tests.roles.scripted_result import euicc_signs, result_of
 
 from keim.app.eim_v1_0 import OldForms
-from keim.crypto.ecdsa import MemorySigner
 from keim.crypto.signed import euicc_package_tbs, euicc_package_v1_0_tbs
 from keim.crypto.suites import suite_of_curve
 from keim.crypto.tokens import association_token_tlv
@@ -19,22 +19,15 @@ from keim.eim.rows import State, Switches
 from keim.errors import Malformed
 from keim.ipa.configuration import Configuration
 from keim.messages.esipa import (
-    EimPackageResult,
     GetEimPackageRequest,
     GetEimPackageResponse,
-    ProvideEimPackageResult,
 )
 from keim.messages.ipa_data import IpaFeatures, NotificationSearch
 from keim.messages.package import (
     EnablePsmo,
-    EuiccPackageRequest,
-    EuiccPackageResult,
-    EuiccPackageResultDataSigned,
-    EuiccPackageResultSigned,
-    EuiccResultData,
     Psmo,
 )
-from keim.messages.profile import ProfileInfoListRequest, ProfileInfoListResponse
+from keim.messages.profile import ProfileInfoListRequest
 from keim.pki import Curve
 
 LIST = Psmo(list_profile_info=ProfileInfoListRequest())
@@ -192,29 +185,6 @@ def test_nonsense_in_old_forms_is_refused(lab: OldLab, octets: str) -> None:
     assert lab.device() == before
 
 
-def result_of(lab: EimLab, package: EuiccPackageRequest, covered: bytes | None) -> bytes:
-    """A result that our card would never make: `covered` is put behind what is signed; None spoils it."""
-    asked = package.euicc_package_signed
-    data = EuiccPackageResultDataSigned(
-        eim_id=EIM,
-        counter_value=asked.counter_value,
-        eim_transaction_id=asked.eim_transaction_id,
-        seq_number=7,
-        euicc_result=(
-            EuiccResultData(list_profile_info_result=ProfileInfoListResponse(profile_info_list_ok=())),
-        ),
-    )
-    credential = world().euicc(EID)
-    key = MemorySigner("nist", Curve.NIST.domain, credential.private_key)
-    signature = bytes(64) if covered is None else key.sign(data.encode() + covered)
-    signed = EuiccPackageResultSigned(euicc_package_result_data_signed=data, euicc_sign_epr=signature)
-    result = EuiccPackageResult(euicc_package_result_signed=signed)
-    provided = ProvideEimPackageResult(
-        eid_value=EID.octets, eim_package_result=EimPackageResult(euicc_package_result=result)
-    )
-    return provided.encode()
-
-
 @pytest.mark.parametrize(
     ("covers_token", "covered", "is_believed"),
     [
@@ -240,7 +210,7 @@ def test_signatures_without_token_are_made_and_believed_where_the_switch_says_so
     assert key.accepts(package.eim_signature, euicc_package_v1_0_tbs(octets)) is not covers_token
     assert key.accepts(package.eim_signature, euicc_package_tbs(octets, lab.token)) is covers_token
     behind = association_token_tlv(lab.token) if covered == b"token" else covered
-    lab.answer(result_of(lab, package, behind))
+    lab.answer(result_of(package, lambda data: bytes(64) if behind is None else euicc_signs(data + behind)))
     operation = lab.operation(order)
     assert (operation.state is State.SUCCEEDED) is is_believed
     assert operation.is_verified is is_believed

@@ -387,6 +387,22 @@ def test_an_eim_that_never_ends_is_left(lab: IpaLab) -> None:
     made.close()
 
 
+def test_after_a_result_that_could_not_be_delivered_the_eim_is_left_until_the_next_cycle(
+    lab: IpaLab,
+) -> None:
+    lab.eim.package(LIST)
+    lab.eim.package(LIST)
+    lab.eim.mischief = lambda request, answer: None if request[:2] == b"\xbf\x50" else answer
+    cycle = lab.cycle()
+    assert cycle.packages == 1
+    assert cycle.failures
+    assert sum(request[:2] == b"\xbf\x4f" for request, _ in lab.world.esipa) == 1
+    lab.eim.mischief = lambda request, answer: answer
+    lab.cycle()
+    assert sorted(lab.eim.executed) == [1, 2]
+    assert lab.pending() == []
+
+
 def test_a_card_error_in_the_middle_is_recovered_without_a_second_execution(lab: IpaLab) -> None:
     from keim.euicc.faults import Faults
 

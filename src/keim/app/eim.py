@@ -51,7 +51,7 @@ from keim.io.pem import read_certificates
 from keim.io.pkcs11_uri import signer_of_uri
 from keim.io.pki_files import load_world
 from keim.io.rate_limit import RateLimit
-from keim.io.serve import Listener, Server
+from keim.io.serve import BODY_TIMEOUT_S, HEADER_TIMEOUT_S, Listener, Server
 from keim.io.store.open import open_engine
 from keim.io.tls import ClientCertificate, replace_certificate, replace_files, server_context
 from keim.io.world_clock import SystemClock
@@ -94,6 +94,9 @@ class LimitsConfig(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     address_rate: float = 500.0
     address_burst: float = 5000.0
     body: int = BODY_LIMIT
+    header_s: float = HEADER_TIMEOUT_S
+    """How long a request's header and body may take to come."""
+    body_s: float = BODY_TIMEOUT_S
 
 
 class EimConfig(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
@@ -356,7 +359,7 @@ def listeners_of(
 
     host, port = host_and_port(config.listen, "listen")
     status_host, status_port = host_and_port(config.status_listen, "status_listen")
-    status = Application(StatusRoutes(counters, all_gauges))
+    status = Application(StatusRoutes(counters, all_gauges, check=service.store.check))
     return [
         Listener(
             name="esipa",
@@ -465,7 +468,14 @@ async def serve_with(
         tls.devices,
         door=door,
         counters=counters,
-        gauges=(*(carrier.gauges for carrier in carriers), watch.gauges),
+        gauges=(
+            *(carrier.gauges for carrier in carriers),
+            watch.gauges,
+            lambda: {
+                "keim_eim_events{kind": service.told,
+                "keim_eim_slow_connections{listener": server.slow,
+            },
+        ),
         is_shared=is_shared,
     )
     beside: Sequence[Callable[[], Awaitable[None]]] = ()
@@ -473,7 +483,8 @@ async def serve_with(
         made = await operators(service, config, world)
         listeners.append(listener_of(made, config.api_listen, tls.operators, is_shared=is_shared))
         beside = made.background
-    server = Server(listeners)
+    limits = config.limits
+    server = Server(listeners, header_timeout_s=limits.header_s, body_timeout_s=limits.body_s)
     asyncio.get_running_loop().add_signal_handler(signal.SIGHUP, watch.reload)
     taken: dict[str, tuple[str, int]] = {}
 

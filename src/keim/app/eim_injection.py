@@ -195,7 +195,7 @@ class Injection:
             facts = await service.store.load(wanted)
             context = Context(service.clock.now(), service.entropy, connection)
             try:
-                await service.store.commit(injection.answered(service.eim, facts, message, answer, context))
+                await service.commit(injection.answered(service.eim, facts, message, answer, context))
             except Conflict:
                 continue
             return True
@@ -211,7 +211,7 @@ class Injection:
             context = Context(service.clock.now(), service.entropy, connection)
             decision = injection.next_message(service.eim, facts, context)
             try:
-                await service.store.commit(decision)
+                await service.commit(decision)
             except Conflict:
                 if any(candidate.is_mass for candidate in facts.next):
                     await service.store.many.refresh()

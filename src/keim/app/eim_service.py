@@ -5,6 +5,7 @@ The role decides, the store keeps, this module only joins them (docs/architectur
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Awaitable, Callable
 from datetime import datetime, timedelta
 from typing import Final
@@ -13,7 +14,7 @@ import msgspec
 
 from keim.app.eim_operators import TRIES, OperatorsSide, contended
 from keim.eim import answer
-from keim.eim.facts import Context
+from keim.eim.facts import Context, Decision
 from keim.eim.relay.call import Call, NoRelay, Unanswered
 from keim.eim.rows import Errand
 from keim.eim.settings import Eim
@@ -48,6 +49,8 @@ class EimService(OperatorsSide):
         self._ask_server = ask_server
         self._forward = forward
         self._contacts: dict[str, datetime] = {}
+        self.told: Counter[str] = Counter()
+        """Events of devices since this process began, by kind."""
 
     def _context(self, connection: str) -> Context:
         return Context(self.clock.now(), self.entropy, connection)
@@ -65,13 +68,19 @@ class EimService(OperatorsSide):
                 self._contacts[facts.device.eid] = context.now
             decision = answer.decide(self.eim, facts, request, context)
             try:
-                await self.store.commit(decision)
+                await self.commit(decision)
             except Conflict:
                 if any(candidate.is_mass for candidate in facts.next):
                     await self.store.many.refresh()  # it may have been cancelled elsewhere
                 continue
             return decision.reply
         raise contended()
+
+    async def commit(self, decision: Decision) -> None:
+        """Durable on return, and counted by the kinds of its events."""
+        await self.store.commit(decision)
+        if decision.events:
+            self.told.update(str(event.__struct_config__.tag) for event in decision.events)
 
     async def _relay(self, request: msgspec.Struct, connection: str) -> bytes | None:
         """The server is asked once; only the conclusion is decided anew when rows moved."""
@@ -87,7 +96,7 @@ class EimService(OperatorsSide):
                 self.eim, facts, request, call=call, reply=reply, context=self._context(connection)
             )
             try:
-                await self.store.commit(decision)
+                await self.commit(decision)
             except Conflict:
                 continue
             return decision.reply

@@ -6,7 +6,7 @@ import asyncio
 import json
 import logging
 from collections.abc import Awaitable, Callable, Mapping
-from typing import Any
+from typing import Any, Final
 
 from keim.errors import KeimError, StoreFailed
 from keim.io.metrics import Counters
@@ -14,15 +14,19 @@ from keim.wire.http import CONTENT_TYPE, HttpRequest, HttpResponse, plain
 
 _log = logging.getLogger("keim.server")
 
+PATIENCE_S: Final = 5.0
+Check = Callable[[], Awaitable[object]]
+"""Asks the database something cheap; `StoreFailed` when it cannot be asked."""
 Gauges = Callable[[], Awaitable[Mapping[str, Mapping[str, int]]]]
 
 
 class StatusRoutes:
     """/healthz: the process lives; /readyz: its database answers; /metrics: Prometheus."""
 
-    def __init__(self, counters: Counters, gauges: Gauges) -> None:
+    def __init__(self, counters: Counters, gauges: Gauges, *, check: Check | None = None) -> None:
         self._counters = counters
         self._gauges = gauges
+        self._check: Check = gauges if check is None else check
 
     async def __call__(self, request: HttpRequest) -> HttpResponse | None:
         if request.path not in ("/healthz", "/readyz", "/metrics"):
@@ -32,12 +36,15 @@ class StatusRoutes:
         if request.path == "/healthz":
             return plain(200, "ok")
         try:
-            gauges = await self._gauges()
+            async with asyncio.timeout(PATIENCE_S):
+                if request.path == "/readyz":
+                    await self._check()
+                    return plain(200, "ready")
+                text = self._counters.text(await self._gauges())
         except StoreFailed as error:
             return plain(503, f"not ready: {error.code}")
-        if request.path == "/readyz":
-            return plain(200, "ready")
-        text = self._counters.text(gauges)
+        except TimeoutError:
+            return plain(503, "not ready: the database does not answer")
         return HttpResponse(200, {CONTENT_TYPE: "text/plain; version=0.0.4"}, text.encode())
 
 

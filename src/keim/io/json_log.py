@@ -22,7 +22,7 @@ class JsonLines(logging.Formatter):
             "logger": record.name,
             **_members(record.getMessage()),
         }
-        if record.exc_info:
+        if record.exc_info and record.levelno >= logging.ERROR:  # a warning needs no trace
             told["trace"] = self.formatException(record.exc_info)
         return json.dumps(told, ensure_ascii=False, default=str)
 

@@ -11,6 +11,7 @@ import gc
 import signal
 import socket
 import ssl
+from collections import Counter
 from collections.abc import Awaitable, Callable, Sequence
 from typing import Any, Final
 
@@ -61,6 +62,8 @@ class Server:
         self._servers: list[Any] = []
         self._stopped = asyncio.Event()
         self.addresses: dict[str, tuple[str, int]] = {}
+        self.slow: Counter[str] = Counter()
+        """Connections that were closed because nothing came in time, by listener."""
 
     async def run(
         self,
@@ -130,9 +133,12 @@ class Server:
         return bound
 
     def _configuration(self, uvicorn: Any, listener: Listener) -> Any:
+        def note_slow() -> None:
+            self.slow[listener.name] += 1
+
         config = uvicorn.Config(
             listener.application,
-            http=_protocol(listener.check_peer, *self._timeouts_s),
+            http=_protocol(listener.check_peer, *self._timeouts_s, on_slow=note_slow),
             loop="none",
             lifespan="off",
             ws="none",
@@ -168,7 +174,13 @@ def event_loop() -> asyncio.AbstractEventLoop:
     return loop
 
 
-def _protocol(check_peer: CheckPeer | None, header_timeout_s: float, body_timeout_s: float) -> type[Any]:
+def _protocol(
+    check_peer: CheckPeer | None,
+    header_timeout_s: float,
+    body_timeout_s: float,
+    *,
+    on_slow: Callable[[], None],
+) -> type[Any]:
     """uvicorn's HTTP protocol with what it lacks: the peer's certificate, and bounds on slow clients."""
     from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol
 
@@ -205,6 +217,7 @@ def _protocol(check_peer: CheckPeer | None, header_timeout_s: float, body_timeou
             if self._deadline > self.loop.time():
                 self._timer = self.loop.call_at(self._deadline, self._look)
             elif not self.transport.is_closing():
+                on_slow()
                 self.transport.close()
 
         def on_message_begin(self) -> None:

@@ -24,7 +24,16 @@ from keim.messages.package import EimConfigurationData
 class Ipa:
     """One IPA at work on one card."""
 
-    __slots__ = ("channel", "configuration", "eid", "eims", "has_session", "memory", "switched")
+    __slots__ = (
+        "channel",
+        "configuration",
+        "eid",
+        "eims",
+        "has_session",
+        "is_undelivered",
+        "memory",
+        "switched",
+    )
 
     def __init__(self, configuration: Configuration, memory: Memory = EMPTY) -> None:
         self.configuration = configuration
@@ -32,6 +41,8 @@ class Ipa:
         self.channel = configuration.logical_channel
         self.has_session = False
         """Whether the ISD-R is selected on our channel."""
+        self.is_undelivered = False
+        """The last result could not be delivered: whatever is polled now would be delivered no better."""
         self.eid = b""
         self.eims: tuple[EimConfigurationData, ...] = ()
         self.switched = False

@@ -69,8 +69,10 @@ def deliver(ipa: Ipa, entry: EimConfigurationData, offer: Offer, retry: Retry) -
         octets = yield from call_eim(ipa, peer, request.encode(), retry)
         answer = _answer(octets)
     except CALL_ERRORS as failure:
+        ipa.is_undelivered = True
         yield from ipa.tell(ResultNotDelivered(entry.eim_id, offer.kind, str(failure)))
         return False
+    ipa.is_undelivered = False
     if offer.result_number is not None and offer.can_be_rolled_back:
         # From here on this enable is never rolled back, even if the answer was an error (procedures §7).
         yield from ipa.keep(ipa.memory.with_delivered(offer.result_number))

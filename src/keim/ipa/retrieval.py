@@ -68,8 +68,12 @@ def retrieve_packages(ipa: Ipa, entry: EimConfigurationData) -> Procedure[Retrie
             error = GetEimPackageError(int.from_bytes(octets[inner.content : inner.end], "big"))
             yield from ipa.tell(Polled(entry.eim_id, error.name.lower()))
             return Retrieved(count, error)
+        ipa.is_undelivered = False
         yield from handle_package(ipa, entry, octets[inner.start : inner.end], inner.tag)  # 5
         count += 1
+        if ipa.is_undelivered:
+            # The eIM would offer the same package again and again; the result goes with the next cycle.
+            return Retrieved(count, failure="a result could not be delivered")
         entry = ipa.entry(entry.eim_id) or entry
         if all(eim.eim_id != entry.eim_id for eim in ipa.eims):
             return Retrieved(count)  # it has removed itself: nothing more to ask it

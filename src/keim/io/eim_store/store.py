@@ -83,6 +83,10 @@ class EimStore:
         self._operation = msgspec.json.Decoder(Operation).decode
         self._relay = msgspec.json.Decoder(Relay).decode
 
+    async def check(self) -> None:
+        """`StoreFailed` when the database cannot be asked."""
+        await self.engine.fetch("SELECT value FROM eim_sequences WHERE name = 'order'")
+
     async def prepare(self) -> None:
         await self.engine.migrate("eim", MIGRATIONS)
         await self.many.refresh()
