@@ -18,6 +18,7 @@ from tests.unit.dtls.lab import make_certificate, new_key
 from keim.der import tlv
 from keim.errors import KeimError, PeerError, StoreFailed, TimedOut, Unreachable
 from keim.ids import Eid
+from keim.io.coap import CoapNode
 from keim.io.device_lwm2m import Lwm2mDevices
 from keim.io.entropy import OsEntropy
 from keim.io.esipa_door import EsipaDoor
@@ -30,6 +31,7 @@ from keim.wire.dtls.config import Target
 from keim.wire.dtls.credentials import Credential, PreSharedKey, credential_of
 from keim.wire.dtls.plain import PlainDatagrams
 from keim.wire.dtls.trust import Anchors
+from keim.wire.esipa_lwm2m import clear, read, write_message
 from keim.wire.lwm2m import Registration
 
 EID = Eid("89044045930000000000001234567853")
@@ -343,6 +345,24 @@ def test_what_is_no_registration_is_refused(request_: Request, code: int) -> Non
         async with field.running() as device:
             answer = await device.node.ask(field.address, request_)
             assert answer.code == code
+
+    run(test())
+
+
+def test_nobody_but_its_server_uses_a_device() -> None:
+    async def test() -> None:
+        field = Field(takes=True)
+        async with field.running() as device:
+            await device.exchange(POLL, 10)
+            stranger = CoapNode(PlainDatagrams(), settings=FAST)
+            stranger.open("127.0.0.1")
+            bound = device.node.socket._socket
+            assert bound is not None
+            for request in (write_message(PUSH), read(lwm2m.EID), clear()):
+                answer = await stranger.ask(bound.getsockname(), request)
+                assert answer.code == numbers.FORBIDDEN
+            assert field.injected == []
+            await stranger.close()
 
     run(test())
 

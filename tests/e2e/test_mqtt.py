@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import asyncio
-import queue
 import threading
 from collections.abc import Iterator
 from pathlib import Path
@@ -14,6 +13,7 @@ from msgspec import convert
 from tests.card_lab import iccid
 from tests.e2e.test_eim_serve import released
 from tests.eim_processes import EIDS, EIM, EimSite, SiteDevice
+from tests.ipa_daemons import Daemon
 from tests.mosquitto import EIM_USER, Broker, free_port, toml_of, until
 from tests.server_processes import Site
 
@@ -21,14 +21,12 @@ from keim.app.config import load
 from keim.app.eim_injection import Injection
 from keim.app.eim_mqtt import MqttCarrier, MqttConfig, config_of_worker
 from keim.app.eim_service import EimService
-from keim.app.ipa import IpaConfig, assistant, carriers_of
-from keim.app.ipa_daemon import run_daemon
+from keim.app.ipa import IpaConfig, carriers_of
 from keim.app.mqtt_config import BrokerConfig
 from keim.eim import compose
 from keim.eim.rows import Reach, State
 from keim.errors import KeimError, PeerError, Refused, Unreachable, Untrusted
 from keim.ids import Iccid
-from keim.io.card_server import serve_tcp
 from keim.io.device_mqtt import MqttDevices
 from keim.io.esipa_door import EsipaDoor
 from keim.io.ipa_carriers import EimCarrier
@@ -294,57 +292,12 @@ class Interrupted:
         self._carrier.end()
 
 
-class Daemon(SiteDevice):
-    """`keim ipa run` in a thread, with its card behind TCP."""
-
-    def __init__(self, site: EimSite, number: int, broker: Broker) -> None:
-        super().__init__(site, number)
-        ready, port = threading.Event(), [0]
-
-        def note(_host: str, number: int) -> None:
-            port[0] = number
-            ready.set()
-
-        threading.Thread(
-            target=serve_tcp, args=(self.lab.card, "127.0.0.1", 0),
-            kwargs={"on_ready": note, "connections": 1}, daemon=True,
-        ).start()  # fmt: skip
-        assert ready.wait(10)
-        settings = {
-            "card": f"tcp:127.0.0.1:{port[0]}",
-            "state": str(self.folder / "daemon.state"),
-            "features": ["indirect"],
-            "eims": {EIM: {"mqtt": broker.config(self.eid)}},
-        }
-        config = load(IpaConfig, None, prefix="KEIM_IPA", environment={}, options=settings)
-        self.failures: list[KeimError] = []
-        self.cycles = 0
-        self.commands: queue.Queue[Any] = queue.Queue()
-
-        def count(*_: object) -> None:
-            self.cycles += 1
-
-        def daemon() -> None:
-            with assistant(config, commands=self.commands) as ipa:
-                run_daemon(ipa, self.commands, on_cycle=count, on_failure=self.failures.append)
-
-        self.thread = threading.Thread(target=daemon, daemon=True)
-        self.thread.start()
-        until(lambda: self.cycles)
-
-    def stop(self) -> None:
-        self.commands.put(None)
-        self.thread.join(20)
-        assert not self.thread.is_alive()
-        assert self.failures == []
-
-
 def test_a_daemon_is_called_and_takes_injected_packages(tmp_path: Path) -> None:
     broker = Broker(tmp_path)
     more = "[injection]\ncalls_devices = true\ntimeout_s = 10\n"
     site = site_on(broker, tmp_path, more=more)
     try:
-        device = Daemon(site, 0, broker)
+        device = Daemon(site, 0, {"mqtt": broker.config(EIDS[0])})
         caller = Listener(broker, EIM_USER, ["nothing"])
         order = site.order(device.eid, LIST)
         word = write_wake(Topics(), device.eid, b"word", expiry_s=60)

@@ -43,7 +43,7 @@ BUSY_PAUSE: Final = timedelta(minutes=1)
 UNSIGNED_TRIES: Final = 3
 """A device that does not believe us refuses unsigned packages for ever; the queue must not end there."""
 _NEVER: Final = (TransferEimPackageError.INVALID_PACKAGE_FORMAT, TransferEimPackageError.UNKNOWN_PACKAGE)
-_ADDRESS: Final = re.compile(r"([a-z]+)://(\[[0-9A-Fa-f:.]+\]|[A-Za-z0-9.-]+)(?::([0-9]{1,5}))?")
+_ADDRESS: Final = re.compile(r"([a-z][a-z0-9]*)://(\[[0-9A-Fa-f:.]+\]|[A-Za-z0-9.-]+)(?::([0-9]{1,5}))?")
 
 
 def addressed(

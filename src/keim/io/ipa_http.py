@@ -185,17 +185,20 @@ class HttpPeers:
 
     def close(self) -> None:
         """No connection and no resolved name survives (procedures §20)."""
-        for connection in self._connections.values():
-            connection.close()
-        self._connections.clear()
+        self._close_connections()
         for carrier in dict.fromkeys(self._carriers.values()):
             carrier.close()
 
     def end(self) -> None:
         """For good."""
-        self.close()
+        self._close_connections()
         for carrier in dict.fromkeys(self._carriers.values()):
             carrier.end()
+
+    def _close_connections(self) -> None:
+        for connection in self._connections.values():
+            connection.close()
+        self._connections.clear()
 
     def _eim(self, peer: EimPeer) -> Connection:
         key = ("eim", f"{peer.eim_id} {peer.address} {peer.credential.hex()}")

@@ -178,7 +178,9 @@ class Lwm2mClient:
 
     # the server asks
 
-    def _serve(self, request: Request, _association: Association) -> Response:
+    def _serve(self, request: Request, association: Association) -> Response:
+        if association != self._association:
+            return Response(numbers.FORBIDDEN)  # nobody but the server that we chose
         response, event = self.object.serve(request)
         if isinstance(event, Answered):
             _settle(self._answer, event.message)

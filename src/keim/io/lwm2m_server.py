@@ -206,7 +206,8 @@ class Lwm2mServer:
         try:
             await self._answer(entry, message)
         finally:
-            del self._under_way[entry.eid]
+            if self._under_way.get(entry.eid) is message:
+                del self._under_way[entry.eid]
 
     async def _answer(self, entry: Entry, message: bytes) -> None:
         function = name_of(message)

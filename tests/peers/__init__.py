@@ -1,0 +1,1 @@
+"""Foreign programs that tests talk to and that no system package brings."""
