@@ -99,10 +99,11 @@ class EimSite:
         plain = socket.create_connection(self.endpoint(), timeout=20)
         return context.wrap_socket(plain, server_hostname=EIM)
 
-    def status(self, path: str) -> tuple[int, str]:
+    def status(self, path: str, name: str = "status") -> tuple[int, str]:
+        """`name`: that of a worker's own listener, where there are several."""
         import http.client
 
-        connection = http.client.HTTPConnection(*self.endpoint("status"), timeout=20)
+        connection = http.client.HTTPConnection(*self.endpoint(name), timeout=20)
         connection.request("GET", path)
         answer = connection.getresponse()
         text = answer.read().decode()
@@ -157,9 +158,9 @@ class SiteDevice:
         self.folder = site.folder / f"ipa{number}"
         self.folder.mkdir()
 
-    def coap(self, section: CoapSection | None = None) -> CoapPeers:
-        """The way over CoAP, with what earlier runs noted."""
-        where = {EIM: self.site.endpoint("coap")}
+    def coap(self, section: CoapSection | None = None, *, name: str = EIM) -> CoapPeers:
+        """The way over CoAP to the eIM by this name, with what earlier runs noted."""
+        where = {name: self.site.endpoint("coap")}
         return coap_peers(
             section or CoapSection(),
             str(self.folder / "state"),

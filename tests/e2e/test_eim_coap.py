@@ -1,64 +1,274 @@
-"""`keim eim serve` over CoAP: procedures of our IPA and card, sleep, restart, refusals, numbers, drain."""
+"""`keim eim serve` over CoAP as a process: sleep, moves, restarts, workers, proofs of devices, refusals."""
 
 from __future__ import annotations
 
+import os
+import re
+import signal
+import sqlite3
 from collections.abc import Iterator
 from pathlib import Path
+from typing import Any
 
+import msgspec
 import pytest
-from tests.card_lab import iccid
-from tests.eim_processes import EIDS, EimSite, SiteDevice
+from cryptography.hazmat.primitives.serialization import Encoding, PublicFormat
+from tests.e2e.coap_peers import free_port
+from tests.eim_processes import EIDS, EIM, EimSite, SiteDevice
+from tests.postgres_cluster import Cluster, cluster  # noqa: F401 - pytest finds the fixture here
+from tests.server_processes import keim
+from tests.shared import needs_system
 
 from keim.app.ipa_coap import CoapSection
-from keim.eim import compose
-from keim.eim.rows import State
+from keim.errors import Unreachable, Untrusted
+from keim.io.dtls_notes import DtlsNote
+from keim.io.esipa_coap import EsipaCoapClient
+from keim.io.ipa_coap import CoapPeers
+from keim.io.pem import key_pem
+from keim.ipa.trust import EimPeer, Trust
 from keim.messages.esipa import GetEimPackageRequest
-from keim.messages.package import EnablePsmo, Psmo
-from keim.messages.profile import ProfileInfoListRequest
+from keim.pki import Curve
+from keim.pki.world import generate_key
+from keim.wire.dtls.association import SKIP, restored
+from keim.wire.dtls.sessions import decode_session
 
-LIST = compose.package_of([Psmo(list_profile_info=ProfileInfoListRequest())])
-ENABLE = compose.package_of([Psmo(enable=EnablePsmo(iccid=iccid(2)))])
+PEER = EimPeer(EIM, EIM)
 POLL = GetEimPackageRequest(eid_value=EIDS[3].octets).encode()
+STRANGER = bytes.fromhex("BF4F03020102")
 
 
-def coap_config(folder: Path, more: str = "") -> str:
-    return f'[coap]\nlisten = "127.0.0.1:0"\nstate = "{folder}/coap.db"\n{more}'
+def site_with(folder: Path, more: str = "", *, before: str = "", **options: Any) -> EimSite:
+    listen = f'listen = "127.0.0.1:{free_port()}"\nstate = "{folder}/coap.db"\nmove_interval_s = 0\n'
+    return EimSite(folder, config=f"{before}\n[coap]\n{listen}{more}", **options)
 
 
-@pytest.fixture(scope="module")
-def site(tmp_path_factory: pytest.TempPathFactory) -> Iterator[EimSite]:
-    folder = tmp_path_factory.mktemp("eim")
-    (folder / "keys.toml").write_text('[text]\ndevice-7 = "laboratory"\n')
-    made = EimSite(folder, config=coap_config(folder, f'shared_keys = "{folder}/keys.toml"\n'))
+@pytest.fixture
+def site(tmp_path: Path) -> Iterator[EimSite]:
+    made = site_with(tmp_path)
     yield made
-    assert made.stop() == 0
+    made.stop()
 
 
-def manage(site: EimSite, number: int, section: CoapSection) -> SiteDevice:
-    device = SiteDevice(site, number)
-    listing, switch = site.order(device.eid, LIST), site.order(device.eid, ENABLE)
-    device.cycle(carrier=device.coap(section))
-    device.cycle(carrier=device.coap(section))
-    for order in (listing, switch):
-        operation = site.operation(device.eid, order)
-        assert (operation.state, operation.is_verified) == (State.SUCCEEDED, True)
-    assert device.lab.enabled() == iccid(2)
-    assert device.pending() == 0
-    return device
+def datagrams(site: EimSite) -> tuple[int, int]:
+    _, text = site.status("/metrics")
+    return number(text, 'keim_coap_datagrams{way="in"}'), number(text, 'keim_coap_datagrams{way="out"}')
+
+
+def ask(device: SiteDevice, section: CoapSection | None = None, peer: EimPeer = PEER) -> int:
+    """One poll by a device that begins with what its last run noted, from a new port, and ends.
+
+    How many handshakes it took.
+    """
+    carrier = device.coap(section)
+    try:
+        assert carrier.call_eim(peer, POLL, 20) == STRANGER
+        return client_of(carrier).handshakes
+    finally:
+        carrier.close()
+
+
+def client_of(carrier: CoapPeers) -> EsipaCoapClient:
+    [kept] = carrier._clients.values()
+    return kept.client
+
+
+def stored(site: EimSite) -> list[tuple[bytes, bytes]]:
+    with sqlite3.connect(site.folder / "coap.db") as file:
+        return file.execute("SELECT id, sealed FROM associations").fetchall()
+
+
+def wait_until_stored(site: EimSite, status: str = "status") -> None:
+    """The server writes once a second; asking it how it is takes its time."""
+    for _ in range(5000):
+        if stored(site):
+            return
+        site.status("/healthz", status)
+    raise AssertionError("nothing was stored")
+
+
+def test_a_device_that_slept_and_moved_goes_on_in_one_round_trip(site: EimSite) -> None:
+    device = SiteDevice(site)
+    ask(device)
+    for _ in range(2):
+        before = datagrams(site)
+        ask(device)
+        assert datagrams(site) == (before[0] + 1, before[1] + 1)
+
+
+def test_associations_outlive_a_restart_and_a_power_cut(site: EimSite) -> None:
+    device = SiteDevice(site)
+    ask(device)
+    assert site.stop() == 0
+    site.start()
+    ask(device)
+    assert datagrams(site) == (1, 1)
+    wait_until_stored(site)
+    site.kill()
+    site.start()
+    ask(device)
+    assert datagrams(site) == (1, 1)
+
+
+def test_what_is_stored_is_sealed_and_its_key_is_for_the_owner_alone(site: EimSite) -> None:
+    device = SiteDevice(site)
+    ask(device)
+    assert site.stop() == 0
+    assert stored(site)
+    note = (device.folder / "state.dtls").read_bytes()
+    assert (device.folder / "state.dtls").stat().st_mode & 0o777 == 0o600
+    key = site.folder / "pki" / "coap-state.key"
+    assert key.stat().st_mode & 0o777 == 0o600
+    octets = (site.folder / "coap.db").read_bytes()
+    [kept] = msgspec.msgpack.decode(note, type=dict[str, DtlsNote]).values()
+    session, ours = decode_session(kept.session), restored(kept.association, 0.0)
+    assert session is not None
+    assert session.id in octets
+    for secret in (session.master, ours.read_key, ours.write_key, EIM.encode()):
+        assert secret not in octets
+    key.write_bytes(bytes(32))  # another key: what was kept is no use, and nobody is harmed
+    site.start()
+    assert ask(device, CoapSection(ack_timeout_s=0.1)) == 1
+
+
+def test_a_device_without_connection_id_resumes_after_a_restart(site: EimSite) -> None:
+    device = SiteDevice(site)
+    section = CoapSection(connection_ids=False)
+    ask(device, section)
+    assert site.stop() == 0
+    site.start()
+    carrier = device.coap(section)
+    assert carrier.call_eim(PEER, POLL, 20) == STRANGER
+    assert client_of(carrier).association.is_resumed
+    carrier.close()
+
+
+def test_a_device_asks_on_while_the_eim_is_away_and_goes_on_when_it_is_back(site: EimSite) -> None:
+    device = SiteDevice(site)
+    ask(device)
+    assert site.stop() == 0
+    section = CoapSection(ack_timeout_s=0.05, handshake_timeout_s=0.02)
+    carrier = device.coap(section)
+    with pytest.raises(Unreachable):
+        carrier.call_eim(PEER, POLL, 1)
+    carrier.close()
+    site.start()
+    ask(device)
+
+
+def test_a_sequence_number_is_never_used_twice_whatever_happens(site: EimSite) -> None:
+    """The server's records after a restart begin 2^16 after those before it, again and again."""
+    device = SiteDevice(site)
+    ask(device)
+    tops = []
+    for _ in range(2):
+        site.stop()
+        site.start()
+        carrier = device.coap()
+        carrier.call_eim(PEER, POLL, 20)
+        tops.append(client_of(carrier).association.window_top)
+        carrier.close()
+    assert tops[0] >= SKIP
+    assert tops[1] >= tops[0] + SKIP
+
+
+def test_another_program_may_not_use_the_same_associations(site: EimSite) -> None:
+    answer = keim("eim", "serve", "--config", str(site.file), "--listen", "127.0.0.1:0")
+    assert answer.returncode != 0
+    assert "another program works with" in answer.stderr
+
+
+def test_the_raw_key_of_the_eim_is_enough_and_another_one_is_not_trusted(site: EimSite) -> None:
+    device = SiteDevice(site)
+    spki = site.world.get("eim-tls").certificate.spki
+    ask(device, peer=EimPeer(EIM, EIM, Trust.PINNED_KEY, spki))
+    other = site.world.get("eim-sign").certificate.spki
+    with pytest.raises(Untrusted) as refused:
+        ask(device, peer=EimPeer(EIM, EIM, Trust.PINNED_KEY, other))
+    assert refused.value.code == "dtls.key_not_pinned"
+    root = site.world.roots[0].der
+    ask(device, peer=EimPeer(EIM, EIM, Trust.ANCHOR, root))
+    carrier = device.coap(name="other.example.com")
+    with pytest.raises(Untrusted):
+        carrier.call_eim(EimPeer(EIM, "other.example.com", Trust.ANCHOR, root), POLL, 20)
+    carrier.close()
+
+
+def test_devices_can_be_asked_for_a_proof(tmp_path: Path) -> None:
+    key = generate_key("device", Curve.NIST)
+    (tmp_path / "device.key").write_bytes(key_pem(key))
+    (tmp_path / "device.key").chmod(0o600)
+    public = key.public_key().public_bytes(Encoding.PEM, PublicFormat.SubjectPublicKeyInfo)
+    (tmp_path / "device.pub").write_bytes(public)
+    more = f'client_proof = "required"\nclient_keys = ["{tmp_path}/device.pub"]\n'
+    site = site_with(tmp_path, more)
+    try:
+        ask(SiteDevice(site), CoapSection(key=str(tmp_path / "device.key")))
+        with pytest.raises(Unreachable):
+            ask(SiteDevice(site, 1))
+    finally:
+        assert site.stop() == 0
 
 
 @pytest.mark.parametrize(
-    ("number", "section"),
+    ("more", "words"),
     [
-        (0, CoapSection()),
-        (1, CoapSection(identity="device-7", shared_keys="keys.toml", max_block=64)),
-        (2, CoapSection(engine="openssl")),
+        ('engine = "other"\n', "engine"),
+        ("max_block = 100\n", "max_block"),
+        ("cid_octets = 30\n", "cid_octets"),
+        ('shared_keys = "nowhere.toml"\n', "nowhere.toml"),
+        ('engine = "openssl"\nshared_keys = "{folder}/keys.toml"\n', "OpenSSL engine"),
+        ('listens = "127.0.0.1:1"\n', "listens"),
+        ('client_proof = "required"\nclient_keys = ["{folder}/keys.toml"]\n', "no EC public key"),
     ],
-    ids=["certificate", "shared key and small blocks", "openssl"],
 )
-def test_a_device_is_managed_over_coap(site: EimSite, number: int, section: CoapSection) -> None:
-    if section.shared_keys:
-        import msgspec
+def test_nonsense_in_the_configuration_is_refused_with_its_name(
+    site_file: Path, more: str, words: str
+) -> None:
+    folder = site_file.parent
+    (folder / "keys.toml").write_text('[text]\ndevice-7 = "laboratory"\n')
+    listen = f'[coap]\nlisten = "127.0.0.1:0"\nstate = "{folder}/other.db"\n'
+    text = site_file.read_text().partition("[coap]")[0] + listen + more.format(folder=folder)
+    (folder / "bad.toml").write_text(text)
+    answer = keim("eim", "serve", "--config", str(folder / "bad.toml"), "--listen", "127.0.0.1:0")
+    assert answer.returncode != 0
+    assert words in answer.stderr
+    assert "Traceback" not in answer.stderr
 
-        section = msgspec.structs.replace(section, shared_keys=str(site.folder / section.shared_keys))
-    manage(site, number, section)
+
+@pytest.fixture(scope="module")
+def site_file(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    made = site_with(tmp_path_factory.mktemp("eim"))
+    assert made.stop() == 0
+    return made.file
+
+
+@needs_system("postgresql")
+def test_any_worker_takes_a_moved_device_and_the_next_life_of_a_dead_one_too(
+    tmp_path: Path,
+    cluster: Cluster,  # noqa: F811 - the fixture that was imported above
+) -> None:
+    site = site_with(tmp_path, store=cluster.new_database(), arguments=("--workers", "3"))
+    try:
+        device = SiteDevice(site)
+        assert ask(device) == 1
+        assert [ask(device) for _ in range(12)] == [0] * 12  # from new ports: most reach another worker
+        texts = [site.status("/metrics", f"status {worker}")[1] for worker in range(3)]
+        assert sum(number(text, 'keim_coap_datagrams{way="handed_over"}') for text in texts) > 0
+        assert sum(number(text, 'keim_coap_associations{state="live"}') for text in texts) == 1
+        wait_until_stored(site, "status 0")
+        for worker in workers_of(site.process.pid):
+            os.kill(worker, signal.SIGKILL)
+        assert [ask(device) for _ in range(12)] == [0] * 12
+    finally:
+        assert site.stop() == 0
+
+
+def number(text: str, name: str) -> int:
+    found = re.search(rf"^{re.escape(name)} (\d+)$", text, re.MULTILINE)
+    assert found is not None
+    return int(found[1])
+
+
+def workers_of(process: int) -> list[int]:
+    text = Path(f"/proc/{process}/task/{process}/children").read_text()
+    return [int(child) for child in text.split()]

@@ -59,6 +59,8 @@ class CoapConfig(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     half_open: int = 4096
     cookieless_resumptions: int = 0
     """A second and address prefix: resumptions that save the cookie's round trip."""
+    move_interval_s: float = 1.0
+    """A device may change its address this often; a captured datagram cannot chase it around."""
     handshake_timeout_s: float = 1.0
     ack_timeout_s: float = 2.0
     max_block: int = 1024
@@ -83,6 +85,7 @@ class CoapConfig(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
             associations=max(1, self.associations // place.workers),
             half_open=self.half_open,
             cookieless_resumptions_per_s=self.cookieless_resumptions,
+            move_interval_s=self.move_interval_s,
             timeout_s=self.handshake_timeout_s,
         )
 

@@ -20,7 +20,7 @@ from keim.io.datagram import LARGEST, bound_socket
 
 AT_ONCE: Final = 64
 
-_Letter = tuple[bytes, tuple[str, int] | tuple[str, int, int, int]]
+_Letter = tuple[bytes, tuple[str | int, ...]]
 
 
 class Place(msgspec.Struct, frozen=True):
