@@ -1,4 +1,4 @@
-"""`keim eim serve` calls our IPA over mutual TLS: what is pushed, what follows, and who is not the device."""
+"""`keim eim serve` calls our IPA over mutual TLS and DTLS: what is pushed, what follows, who is no device."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from typing import Any
 
 import pytest
 from tests.card_lab import iccid
-from tests.eim_processes import EIM, EimSite, SiteDevice
+from tests.eim_processes import EIM, EimSite, SiteDevice, run
 from tests.https_peer import HttpsPeer
 from tests.server_processes import keim
 
@@ -17,12 +17,14 @@ from keim.app.config import load
 from keim.app.eim_injection import Injection
 from keim.app.eim_service import EimService
 from keim.app.ipa import IpaConfig, assistant
-from keim.app.ipa_daemon import listener_of, run_daemon
+from keim.app.ipa_coap import CoapSection
+from keim.app.ipa_daemon import coap_listener_of, listener_of, run_daemon
 from keim.der import Certificate
 from keim.eim import compose
 from keim.eim.rows import Reach, State
-from keim.errors import KeimError
+from keim.errors import KeimError, PeerError, Refused, Untrusted
 from keim.io.card_server import serve_tcp
+from keim.io.device_coap import CoapDevices
 from keim.io.device_https import HttpsCarrier
 from keim.io.pem import key_pem
 from keim.io.tls import server_context
@@ -37,7 +39,7 @@ CONFIG = "[injection]\ncalls_devices = true\ntimeout_s = 10\n"
 class ListeningDevice(SiteDevice):
     """A daemon of our IPA with its listener, in threads of the test."""
 
-    def __init__(self, site: EimSite, number: int) -> None:
+    def __init__(self, site: EimSite, number: int, scheme: str = "https") -> None:
         super().__init__(site, number)
         self.failures: list[KeimError] = []
         self.commands: queue.Queue[Any] = queue.Queue()
@@ -53,10 +55,11 @@ class ListeningDevice(SiteDevice):
         self.daemon = threading.Thread(target=daemon, daemon=True)
         self.daemon.start()
         assert ready.wait(20)
-        listener = listener_of(config, self.commands)
+        listen = {"https": listener_of, "coaps": coap_listener_of}[scheme]
+        listener = listen(config, self.commands)
         assert listener is not None
         self.listener = listener
-        self.address = f"https://localhost:{listener.port}"
+        self.address = f"{scheme}://127.0.0.1:{listener.port}"
 
     def _configure(self) -> IpaConfig:
         ready, port = threading.Event(), [0]
@@ -87,6 +90,11 @@ class ListeningDevice(SiteDevice):
             "listen_certificate": str(folder / "device.pem"),
             "listen_key": str(folder / "device.key"),
             "listen_client_ca": str(folder / "roots.pem"),
+            "coap": {
+                "listen": "127.0.0.1:0",
+                "certificate": str(folder / "device.pem"),
+                "key": str(folder / "device.key"),
+            },
         }
         return load(IpaConfig, None, prefix="KEIM_IPA", environment={}, options=settings)
 
@@ -134,8 +142,9 @@ def site(tmp_path_factory: pytest.TempPathFactory) -> Iterator[EimSite]:
     assert made.stop() == 0
 
 
-def test_a_running_eim_pushes_packages_and_hears_of_a_switch(site: EimSite) -> None:
-    device = ListeningDevice(site, 0)
+@pytest.mark.parametrize(("number", "scheme"), [(0, "https"), (2, "coaps")])
+def test_a_running_eim_pushes_packages_and_hears_of_a_switch(site: EimSite, number: int, scheme: str) -> None:
+    device = ListeningDevice(site, number, scheme)
     try:
         device.be_called()
         listing = site.order(device.eid, LIST)
@@ -178,3 +187,36 @@ def test_only_the_device_with_the_pinned_key_gets_anything(site: EimSite) -> Non
         assert polls.stdout == f"{device.eid} polls\n"
     finally:
         stranger.close()
+
+
+def test_a_device_is_called_over_coap_only_by_the_key_that_it_has(site: EimSite) -> None:
+    """With the pinned key its raw key is enough; without one its certificate must be for its name."""
+    device = ListeningDevice(site, 3, "coaps")
+    key, other = (site.world.get(name).certificate.spki for name in ("eim-tls", "dp-tls"))
+    devices = CoapDevices(site.world.get("eim-tls"), site.world.roots)
+    message = bytes.fromhex("BF4E02BF52")
+
+    async def call(spki: bytes, address: str = device.address) -> None:
+        exchange = await devices.reach(address, spki)
+        try:
+            with pytest.raises(PeerError):
+                await exchange.send(b"")
+            assert await exchange.send(message)
+        finally:
+            exchange.close()
+
+    try:
+        for _ in range(2):  # the second resumes
+            run(call(key))
+        run(call(b""))
+        with pytest.raises(Untrusted):
+            run(call(other))
+    finally:
+        device.end()
+
+
+def test_a_device_without_a_key_cannot_listen_over_coap() -> None:
+    config = IpaConfig(coap=CoapSection(listen="127.0.0.1:0"))
+    with pytest.raises(Refused) as refused:
+        coap_listener_of(config, queue.Queue())
+    assert "needs a key" in str(refused.value)

@@ -41,6 +41,7 @@ from keim.eim.rows import Switches
 from keim.eim.settings import Eim, Rules, Strangers, key_name
 from keim.errors import Refused
 from keim.io.asgi import Application
+from keim.io.device_coap import CoapDevices
 from keim.io.device_https import HttpsCarrier
 from keim.io.eim_store import EimStore
 from keim.io.entropy import OsEntropy
@@ -297,7 +298,11 @@ async def open_service(config: EimConfig, world: World) -> Running:
 def device_carriers_of(world: World, config: InjectionConfig) -> dict[str, DeviceCarrier]:
     """What this eIM can call devices over, by the scheme of their addresses."""
     roots = read_certificates(Path(config.roots)) if config.roots else world.roots
-    return {"https": HttpsCarrier(world.get("eim-tls"), roots, timeout_s=config.timeout_s)}
+    credential = world.get("eim-tls")
+    return {
+        "https": HttpsCarrier(credential, roots, timeout_s=config.timeout_s),
+        "coaps": CoapDevices(credential, roots, timeout_s=config.timeout_s),
+    }
 
 
 def door_of(service: EimService, config: EimConfig) -> EsipaDoor:

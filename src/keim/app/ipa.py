@@ -173,6 +173,10 @@ def protocols_of(config: IpaConfig) -> IpaSupportedProtocols:
     found = IpaSupportedProtocols.IPA_RETRIEVE_HTTPS
     if any(own.carrier == "coaps" for own in config.eims.values()):
         found |= IpaSupportedProtocols.IPA_RETRIEVE_COAPS
+    if config.listen:
+        found |= IpaSupportedProtocols.IPA_INJECT_HTTPS
+    if config.coap.listen:
+        found |= IpaSupportedProtocols.IPA_INJECT_COAPS
     if any(own.mqtt is not None or own.lwm2m is not None for own in config.eims.values()):
         found |= IpaSupportedProtocols.IPA_PROPRIETARY
     return found

@@ -48,7 +48,9 @@ class CoapSection(msgspec.Struct, forbid_unknown_fields=True, kw_only=True, froz
     """Which of them is ours."""
     certificate: str = ""
     key: str = ""
-    """What we prove ourselves with, where the eIM asks: a certificate and its key, or only a key."""
+    """What we prove ourselves with, where an eIM asks or calls: a certificate and its key, or only a key."""
+    listen: str = ""
+    """Where eIMs inject packages over CoAP; empty: nowhere."""
 
     def device(self) -> DeviceCoap:
         unknown = [name for name in self.suites if name not in SUITE_NAMED]

@@ -11,7 +11,8 @@ from typing import Any
 from keim.app.config import host_and_port
 from keim.app.ipa import Assistant, IpaConfig, closing
 from keim.app.ipa_injection import take_injected
-from keim.errors import KeimError
+from keim.errors import KeimError, Refused
+from keim.io.ipa_coap_listener import CoapListener
 from keim.io.ipa_control import Command
 from keim.io.ipa_listener import Injected, Listener
 from keim.io.pem import read_certificates
@@ -127,8 +128,23 @@ def _carry_out(assistant: Assistant, command: Command, on_failure: Callable[[Kei
     return bool(document["result"] == "ok")
 
 
+def coap_listener_of(
+    config: IpaConfig, commands: queue.Queue[Command | Injected | None]
+) -> CoapListener | None:
+    """The listener for packages injected over CoAP, where one is configured."""
+    if not config.coap.listen:
+        return None
+    device = config.coap.device()
+    if device.key is None:
+        raise Refused(
+            "a device that is called over CoAP proves itself: [coap] needs a key", code="config.invalid"
+        )
+    host, port = host_and_port(config.coap.listen, "listen of [coap]")
+    return CoapListener(host, port, device.key, device.chain, commands)
+
+
 def listener_of(config: IpaConfig, commands: queue.Queue[Command | Injected | None]) -> Listener | None:
-    """The listener for injected packages, where one is configured."""
+    """The listener for packages injected over HTTPS, where one is configured."""
     if not config.listen:
         return None
     credential = tls_credential(Path(config.listen_certificate), Path(config.listen_key), Role.EIM_TLS)

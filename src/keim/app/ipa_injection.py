@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from hashlib import sha256
+
 from keim.app.ipa import Assistant, closing
 from keim.der import RELAY
 from keim.errors import Malformed
@@ -39,14 +41,21 @@ def _authenticated(ipa: Ipa, injected: Injected) -> EimConfigurationData | None:
     if injected.eim_id is not None:
         return next((eim for eim in ipa.eims if eim.eim_id == injected.eim_id), None)
     client = injected.client
-    if client is None:
+    key = injected.key if client is None else sha256(Certificate(client).spki).digest()
+    if not key:
         return None
-    spki = Certificate(client).spki
-    for eim in ipa.eims:
-        data = eim.trusted_public_key_data_tls
-        if data is not None and (data.trusted_certificate_tls == client or data.trusted_eim_pk_tls == spki):
-            return eim
-    return None
+    return next((eim for eim in ipa.eims if key in _keys_of(eim)), None)
+
+
+def _keys_of(eim: EimConfigurationData) -> list[bytes]:
+    """The SHA-256 of the key that proves this eIM in TLS, if its entry pins one."""
+    data = eim.trusted_public_key_data_tls
+    if data is None:
+        return []
+    found = [] if data.trusted_eim_pk_tls is None else [bytes(data.trusted_eim_pk_tls)]
+    if data.trusted_certificate_tls is not None:
+        found.append(Certificate(data.trusted_certificate_tls).spki)
+    return [sha256(spki).digest() for spki in found]
 
 
 def _named(ipa: Ipa, octets: bytes) -> EimConfigurationData | None:

@@ -9,7 +9,7 @@ import asyncio
 import inspect
 import logging
 from collections.abc import Awaitable, Callable
-from typing import Any, Final
+from typing import Any, Final, NamedTuple
 
 from keim.errors import PeerError, TimedOut, Unreachable, Untrusted
 from keim.io.datagram import DatagramSocket
@@ -17,12 +17,21 @@ from keim.io.entropy import OsEntropy
 from keim.wire.coap import numbers
 from keim.wire.coap.endpoint import CoapEndpoint
 from keim.wire.coap.events import Answered, Association, Request, Requested, Response, Unanswered
+from keim.wire.coap.responder import Delivered
 from keim.wire.coap.settings import CoapSettings
 from keim.wire.coap.stack import CoapStack
 from keim.wire.dtls.config import Target
 from keim.wire.dtls.events import Down, SecureDatagrams, Up
 
-Serve = Callable[[Request, Association], Response | Awaitable[Response]]
+
+class Watched(NamedTuple):
+    """An answer with somebody who wants to know whether the peer has it."""
+
+    response: Response
+    told: Delivered
+
+
+Serve = Callable[[Request, Association], Response | Awaitable[Response | Watched]]
 Watch = Callable[[Any, float], None]
 
 _DEFAULTS: Final = CoapSettings()
@@ -168,16 +177,19 @@ class CoapNode:
         self._tasks.add(task)
         task.add_done_callback(self._tasks.discard)
 
-    async def _later(self, event: Requested, outcome: Awaitable[Response]) -> None:
+    async def _later(self, event: Requested, outcome: Awaitable[Response | Watched]) -> None:
+        told: Delivered | None = None
         try:
             response = await outcome
+            if isinstance(response, Watched):
+                response, told = response
         except Exception:  # as above
             log.exception("a request failed")
             response = Response(numbers.INTERNAL_SERVER_ERROR)
         finally:
             if inspect.iscoroutine(outcome):
                 outcome.close()
-        self.stack.respond(event, response, self.socket.clock())
+        self.stack.respond(event, response, self.socket.clock(), told=told)
         self.socket.flush()
 
 

@@ -31,6 +31,8 @@ class Injected:
     octets: bytes
     client: bytes | None
     """The client's certificate (DER)."""
+    key: bytes = b""
+    """The SHA-256 of the client's SubjectPublicKeyInfo, where the carrier has proved that."""
     eim_id: str | None = None
     """Whose it is, where the carrier has proved that."""
     is_abandoned: bool = False

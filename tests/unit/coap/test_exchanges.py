@@ -87,6 +87,38 @@ def test_a_separate_answer_counts_though_the_acknowledgement_was_lost() -> None:
     assert len(pair.runs) == 1
 
 
+@pytest.mark.parametrize(
+    ("octets", "loses", "is_delivered"), [(10, False, True), (10, True, False), (3000, False, True)]
+)
+def test_who_answers_later_learns_whether_the_peer_has_the_answer(
+    octets: int, loses: bool, is_delivered: bool
+) -> None:
+    """By its acknowledgement, or by the fetching of its last block; when nothing comes, in the end, by that."""
+    pair = Pair(delay_s=None)
+    told: list[bool] = []
+    pair.client.ask("server", ASK, 0.0)
+    pair.link.run(5.0)
+    [requested] = pair.waiting
+    if loses:
+        pair.link.drop = lambda _data, source, _target: source == "client"
+    response = Response(numbers.CHANGED, bytes(octets), 42)
+    pair.server.respond(requested, response, pair.link.now, told=told.append)
+    assert told == []
+    pair.link.run(200.0)
+    assert told == [is_delivered]
+
+
+def test_who_answers_a_peer_that_has_gone_is_told_so() -> None:
+    pair = Pair(delay_s=None)
+    told: list[bool] = []
+    pair.client.ask("server", ASK, 0.0)
+    pair.link.run(5.0)
+    [requested] = pair.waiting
+    pair.server.forget("client")
+    pair.server.respond(requested, Response(numbers.CHANGED), pair.link.now, told=told.append)
+    assert told == [False]
+
+
 def test_an_answer_that_never_comes_times_out_after_the_request_timeout() -> None:
     pair = Pair(delay_s=None)
     start = pair.link.now

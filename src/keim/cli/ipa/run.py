@@ -14,7 +14,7 @@ from types import FrameType
 from typing import Any
 
 from keim.app.ipa import IpaConfig, assistant, document_of
-from keim.app.ipa_daemon import listener_of, run_daemon, run_once
+from keim.app.ipa_daemon import coap_listener_of, listener_of, run_daemon, run_once
 from keim.app.ipa_trace import Trace
 from keim.cli.exit_codes import ExitCode
 from keim.cli.ipa.common import config_of
@@ -60,9 +60,9 @@ def _serve(args: argparse.Namespace, config: IpaConfig, on_event: Any, trace: Tr
         ipa = opened.enter_context(assistant(config, on_event=on_event, observer=trace, commands=commands))
         if config.control:
             opened.callback(ControlSocket(Path(config.control), commands).close)
-        listener = listener_of(config, commands)
-        if listener is not None:
-            opened.callback(listener.close)
+        for listener in (listener_of(config, commands), coap_listener_of(config, commands)):
+            if listener is not None:
+                opened.callback(listener.close)
         note(f"keim ipa runs on {config.card}")
         run_daemon(ipa, commands, on_cycle=on_cycle, on_failure=on_failure)
     return ExitCode.OK

@@ -13,7 +13,7 @@ from keim.wire.coap.message import decode
 from keim.wire.coap.message_layer import MessageLayer, refuse
 from keim.wire.coap.numbers import ACK, CON, EMPTY, RST
 from keim.wire.coap.requester import Requester
-from keim.wire.coap.responder import Exchange, Responder
+from keim.wire.coap.responder import Delivered, Exchange, Responder
 from keim.wire.coap.settings import CoapSettings
 
 _DEFAULTS = CoapSettings()
@@ -48,6 +48,8 @@ class CoapEndpoint:
             acknowledged = layer.acknowledged(peer, message.message_id)
             if acknowledged is not None and acknowledged.tells_of is not None:
                 self._responder.told(peer, acknowledged.tells_of)
+            elif acknowledged is not None and acknowledged.answers is not None:
+                acknowledged.answers.settle(True)
             elif acknowledged is not None:
                 self._requester.acknowledged(peer, acknowledged, now)
         elif code == EMPTY and message.type == RST:
@@ -63,11 +65,17 @@ class CoapEndpoint:
         """Sends a request, or queues it; the handle comes back in `Answered` or `Unanswered`."""
         return self._requester.ask(association, request, now, timeout_s)
 
-    def respond(self, requested: Requested, response: Response, now: float) -> None:
+    def respond(
+        self, requested: Requested, response: Response, now: float, *, told: Delivered | None = None
+    ) -> None:
+        """`told` hears whether the peer has the answer, as far as that can be known."""
         exchange = requested.exchange
         assert isinstance(exchange, Exchange)
         if self._layer.peers.get(requested.association) is exchange.peer and not exchange.is_answered:
+            exchange.told = told
             self._responder.respond(exchange, response, now)
+        elif told is not None:
+            told(False)
 
     def notify(self, association: Association, path: tuple[str, ...], response: Response, now: float) -> bool:
         """Tells the peer of a change, if it observes that resource; `Told` says how it ended."""

@@ -28,7 +28,7 @@ when all tries are spent."""
 class Confirmable:
     """A message of ours that is sent again until the peer acknowledges it (§4.2)."""
 
-    __slots__ = ("data", "message_id", "on_progress", "tells_of", "timeout_s", "timer", "tries")
+    __slots__ = ("answers", "data", "message_id", "on_progress", "tells_of", "timeout_s", "timer", "tries")
 
     def __init__(self, message_id: int, data: bytes, timeout_s: float, on_progress: Sent) -> None:
         self.message_id = message_id
@@ -38,6 +38,8 @@ class Confirmable:
         self.on_progress = on_progress
         self.tells_of: tuple[str, ...] | None = None
         """The resource, where it is a notification."""
+        self.answers: Exchange | None = None
+        """The request, where it is an answer that came later."""
         self.timer: Timer | None = None
 
 
@@ -194,6 +196,8 @@ class MessageLayer:
             return None
         for message in list(peer.confirmables.values()):
             self.stop(peer, message)
+            if message.answers is not None:
+                message.answers.settle(False)
         self._kept_octets -= sum(len(answer or b"") for _, answer in peer.recent.values())
         peer.recent.clear()
         return peer

@@ -6,6 +6,7 @@ A POST has effects: the owner sees each request once. Later blocks of an answer 
 from __future__ import annotations
 
 from collections import OrderedDict
+from collections.abc import Callable
 from typing import Final
 
 import msgspec
@@ -26,6 +27,8 @@ _UNDERSTOOD: Final = frozenset(
 _PROXY: Final = frozenset({numbers.PROXY_URI, numbers.PROXY_SCHEME})
 
 Key = tuple[int, tuple[str, ...], tuple[str, ...]]
+Delivered = Callable[[bool], None]
+"""Hears once whether the peer has an answer: it said so, or nothing is missing that it could ask for."""
 
 
 class Exchange:
@@ -33,7 +36,7 @@ class Exchange:
 
     __slots__ = (
         "block1", "exponent", "is_answered", "is_confirmable", "key", "message_id", "observe", "peer",
-        "timer", "token",
+        "timer", "token", "told",
     )  # fmt: skip
 
     def __init__(self, peer: Peer, message: Message, key: Key, exponent: int) -> None:
@@ -48,17 +51,24 @@ class Exchange:
         self.observe: int | None = None
         self.timer: Timer | None = None
         """Set while the answer may still ride on the acknowledgement."""
+        self.told: Delivered | None = None
+
+    def settle(self, is_delivered: bool) -> None:
+        told, self.told = self.told, None
+        if told is not None:
+            told(is_delivered)
 
 
 class Transfer:
     """A body of which more blocks are to come, in (`answer` is None) or out."""
 
-    __slots__ = ("answer", "body", "timer")
+    __slots__ = ("answer", "body", "timer", "told")
 
     def __init__(self, body: bytearray | bytes, answer: Response | None) -> None:
         self.body = body
         self.answer = answer
         self.timer: Timer | None = None
+        self.told: Delivered | None = None
 
 
 class Store:
@@ -216,6 +226,8 @@ class Responder:
         if self._transfers.pop(id(transfer), None) is None:
             return
         self._octets -= len(transfer.body)
+        if transfer.told is not None:
+            transfer.told(False)
         if transfer.timer is not None:
             transfer.timer.cancel()
         if peer.store is not None:
@@ -242,7 +254,9 @@ class Responder:
             # a sentence for people is not worth a second round trip
             response = msgspec.structs.replace(response, body=_cut(response.body, size))
         if len(response.body) > size:
-            self._keep(peer, key, Transfer(response.body, response), len(response.body), now)
+            transfer = Transfer(response.body, response)
+            transfer.told, exchange.told = exchange.told, None  # not before its last block
+            self._keep(peer, key, transfer, len(response.body), now)
         self._note_observer(exchange, response)
         self._answer(exchange, response, now)
 
@@ -293,6 +307,8 @@ class Responder:
             self._answer(exchange, Response(numbers.REQUEST_ENTITY_INCOMPLETE), now)
             return
         self._grown(exchange.peer, exchange.key, transfer, 0, now)
+        if block.offset + (16 << exchange.exponent) >= len(transfer.body):
+            exchange.told, transfer.told = transfer.told, None
         self._answer(exchange, transfer.answer, now, block.offset)
 
     def _answer(self, exchange: Exchange, response: Response, now: float, offset: int = 0) -> None:
@@ -309,14 +325,23 @@ class Responder:
             data = encode(Message(ACK, response.code, exchange.message_id, exchange.token, options, payload))
             layer.send(peer, data)
             layer.remember(peer, exchange.message_id, data, now)
+            exchange.settle(True)  # who misses it asks again
             return
         message_id = peer.take_message_id()
         kind = CON if exchange.is_confirmable else NON
         data = encode(Message(kind, response.code, message_id, exchange.token, options, payload))
         if kind == CON:
-            layer.send_confirmable(peer, message_id, data, now, _nobody_asks)
+            message = layer.send_confirmable(
+                peer,
+                message_id,
+                data,
+                now,
+                lambda tries, _now: exchange.settle(False) if tries <= 0 else None,
+            )
+            message.answers = exchange
         else:
             layer.send(peer, data)
+            exchange.settle(True)
 
     def _is_acknowledged(self, exchange: Exchange) -> bool:
         known = exchange.peer.recent.get(exchange.message_id)
@@ -349,10 +374,6 @@ class Responder:
 
 def _cut(text: bytes, octets: int) -> bytes:
     return text if len(text) <= octets else text[:octets].decode("utf-8", "ignore").encode()
-
-
-def _nobody_asks(_tries: int, _now: float) -> None:
-    """A separate answer that the peer never acknowledged: it will ask again, or has gone."""
 
 
 def _fields(options: Options) -> _Fields:

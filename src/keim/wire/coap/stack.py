@@ -7,6 +7,7 @@ from typing import Generic, TypeVar
 
 from keim.wire.coap.endpoint import CoapEndpoint
 from keim.wire.coap.events import Association, CoapEvent, Request, Requested, Response
+from keim.wire.coap.responder import Delivered
 from keim.wire.dtls.events import Address, Data, DatagramEvent, Down, SecureDatagrams
 
 StackEvent = CoapEvent | DatagramEvent
@@ -44,8 +45,10 @@ class CoapStack(Generic[Lower]):
         self._carry(now)
         return handle
 
-    def respond(self, requested: Requested, response: Response, now: float) -> None:
-        self.coap.respond(requested, response, now)
+    def respond(
+        self, requested: Requested, response: Response, now: float, *, told: Delivered | None = None
+    ) -> None:
+        self.coap.respond(requested, response, now, told=told)
         self._carry(now)
 
     def notify(self, association: Association, path: tuple[str, ...], response: Response, now: float) -> bool:
