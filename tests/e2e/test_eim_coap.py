@@ -14,6 +14,7 @@ import msgspec
 import pytest
 from cryptography.hazmat.primitives.serialization import Encoding, PublicFormat
 from tests.e2e.coap_peers import free_port
+from tests.e2e.test_eim_certificates import rotate, told
 from tests.eim_processes import EIDS, EIM, EimSite, SiteDevice
 from tests.postgres_cluster import Cluster, cluster  # noqa: F401 - pytest finds the fixture here
 from tests.server_processes import keim
@@ -25,6 +26,7 @@ from keim.io.dtls_notes import DtlsNote
 from keim.io.esipa_coap import EsipaCoapClient
 from keim.io.ipa_coap import CoapPeers
 from keim.io.pem import key_pem
+from keim.io.pki_files import load_world
 from keim.ipa.trust import EimPeer, Trust
 from keim.messages.esipa import GetEimPackageRequest
 from keim.pki import Curve
@@ -209,6 +211,27 @@ def test_devices_can_be_asked_for_a_proof(tmp_path: Path) -> None:
         assert site.stop() == 0
 
 
+@pytest.mark.parametrize("engine", ["native", "openssl"])
+def test_a_new_certificate_comes_while_associations_live_on(tmp_path: Path, engine: str) -> None:
+    site = site_with(tmp_path, f'engine = "{engine}"\n')
+    try:
+        before, old, new = site.world.get("eim-tls").certificate.spki, SiteDevice(site), SiteDevice(site, 1)
+        carrier = old.coap()
+        assert carrier.call_eim(PEER, POLL, 20) == STRANGER
+        rotate(site)
+        site.process.send_signal(signal.SIGHUP)
+        told(site, 'keim_eim_pki_reloads{result="loaded"} 2')  # both listeners
+        assert carrier.call_eim(PEER, POLL, 20) == STRANGER
+        assert client_of(carrier).handshakes == 1
+        carrier.close()
+        assert 'keim_eim_certificate_valid_until_seconds{listener="coap"} ' in site.status("/metrics")[1]
+        after = load_world(tmp_path / "pki").get("eim-tls").certificate.spki
+        assert after != before
+        assert ask(new, peer=EimPeer(EIM, EIM, Trust.PINNED_KEY, after)) == 1
+    finally:
+        assert site.stop() == 0
+
+
 @pytest.mark.parametrize(
     ("more", "words"),
     [
@@ -258,7 +281,8 @@ def test_any_worker_takes_a_moved_device_and_the_next_life_of_a_dead_one_too(
         wait_until_stored(site, "status 0")
         for worker in workers_of(site.process.pid):
             os.kill(worker, signal.SIGKILL)
-        assert [ask(device) for _ in range(12)] == [0] * 12
+        patient = CoapSection(ack_timeout_s=20.0)  # what is asked meanwhile waits in the sockets
+        assert [ask(device, patient) for _ in range(12)] == [0] * 12
     finally:
         assert site.stop() == 0
 

@@ -425,6 +425,11 @@ def renewal_of(context: ssl.SSLContext, files: tuple[Path, Path] | None = None) 
     return renew
 
 
+def renewals_of(carriers: Sequence[Carrier]) -> dict[str, Renew]:
+    found = [carrier for carrier in carriers if isinstance(carrier, CoapCarrier)]
+    return {"coap": found[0].renew} if found else {}
+
+
 async def serve(
     config: EimConfig,
     *,
@@ -457,16 +462,16 @@ async def serve_with(
     service = running.service
     injections = [running.injection.start_visits] if config.injection.calls_devices else []
     counters, door = Counters(frozenset(FUNCTIONS)), door_of(service, config)
+    seat, is_shared = seat or Seat(), seat is not None and seat.workers > 1
+    carriers = carriers_of(running, config, world, door, counters, seat=seat)
     watch = PkiWatch(
         Path(config.pki),
         seen,
-        renew=tls.renewals(config),
+        renew=tls.renewals(config) | renewals_of(carriers),
         take=lambda changed: running.take(changed, config),
         now=service.clock.now,
     )
     watch.note(world.get("eim-tls").certificate.valid_until)
-    seat, is_shared = seat or Seat(), seat is not None and seat.workers > 1
-    carriers = carriers_of(running, config, world, door, counters, seat=seat)
     listeners = listeners_of(
         running,
         config,

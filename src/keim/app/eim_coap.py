@@ -8,6 +8,7 @@ from __future__ import annotations
 import asyncio
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
+from datetime import datetime
 from pathlib import Path
 from typing import Final
 
@@ -17,7 +18,7 @@ from cryptography import x509
 from keim.app.config import host_and_port
 from keim.errors import Refused
 from keim.io.datagram_workers import Place, places
-from keim.io.dtls_engines import ClientProof, Engine, chain_of, server_datagrams
+from keim.io.dtls_engines import ClientProof, Engine, chain_of, renew_server, server_datagrams
 from keim.io.dtls_file import AssociationFile, held_alone
 from keim.io.dtls_keeper import PERIOD_S, Keeper, KeptSessions
 from keim.io.esipa_coap import EsipaCoapServer, Peer
@@ -26,6 +27,7 @@ from keim.io.key_wrap import AesKeyWrap
 from keim.io.metrics import Counters
 from keim.io.pem import read_certificates, read_public_key
 from keim.io.shared_keys import read_shared_keys
+from keim.io.tls import refuse_unless_valid
 from keim.pki.world import World
 from keim.wire.coap.settings import BLOCKS, CoapSettings
 from keim.wire.dtls.config import DtlsConfig
@@ -174,6 +176,13 @@ class CoapCarrier:
             self._flushing.cancel()
             await asyncio.gather(self._flushing, return_exceptions=True)
             self._keeper.close()
+
+    def renew(self, world: World, now: datetime) -> datetime:
+        """Puts the PKI's new certificate in use, or refuses it; returns when that one ends."""
+        credential = world.get("eim-tls")
+        refuse_unless_valid(credential.certificate, now)
+        renew_server(self._server.node.stack.lower, credential)
+        return credential.certificate.valid_until
 
     def gauges(self) -> Mapping[str, Mapping[str, int]]:
         node = self._server.node

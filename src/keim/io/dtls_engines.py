@@ -75,6 +75,18 @@ def server_datagrams(
     )
 
 
+def renew_server(lower: SecureDatagrams, credential: Credential) -> None:
+    """New handshakes get the new certificate; associations and sessions live on."""
+    key, chain = credential.private_key, chain_of(credential)
+    if isinstance(lower, DtlsEndpoint):
+        lower.prove_with(credential_of(key, [item.public_bytes(Encoding.DER) for item in chain]))
+        return
+    from keim.io.dtls_openssl import OpenSslDatagrams
+
+    assert isinstance(lower, OpenSslDatagrams)
+    lower.prove_with(key, tuple(chain))
+
+
 def client_datagrams(
     engine: Engine,
     trust: Trust | None,

@@ -165,6 +165,11 @@ class OpenSslDatagrams:
         self._go_on(association, now)
         return association
 
+    def prove_with(self, key: ec.EllipticCurvePrivateKey, chain: tuple[x509.Certificate, ...]) -> None:
+        """From now on; what is up and what is being made stays as it is."""
+        self.config = msgspec.structs.replace(self.config, key=key, chain=chain)
+        self._server, self._listener = self._context(is_server=True), None
+
     def is_up(self, association: OpenSslAssociation) -> bool:
         return association.is_up
 

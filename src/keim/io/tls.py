@@ -92,7 +92,7 @@ def replace_certificate(context: ssl.SSLContext, credential: Credential, *, now:
 
     What OpenSSL does not take, or what is not valid now, is refused before the context is touched.
     """
-    _refuse_unless_valid(credential.certificate, now)
+    refuse_unless_valid(credential.certificate, now)
     try:
         _load(ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER), credential)
         _load(context, credential)
@@ -103,13 +103,13 @@ def replace_certificate(context: ssl.SSLContext, credential: Credential, *, now:
 def replace_files(context: ssl.SSLContext, certificate: Path, key: Path, *, now: datetime) -> Certificate:
     """The same from two PEM files."""
     leaf = read_certificates(certificate)[0]
-    _refuse_unless_valid(leaf, now)
+    refuse_unless_valid(leaf, now)
     _load_files(ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER), certificate, key)
     _load_files(context, certificate, key)
     return leaf
 
 
-def _refuse_unless_valid(certificate: Certificate, now: datetime) -> None:
+def refuse_unless_valid(certificate: Certificate, now: datetime) -> None:
     if now >= certificate.valid_until:
         raise Refused(f"it has ended at {certificate.valid_until}", code="pki.expired")
     if now < certificate.valid_from:

@@ -93,7 +93,7 @@ def test_a_separate_answer_counts_though_the_acknowledgement_was_lost() -> None:
 def test_who_answers_later_learns_whether_the_peer_has_the_answer(
     octets: int, loses: bool, is_delivered: bool
 ) -> None:
-    """By its acknowledgement, or by the fetching of its last block; when nothing comes, in the end, by that."""
+    """By its acknowledgement, by the fetching of the last block, or by the silence after all repetitions."""
     pair = Pair(delay_s=None)
     told: list[bool] = []
     pair.client.ask("server", ASK, 0.0)

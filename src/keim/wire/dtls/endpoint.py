@@ -8,6 +8,8 @@ from __future__ import annotations
 
 from collections import OrderedDict
 
+import msgspec
+
 from keim.errors import Malformed, Refused
 from keim.seams import Entropy
 from keim.wire.dtls import faults, hello
@@ -15,6 +17,7 @@ from keim.wire.dtls.association import SKIP, Association, restored, snapshot
 from keim.wire.dtls.client import ClientHandshake
 from keim.wire.dtls.config import DtlsConfig, Target
 from keim.wire.dtls.cookies import Cookies
+from keim.wire.dtls.credentials import Credential
 from keim.wire.dtls.events import Address, Data, DatagramEvent, Down, Foreign, Moved, SnapshotDue, Up
 from keim.wire.dtls.faults import HandshakeFailed
 from keim.wire.dtls.fragments import (
@@ -133,6 +136,10 @@ class DtlsEndpoint:
             self._end_handshake(association.handshake)
             self._events.append(Down(association, "closed"))
         return self._take_events()
+
+    def prove_with(self, credential: Credential) -> None:
+        """From now on; what is up and what is being made stays as it is."""
+        self.config = msgspec.structs.replace(self.config, credentials=(credential,))
 
     def snapshots(self) -> list[bytes]:
         """Of all associations, for a restart. Secret."""
