@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 import json
+from functools import cache
 from typing import Any
 
 import httpx
+from msgspec import structs
 from tests.card_lab import world
 from tests.roles.eim_lab import EimOnly
 
@@ -13,7 +15,9 @@ from keim.api.application import build
 from keim.api.context import Services
 from keim.api.program import open_services
 from keim.app.eim import EimConfig
+from keim.app.eim_logs import EimLogs
 from keim.app.operators import ROLES, ApiConfig
+from keim.audit.note import NoteSigner
 from keim.error_table import error_rows
 from keim.io.api_store.rows import MAIN, Scope, Tenant, Token, new_token
 from keim.io.store.engine import Statement, as_json
@@ -26,7 +30,9 @@ class Desk:
     def __init__(self, site: EimOnly, *, api: ApiConfig | None = None, **config: Any) -> None:
         self.site = site
         self.config = EimConfig(api=api or ApiConfig(), **({"wrap_key": MEMORY} | config))
-        self.services: Services = site.run(open_services(site.service, self.config, world()))
+        services = site.run(open_services(site.service, self.config, world()))
+        logs = EimLogs(site.store.engine, cache(NoteSigner.new), services.clock.now)
+        self.services: Services = structs.replace(services, logs=logs)  # with keys that are in no file
         self.application = build(self.services)
         self._tokens: dict[tuple[str, tuple[Scope, ...]], str] = {}
         self.client = httpx.AsyncClient(

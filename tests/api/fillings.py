@@ -14,7 +14,11 @@ from tests.api.desk import Desk
 from keim.api.access import recognise
 from keim.api.approvals import Held, acts_on, hold
 from keim.api.context import Services
+from keim.eim.change import Change
+from keim.eim.facts import Context, Facts
+from keim.eim.picture import ProfileInstalled
 from keim.io.api_store.rows import Approval
+from keim.pki.world import example_eids
 
 Filling = Callable[[Desk, str], str]
 
@@ -55,7 +59,60 @@ def code(desk: Desk, tenant: str) -> str:
     return str(desk.get(path, role="owner", tenant=tenant)["items"][0]["id"])
 
 
+def device(desk: Desk, tenant: str) -> str:
+    """With a profile and an operation; the same one again."""
+    eid = str(example_eids(3)[1 if tenant == "main" else 2])
+    path = f"/devices/{eid}"
+    if desk.ask("GET", path, role="owner", tenant=tenant).status_code == 404:
+        made(desk, tenant, "/devices", {"eid": eid}, "eid")
+        desk.site.run(_installed(desk, eid))
+    return eid
+
+
+async def _installed(desk: Desk, eid: str) -> None:
+    row = await desk.services.store.device(eid)
+    assert row is not None
+    change = Change(
+        desk.services.eim.eim,
+        Facts(device=row),
+        Context(desk.services.clock.now(), desk.services.entropy),
+        row,
+    )
+    change.effect(ProfileInstalled(iccid=ICCIDS[row.tenant == "main"]), is_proved=True)
+    await desk.services.store.commit(change.decision(None))
+
+
+def iccid(desk: Desk, tenant: str) -> str:
+    device(desk, tenant)
+    return ICCIDS[tenant == "main"]
+
+
+def operation(desk: Desk, tenant: str) -> str:
+    asked = {"eid": device(desk, tenant), "commands": [{"command": "list_profiles"}]}
+    return made(desk, tenant, "/operations", asked)
+
+
+def saved_filter(desk: Desk, tenant: str) -> str:
+    if desk.ask("GET", "/filters/walk", role="owner", tenant=tenant).is_success:
+        return "walk"
+    return made(desk, tenant, "/filters", {"name": "walk", "filter": {"tags": ["walk"]}}, "name")
+
+
+def leaf(desk: Desk, tenant: str) -> str:
+    """The last one, covered by a checkpoint: others' logs are shorter."""
+    for _ in range(20):
+        operation(desk, tenant)
+    desk.site.run(desk.services.logs.publisher.publish(tenant))
+    return str(desk.site.run(desk.services.logs.of(tenant).size()) - 1)
+
+
+ICCIDS = ("8944501112345678907", "8944501112345678915")
 FILLINGS: dict[str, Filling] = {
+    "eid": device,
+    "iccid": iccid,
+    "operation_id": operation,
+    "filter_name": saved_filter,
+    "leaf_index": leaf,
     "token_id": lambda desk, tenant: made(desk, tenant, "/tokens", {"name": "walk", "role": "viewer"}),
     "tenant_name": lambda desk, tenant: desk.tenant(tenant),
     "approval_id": approval,

@@ -17,6 +17,7 @@ from tests.api.fillings import FILLINGS, example_of
 from tests.roles.eim_lab import EimOnly
 
 from keim.api.application import routes
+from keim.app.operators import ApiConfig, ApiLimits
 
 DOCUMENT: dict[str, Any] = routes().openapi()
 OPERATIONS = [
@@ -31,7 +32,7 @@ FLEETING = {"as_of", "last_used_at", "request_id", "now"}
 
 class Walk:
     def __init__(self) -> None:
-        self.desk = Desk(EimOnly())
+        self.desk = Desk(EimOnly(), api=ApiConfig(limits=ApiLimits(rate=0, stranger_rate=0)))
         self.ids: dict[str, str] = {}
 
     def id(self, name: str) -> str:

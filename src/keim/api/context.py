@@ -21,6 +21,7 @@ from keim.app.webhook_setup import WebhooksAtWork
 from keim.io.api_store import ApiStore
 from keim.io.api_store.rows import Scope
 from keim.io.eim_store import EimStore
+from keim.io.filter_store import FilterStore
 from keim.pki.world import World
 from keim.seams import Clock, Entropy
 
@@ -35,6 +36,7 @@ class Services(msgspec.Struct, frozen=True, kw_only=True):
     codes: CodesAtWork
     config: EimConfig
     world: World
+    filters: FilterStore
     logs: EimLogs
     """Of the tenants: checkpoints, proofs and tiles."""
     stopping: asyncio.Event

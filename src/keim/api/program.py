@@ -18,6 +18,7 @@ from keim.app.operators import Operators
 from keim.app.status import periodically
 from keim.app.webhook_setup import open_webhooks
 from keim.io.api_store import ApiStore
+from keim.io.filter_store import FilterStore
 from keim.pki.world import World
 
 
@@ -64,6 +65,8 @@ async def open_services(service: EimService, config: EimConfig, world: World) ->
     )
     es2 = Es2Orders(config.es2plus, world, eim_id=service.eim.eim_id, now=service.clock.now)
     codes = await open_codes(service, es2)
+    filters = FilterStore(service.store.engine)
+    await filters.prepare()
     return Services(
         eim=service,
         api=api,
@@ -72,6 +75,7 @@ async def open_services(service: EimService, config: EimConfig, world: World) ->
         codes=codes,
         config=config,
         world=world,
+        filters=filters,
         logs=logs,
         stopping=asyncio.Event(),
     )

@@ -168,7 +168,15 @@ class OperatorsSide:
         except Conflict:
             raise Refused(f"the reference {name!r} is in use", code="eim.reference_in_use") from None
         terms = terms or Terms(actor=actor, expires_at=expires_at)
-        return await self._place(work, reference=name, eid=None, tenant=tenant, terms=terms, devices=count)
+        return await self.order_for_frozen(work, reference=name, devices=count, tenant=tenant, terms=terms)
+
+    async def order_for_frozen(
+        self, work: Work, *, reference: str, devices: int, tenant: str, terms: Terms
+    ) -> Order:
+        """For the selection that was frozen under the reference before (`EimStore.freeze`)."""
+        return await self._place(
+            work, reference=reference, eid=None, tenant=tenant, terms=terms, devices=devices
+        )
 
     async def _place(
         self, work: Work, *, reference: str, eid: Eid | None, tenant: str, terms: Terms, devices: int = 1

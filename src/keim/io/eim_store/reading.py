@@ -12,6 +12,7 @@ from typing import Any, Final
 
 import msgspec
 
+from keim.eim.asks import words_of
 from keim.eim.events import Event, OrderPlaced
 from keim.eim.operations import state_of
 from keim.eim.past import Past
@@ -196,6 +197,31 @@ class Reading:
             *parameters,
         )
         return [self._as_placed(*row) for row in rows]
+
+    async def reference(self, number: int) -> str | None:
+        rows = await self._engine.fetch("SELECT reference FROM eim_orders WHERE id = ?", number)
+        return str(rows[0][0]) if rows else None
+
+    async def given(
+        self, eid: str, now: datetime, *, before: int | None, limit: int
+    ) -> list[tuple[int, str, tuple[str, ...], Carried]]:
+        """(number, reference, what, how it is) of a device's orders from delivery on, newest first."""
+        condition, parameters = "", []
+        if before is not None:
+            condition, parameters = " AND p.order_id < ?", [before]
+        rows = await self._engine.fetch(
+            "SELECT o.id, o.state, o.row, p.row FROM eim_operations p JOIN eim_orders o ON o.id = p.order_id"
+            f" WHERE p.eid = ? AND p.order_id > 0{condition} ORDER BY p.order_id DESC LIMIT {limit:d}",
+            eid,
+            *parameters,
+        )
+        found = []
+        for id_, state, order_row, row in rows:
+            placed, operation = self._as_placed(id_, state, order_row), self._operation(row)
+            order = placed.order
+            carried = Carried(eid, state_of(order, placed.state, operation, now), operation)
+            found.append((id_, order.reference, words_of(order.work), carried))
+        return found
 
     async def carried(self, placed: Placed, now: datetime) -> Carried | None:
         """An order for one device, there; None: it is for many."""

@@ -118,6 +118,10 @@ class EimStore:
             operations = await self._named(device, wanted.named)
         return Facts(device=device, knowledge=knowledge, relay=relay, operations=tuple(operations))
 
+    async def facts_of_poll(self, eid: str) -> Facts:
+        """As a poll of this device would load them now."""
+        return await self._for_poll(eid)
+
     async def _for_poll(self, eid: str) -> Facts:
         rows = await self.engine.look_up(_DEVICE_AND_NEXT, eid)
         if not rows:
@@ -273,6 +277,12 @@ class EimStore:
             )
             total += count
         return total
+
+    async def thaw(self, reference: str) -> None:
+        """Takes back a selection that no order was placed for."""
+        without_order = "NOT EXISTS (SELECT 1 FROM eim_orders WHERE eim_orders.reference = ?)"
+        sql = f"DELETE FROM eim_selections WHERE reference = ? AND {without_order}"
+        await self.engine.commit([Statement(sql, (reference, reference))])
 
     async def _parts(
         self, eids: Sequence[str] | None, lots: AsyncIterator[list[int]], tenant: str
