@@ -192,6 +192,19 @@ class RelayStep(_Event, frozen=True, kw_only=True, tag="relay_step"):
     transaction_id: bytes | None = None
 
 
+class HandoverMoved(_Event, frozen=True, kw_only=True, tag="handover_moved"):
+    """A device on its way to or from another eIM."""
+
+    reference: str
+    """Of the hand-over here, or of our invitation."""
+    step: str
+    peer: str
+    """The other eIM."""
+    why: tuple[str, ...] = ()
+    digest: bytes = b""
+    """SHA-256 of the receipt that said so."""
+
+
 class AlarmRaised(_Event, frozen=True, kw_only=True, tag="alarm_raised"):
     why: str
 
@@ -270,6 +283,7 @@ Event = (
     | NotificationTaken
     | NotificationRefused
     | RelayStep
+    | HandoverMoved
     | AlarmRaised
     | TokenCreated
     | TokenRevoked

@@ -1,0 +1,107 @@
+"""The old eIM goes on: addEim of whoever is ready, what eUICCs answered, deleteEim where it removes itself.
+
+Orders have names that follow from the step, so that whoever is interrupted does nothing twice.
+"""
+
+from __future__ import annotations
+
+from msgspec.structs import replace
+
+from keim.app.handover.old_side import LOT, OldSide, Progress, quiet
+from keim.eim.handover import leaving as role
+from keim.eim.handover.arriving import key_of
+from keim.eim.handover.rows import Handover, Leaving, Remover, Step
+from keim.eim.work import PackageWork
+from keim.errors import Refused
+from keim.ids import Eid
+from keim.io.handover_store.leaving import changed_handover
+from keim.io.store.engine import Conflict
+
+
+class Departures(OldSide):
+    async def start(self, reference: str, *, tenant: str | None = None, actor: str = "") -> Handover:
+        """From now on addEim is ordered of whatever is not blocked."""
+        handover = await self.get(reference, tenant)
+        if handover.started_at is not None:
+            return handover
+        if handover.invitation.expires_at <= self.now():
+            raise Refused("the invitation has expired", code="handover.invitation_expired")
+        started = replace(
+            handover,
+            started_at=self.now(),
+            actor=actor or handover.actor,
+            version=handover.version + 1,
+        )
+        try:
+            await self.store.engine.commit([changed_handover(started)])
+        except Conflict:
+            return await self.get(reference, tenant)
+        return started
+
+    async def run(self) -> int:
+        """One round over all hand-overs that were started; how many devices moved."""
+        moved, after = 0, ""
+        while found := await self.store.handovers(after=after):
+            after = found[-1].reference
+            for handover in found:
+                if handover.started_at is not None:
+                    moved += await self.go_on(handover)
+        return moved
+
+    async def go_on(self, handover: Handover, *, retries: bool = False, progress: Progress = quiet) -> int:
+        """Whatever can be done now, of every device."""
+        if handover.started_at is None:
+            raise Refused(f"{handover.reference} was not started", code="handover.not_started")
+        moved = 0
+        if retries:
+            async for row in self.rows(handover.reference, (Step.FAILED,)):
+                moved += await self.move(handover, row, role.retried(row, self.now()))
+        async for row in self.rows(handover.reference, (Step.BLOCKED,)):
+            findings = await self.findings(handover, row.eid)
+            moved += await self.move(handover, row, role.looked_at(row, findings, self.now()))
+        async for row in self.rows(handover.reference, (Step.PLANNED,)):
+            moved += await self._add(handover, row)
+            progress(moved)
+        for step in (Step.ADDING, Step.REMOVING):
+            moved += await self._conclude(handover, step)
+        if handover.remover is Remover.OLD:
+            async for row in self.rows(handover.reference, (Step.PROVED,)):
+                moved += await self._order(handover, row, role.removing(self.service.eim.eim_id), "delete")
+        return moved
+
+    async def _add(self, handover: Handover, row: Leaving) -> int:
+        if not row.attempt and row.order is None:
+            findings = await self.findings(handover, row.eid)
+            known = await self.service.store.order(role.order_reference(row, "add"))
+            if findings.blocks and known is None:
+                return await self.move(handover, row, role.looked_at(row, findings, self.now()))
+        knowledge = await self.service.store.knowledge(row.eid)
+        return await self._order(handover, row, role.adding(handover, row, knowledge), "add")
+
+    async def _order(self, handover: Handover, row: Leaving, work: PackageWork, what: str) -> int:
+        placed = await self.service.order(
+            Eid(row.eid),
+            work,
+            reference=role.order_reference(row, what),
+            actor=handover.actor or "handover",
+        )
+        return await self.move(handover, row, role.ordered(row, placed.id, self.now()))
+
+    async def _conclude(self, handover: Handover, step: Step) -> int:
+        moved, after = 0, ""
+        while found := await self.store.ended_orders(handover.reference, step, after=after, limit=LOT):
+            after = found[-1].row.eid
+            for row, operation in found:
+                now = self.now()
+                if operation is None:
+                    changed = role.withdrawn(row, now)
+                elif step is Step.REMOVING:
+                    changed = role.after_removing(row, operation, now)
+                else:
+                    device, _ = await self.device(row.eid)
+                    result = await self.store.result_of(operation)
+                    changed = role.after_adding(
+                        row, operation, result, device=device, key=key_of(device), now=now
+                    )
+                moved += await self.move(handover, row, changed)
+        return moved
