@@ -29,9 +29,19 @@ def documented(language: str) -> str:
 
 
 class Broker:
-    """`is_mutual`: clients show certificates; else they have user names and one password."""
+    """`is_mutual`: clients show certificates; else they have user names and one password.
+    `prefix` stands before the program's name (`ip netns exec NAME`)."""
 
-    def __init__(self, folder: Path, *, is_mutual: bool = True, users: tuple[str, ...] = ()) -> None:
+    def __init__(
+        self,
+        folder: Path,
+        *,
+        is_mutual: bool = True,
+        users: tuple[str, ...] = (),
+        host: str = "127.0.0.1",
+        prefix: tuple[str, ...] = (),
+    ) -> None:
+        self.host, self._prefix = host, prefix
         self.folder = folder
         self.is_mutual = is_mutual
         self._start = datetime.now(UTC) - timedelta(days=1)
@@ -47,7 +57,7 @@ class Broker:
         acl.write_text(documented("acl"), "utf-8")
         acl.chmod(0o644)
         settings = {
-            "listener": f"{self.port} 127.0.0.1",
+            "listener": f"{self.port} {host}",
             "cafile": str(self.ca),
             "certfile": str(certificate),
             "keyfile": str(key),
@@ -87,7 +97,11 @@ class Broker:
 
     def config(self, user: str, **more: Any) -> dict[str, Any]:
         """The keys of `[mqtt]` for one client."""
-        found: dict[str, Any] = {"broker": f"127.0.0.1:{self.port}", "server_name": NAME, "ca": str(self.ca)}
+        found: dict[str, Any] = {
+            "broker": f"{self.host}:{self.port}",
+            "server_name": NAME,
+            "ca": str(self.ca),
+        }
         if self.is_mutual:
             certificate, key = self.papers(user)
             found |= {"certificate": str(certificate), "key": str(key)}
@@ -98,11 +112,13 @@ class Broker:
         return found | more
 
     def start(self) -> None:
-        with (self.folder / "mosquitto.log").open("ab") as log:
+        path = self.folder / "mosquitto.log"
+        written = path.stat().st_size if path.exists() else 0
+        with path.open("ab") as log:
             self._process = subprocess.Popen(
-                ["/usr/sbin/mosquitto", "-c", str(self._conf)], stdout=log, stderr=log
+                [*self._prefix, "/usr/sbin/mosquitto", "-c", str(self._conf)], stdout=log, stderr=log
             )
-        until(lambda: is_open(self.port))
+        until(lambda: b" running" in path.read_bytes()[written:])
 
     def kill(self) -> None:
         """As in a power failure."""
@@ -123,12 +139,6 @@ def toml_of(table: dict[str, Any]) -> str:
 def free_port() -> int:
     with socket.create_server(("127.0.0.1", 0)) as held:
         return int(held.getsockname()[1])
-
-
-def is_open(port: int) -> bool:
-    with socket.socket() as tried:
-        tried.settimeout(1)
-        return tried.connect_ex(("127.0.0.1", port)) == 0
 
 
 def until(is_so: Callable[[], object], seconds: float = 15.0) -> None:

@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from benchmarks.wire_mqtt import mqtt_way
 from msgspec import convert
 from tests.card_lab import iccid
 from tests.e2e.test_eim_serve import released
@@ -31,7 +32,8 @@ from keim.io.device_mqtt import MqttDevices
 from keim.io.esipa_door import EsipaDoor
 from keim.io.ipa_carriers import EimCarrier
 from keim.io.metrics import Counters
-from keim.io.mqtt import Delivery, MqttClient, wait_published
+from keim.io.mqtt import Delivery, MqttClient
+from keim.io.mqtt_library import wait_published
 from keim.ipa.configuration import Configuration
 from keim.ipa.trust import EimPeer
 from keim.messages.esipa import GetEimPackageRequest
@@ -55,7 +57,7 @@ def carrier_of(at: Broker, user: str, commands: Any = None, **more: Any) -> EimC
         environment={},
         options={"eims": {EIM: {"mqtt": at.config(user, **more)}}},
     )
-    return carriers_of(config, commands)[EIM]
+    return carriers_of(config, commands, eim_roots=None, addresses={})[EIM]
 
 
 def site_on(broker: Broker, folder: Path, *, more: str = "", **mqtt: Any) -> EimSite:
@@ -401,3 +403,13 @@ def test_a_configuration_that_cannot_work_is_refused_with_a_reason(wrong: dict[s
     with pytest.raises(Refused) as caught:
         assert (config.topics, config.settings(client_id="x")) is None
     assert caught.value.code in ("config.invalid", "config.file_not_found")
+
+
+def test_the_benchmark_of_the_wire_has_its_way_through_a_broker(tmp_path: Path) -> None:
+    with mqtt_way(tmp_path, prefix=("nice",)) as way:
+        site = EimSite(tmp_path, config=way.eim_config)
+        device = SiteDevice(site)
+        order = site.order(device.eid, SWITCH)
+        device.cycle(carrier=way.carrier(device.eid))
+        assert order in succeeded(site, device)
+        assert site.stop() == 0

@@ -12,7 +12,7 @@ import asyncio
 import contextlib
 import json
 import logging
-from collections import Counter, OrderedDict, deque
+from collections import Counter, OrderedDict
 from collections.abc import Callable
 from typing import Final, Protocol
 
@@ -20,6 +20,8 @@ from keim.errors import KeimError, PeerError, TimedOut, Unreachable
 from keim.ids import Eid
 from keim.io.esipa_door import EsipaDoor, NotAnswered, Why
 from keim.io.mqtt import Delivery, MqttClient, MqttSettings, Outcome, Taken
+from keim.io.mqtt_acknowledgements import Due, Pubacks
+from keim.io.pushed import Pushed
 from keim.seams import Entropy
 from keim.wire.esipa import EsipaFunction
 from keim.wire.esipa_mqtt import (
@@ -96,9 +98,9 @@ class EsipaMqttServer:
         self._loop: asyncio.AbstractEventLoop | None = None
         self._tasks: set[asyncio.Task[None]] = set()
         self._recent: OrderedDict[tuple[Eid, bytes], None] = OrderedDict()
-        self._due: deque[_Due] = deque()
-        self._injections: dict[tuple[Eid, bytes], asyncio.Future[bytes]] = {}
+        self._pushed = Pushed("mqtt.busy")
         self._client = connect(settings, self._subscriptions(share), self._arrived)
+        self._due = Pubacks(self._client.acknowledge)
 
     def _subscriptions(self, share: str) -> list[str]:
         everyone = self._topics.up("+")
@@ -164,21 +166,15 @@ class EsipaMqttServer:
     async def inject(self, eid: Eid, message: bytes, *, timeout_s: float) -> bytes:
         """One TransferEimPackage and its answer (BF4E both). Without one the outcome is unknown."""
         correlation = self._entropy.bytes(CORRELATION_OCTETS)
-        waiting: asyncio.Future[bytes] = asyncio.get_running_loop().create_future()
-        if any(known == eid for known, _ in self._injections):
-            raise Unreachable(f"{eid} has an injection under way", code="mqtt.busy")
-        self._injections[eid, correlation] = waiting
-        try:
-            self._client.publish(
-                write_injection(
-                    self._topics, eid, message, correlation, instance=self._instance, expiry_s=int(timeout_s)
-                )
-            )
-            return await asyncio.wait_for(waiting, timeout_s)
-        except TimeoutError:
-            raise TimedOut(f"{eid} did not answer in time", code="mqtt.silent") from None
-        finally:
-            self._injections.pop((eid, correlation), None)
+        package = write_injection(
+            self._topics, eid, message, correlation, instance=self._instance, expiry_s=int(timeout_s)
+        )
+        async with self._pushed.one(eid, correlation) as answer:
+            self._client.publish(package)
+            try:
+                return await asyncio.wait_for(answer, timeout_s)
+            except TimeoutError:
+                raise TimedOut(f"{eid} did not answer in time", code="mqtt.silent") from None
 
     # from devices
 
@@ -191,8 +187,7 @@ class EsipaMqttServer:
 
     def take(self, publication: Publication, delivery: Delivery) -> None:
         heard = read_up(publication, self._topics, limit=self._limit)
-        due = _Due(delivery)
-        self._due.append(due)
+        due = self._due.add(delivery)
         if isinstance(heard, Refusal):
             self._refuse(heard.reason, heard.eid, heard.correlation)
         elif isinstance(heard, Told):
@@ -203,7 +198,7 @@ class EsipaMqttServer:
             task.add_done_callback(self._tasks.discard)
             if heard.function not in RELAYED:
                 return
-        self._done(due)
+        self._due.finish(due)
 
     def _is_taken(self, asked: Asked) -> bool:
         """Not again, not too often, not too many at once."""
@@ -221,7 +216,7 @@ class EsipaMqttServer:
                 self._recent.popitem(last=False)
         return True
 
-    async def _serve(self, asked: Asked, due: _Due) -> None:
+    async def _serve(self, asked: Asked, due: Due) -> None:
         try:
             await self._ask(asked)
         except Exception:  # whatever a message brings about must not end the server of all others
@@ -229,7 +224,7 @@ class EsipaMqttServer:
             self._observe(asked.function, "failed")
         finally:
             if asked.function not in RELAYED:
-                self._done(due)
+                self._due.finish(due)
 
     async def _ask(self, asked: Asked) -> None:
         now_s = asyncio.get_running_loop().time()
@@ -261,35 +256,8 @@ class EsipaMqttServer:
             _log.error(json.dumps({"event": "mqtt_unpublished", "code": error.code}))
 
     def _settle(self, told: Told) -> None:
-        """The injection that this answers; without correlation data the one that is out to this device."""
-        waiting = next(
-            (
-                future
-                for (eid, correlation), future in self._injections.items()
-                if eid == told.eid and told.correlation in (b"", correlation)
-            ),
-            None,
-        )
-        if waiting is None or waiting.done():
+        outcome: bytes | PeerError = told.message
+        if told.status:
+            outcome = PeerError(f"the device is {told.status}", code="mqtt.declined", party=told.eid)
+        if not self._pushed.settle(told.eid, outcome, told.correlation):
             self.refused["unasked"] += 1
-        elif told.status:
-            waiting.set_exception(
-                PeerError(f"the device is {told.status}", code="mqtt.declined", party=told.eid)
-            )
-        else:
-            waiting.set_result(told.message)
-
-    # acknowledgements to the broker
-
-    def _done(self, due: _Due) -> None:
-        """Acknowledges the longest series of finished messages (MQTT 4.6: in the order of arrival)."""
-        due.is_done = True
-        while self._due and self._due[0].is_done:
-            self._client.acknowledge(self._due.popleft().delivery)
-
-
-class _Due:
-    __slots__ = ("delivery", "is_done")
-
-    def __init__(self, delivery: Delivery) -> None:
-        self.delivery, self.is_done = delivery, False

@@ -15,7 +15,8 @@ from typing import Any, Final
 from keim.errors import PeerError, Refused, TimedOut, Unreachable
 from keim.io.ipa_control import Command
 from keim.io.ipa_listener import Injected as Waiting
-from keim.io.mqtt import Delivery, MqttClient, MqttSettings, wait_published
+from keim.io.mqtt import Delivery, MqttClient, MqttSettings
+from keim.io.mqtt_library import wait_published
 from keim.ipa.effects import PeerBusy
 from keim.ipa.trust import EimPeer
 from keim.seams import Entropy

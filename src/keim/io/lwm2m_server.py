@@ -17,6 +17,7 @@ from keim.errors import KeimError, PeerError, TimedOut, Unreachable
 from keim.ids import Eid
 from keim.io.coap import CoapNode
 from keim.io.esipa_door import EsipaDoor, NotAnswered, name_of
+from keim.io.pushed import Pushed
 from keim.seams import Entropy
 from keim.wire import esipa_lwm2m, lwm2m
 from keim.wire.alternation import function_of
@@ -57,7 +58,7 @@ class Lwm2mServer:
         self.node = CoapNode(lower, serve=self._serve, watch=self._watch, settings=settings)
         self._identities: dict[Any, Identity] = {}
         self._under_way: dict[Eid, bytes] = {}
-        self._injections: dict[Eid, asyncio.Future[bytes]] = {}
+        self._pushed = Pushed("lwm2m.busy")
         self._tasks: set[asyncio.Task[None]] = set()
         self._expiring: asyncio.Task[None] | None = None
 
@@ -250,22 +251,14 @@ class Lwm2mServer:
     async def inject(self, eid: Eid, message: bytes, *, timeout_s: float) -> bytes:
         """One TransferEimPackage and its answer. Without one the outcome is unknown."""
         entry = self.reach(eid)
-        if eid in self._injections:
-            raise Unreachable(f"{eid} has an injection under way", code="lwm2m.busy")
-        waiting: asyncio.Future[bytes] = asyncio.get_running_loop().create_future()
-        self._injections[eid] = waiting
-        try:
+        async with self._pushed.one(eid) as answer:
             await self._ask(entry, esipa_lwm2m.write_message(message), timeout_s=timeout_s)
-            return await asyncio.wait_for(waiting, timeout_s)
-        except TimeoutError:
-            raise TimedOut(f"{eid} did not answer in time", code="lwm2m.silent") from None
-        finally:
-            del self._injections[eid]
+            try:
+                return await asyncio.wait_for(answer, timeout_s)
+            except TimeoutError:
+                raise TimedOut(f"{eid} did not answer in time", code="lwm2m.silent") from None
 
     async def _settle(self, entry: Entry, message: bytes) -> None:
-        waiting = self._injections.get(entry.eid)
-        if waiting is None or waiting.done():
+        if not self._pushed.settle(entry.eid, message):
             self.refused["unasked"] += 1
-        else:
-            waiting.set_result(message)
         await self._ask(entry, esipa_lwm2m.clear())

@@ -8,11 +8,9 @@ from __future__ import annotations
 
 import json
 import logging
-import socket
 import ssl
 import sys
 import threading
-import time
 from collections.abc import Callable, Sequence
 from typing import TYPE_CHECKING, Any, Final, Literal
 
@@ -20,17 +18,23 @@ import msgspec
 
 from keim.crypto.secrets import Secret
 from keim.errors import KeimError, Refused, Unreachable, Untrusted
+from keim.io.mqtt_library import (
+    BrokerTls,
+    load_paho,
+    no_properties,
+    properties_of,
+    publication_of,
+    queue_full,
+    without_delay,
+)
 from keim.wire.esipa_mqtt import Publication
 
 if TYPE_CHECKING:
     from paho.mqtt.client import Client, MQTTMessage, MQTTMessageInfo
-    from paho.mqtt.properties import Properties
 
 Version = Literal["5", "3.1.1"]
 
 QOS: Final = 1
-STATUS: Final = "esipa-status"
-"""The user property that stands for an answer which does not come."""
 QUEUED: Final = 4096
 """Publications of ours that wait for the broker to come back; more are refused."""
 IN_FLIGHT: Final = 1024
@@ -80,6 +84,7 @@ class MqttClient:
         on_publication: Callable[[Publication, Delivery], None],
     ) -> None:
         self._settings = settings
+        self._is_5 = settings.version == "5"
         self._subscriptions = subscriptions
         self._on_publication = on_publication
         self._changed = threading.Condition()
@@ -142,9 +147,9 @@ class MqttClient:
             publication.payload,
             qos=QOS,
             retain=publication.is_retained,
-            properties=self._properties(publication),
+            properties=properties_of(publication) if self._is_5 else None,
         )
-        if info.rc == _queue_full():
+        if info.rc == queue_full():
             raise Unreachable("the broker is away and too much waits for it", code="mqtt.queue_full")
         return info
 
@@ -156,9 +161,9 @@ class MqttClient:
     # what paho is told
 
     def _make(self) -> Client:
-        paho = _paho()
+        paho = load_paho()
         settings = self._settings
-        is_5 = settings.version == "5"
+        is_5 = self._is_5
         client: Client = paho.Client(
             paho.CallbackAPIVersion.VERSION2,
             client_id=settings.client_id,
@@ -175,9 +180,9 @@ class MqttClient:
                 settings.username, None if password is None else password.reveal().decode()
             )
         if settings.tls is not None:
-            tls: Any = _BrokerTls(settings.tls, settings.server_name)
+            tls: Any = BrokerTls(settings.tls, settings.server_name)
             client.tls_set_context(tls)
-        client.on_socket_open = _without_delay
+        client.on_socket_open = without_delay
         client.on_connect = self._connected
         client.on_connect_fail = self._failed
         client.on_subscribe = self._subscribed
@@ -188,29 +193,13 @@ class MqttClient:
 
     def _session_arguments(self) -> dict[str, Any]:
         settings = self._settings
-        if settings.version != "5":
+        if not self._is_5:
             return {}
-        properties = _no_properties("CONNECT")
+        properties = no_properties("CONNECT")
         properties.ReceiveMaximum = settings.receive_maximum
         if settings.session_s:
             properties.SessionExpiryInterval = settings.session_s
         return {"clean_start": settings.session_s == 0, "properties": properties}
-
-    def _properties(self, publication: Publication) -> Properties | None:
-        if self._settings.version != "5":
-            return None
-        properties = _no_properties("PUBLISH")
-        if publication.correlation:
-            properties.CorrelationData = publication.correlation
-        if publication.response_topic:
-            properties.ResponseTopic = publication.response_topic
-        if publication.content_type:
-            properties.ContentType = publication.content_type
-        if publication.expiry_s is not None:
-            properties.MessageExpiryInterval = publication.expiry_s
-        if publication.status:
-            properties.UserProperty = (STATUS, publication.status)
-        return properties
 
     # what paho tells, on its thread
 
@@ -279,82 +268,5 @@ class MqttClient:
             self.acknowledge(delivery)
 
 
-def publication_of(message: MQTTMessage) -> Publication:
-    properties = message.properties
-    users = getattr(properties, "UserProperty", ())
-    return Publication(
-        topic=message.topic,
-        payload=bytes(message.payload),
-        is_retained=bool(message.retain),
-        correlation=bytes(getattr(properties, "CorrelationData", b"")),
-        response_topic=getattr(properties, "ResponseTopic", ""),
-        content_type=getattr(properties, "ContentType", ""),
-        expiry_s=getattr(properties, "MessageExpiryInterval", None),
-        status=next((value for name, value in users if name == STATUS), ""),
-    )
-
-
-def wait_published(info: MQTTMessageInfo, timeout_s: float) -> bool:
-    """Whether the broker has taken it; paho would raise for a message that it has not sent yet."""
-    until = time.monotonic() + timeout_s
-    try:
-        while not info.is_published() and (left := until - time.monotonic()) > 0:
-            info.wait_for_publish(left)
-        return info.is_published()
-    except (RuntimeError, ValueError):
-        return False
-
-
-def _without_delay(_client: Client, _data: object, sock: Any) -> None:
-    """Small messages must not wait for the acknowledgement of the ones before."""
-    sock.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
-
-
-class _BrokerTls:
-    """What paho takes for an SSLContext. It asks for the broker's name where that is not the host, and shakes
-    hands itself, since paho leaves the socket of a failed handshake open."""
-
-    def __init__(self, context: ssl.SSLContext, name: str) -> None:
-        self._context, self._name = context, name
-        self.check_hostname, self.verify_mode = context.check_hostname, context.verify_mode
-
-    def wrap_socket(
-        self, sock: socket.socket, *, server_hostname: str, do_handshake_on_connect: bool
-    ) -> ssl.SSLSocket:
-        wrapped = self._context.wrap_socket(
-            sock,
-            server_hostname=self._name or server_hostname,
-            do_handshake_on_connect=do_handshake_on_connect,
-        )
-        try:
-            wrapped.do_handshake()
-        except OSError:
-            wrapped.close()
-            raise
-        return wrapped
-
-
 def _tell(event: str, settings: MqttSettings, **members: object) -> None:
     _log.info(json.dumps({"event": event, "broker": f"{settings.host}:{settings.port}", **members}))
-
-
-def _paho() -> Any:
-    try:
-        from paho.mqtt import client
-    except ModuleNotFoundError:
-        raise Refused("MQTT needs the package paho-mqtt", code="mqtt.library_absent") from None
-    return client
-
-
-def _no_properties(packet: Literal["CONNECT", "PUBLISH"]) -> Properties:
-    from paho.mqtt.packettypes import PacketTypes
-    from paho.mqtt.properties import Properties
-
-    make: Callable[[int], Properties] = Properties  # its constructor is not annotated
-    return make(getattr(PacketTypes, packet))
-
-
-def _queue_full() -> Any:
-    from paho.mqtt.enums import MQTTErrorCode
-
-    return MQTTErrorCode.MQTT_ERR_QUEUE_SIZE
