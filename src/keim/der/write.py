@@ -19,8 +19,13 @@ def length(n: int) -> bytes:
 
 def tlv(tag: int, *contents: bytes) -> bytes:
     """One TLV: `tlv(0x5A, eid)`; several contents are joined."""
-    joined = b"".join(contents)
-    return tag_octets(tag) + length(len(joined)) + joined
+    joined = contents[0] if len(contents) == 1 else b"".join(contents)
+    size = len(joined)
+    if size < 0x80 and tag < 0x10000:
+        if tag < 0x100:
+            return b"%c%c%b" % (tag, size, joined)
+        return b"%c%c%c%b" % (tag >> 8, tag & 0xFF, size, joined)
+    return long_tlv(tag_octets(tag), joined) if size >= 0x80 else tag_octets(tag) + length(size) + joined
 
 
 def long_tlv(tag: bytes, content: bytes) -> bytes:
