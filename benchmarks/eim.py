@@ -14,6 +14,7 @@ import json as json_module
 import os
 import resource
 import signal
+import socket
 import ssl
 import statistics
 import sys
@@ -40,7 +41,7 @@ from keim.ids import Eid
 from keim.io.eim_store import EimStore
 from keim.io.eim_store.statements import of_new_device, of_new_order
 from keim.io.pki_files import create_files
-from keim.io.serve import Listener, Server, event_loop
+from keim.io.serve import event_loop
 from keim.io.store.engine import Statement
 from keim.io.store.open import open_engine
 from keim.messages import esipa as m
@@ -166,7 +167,7 @@ def _measure(
         config = EimConfig(
             pki=str(folder / "pki"),
             store=where,
-            store_gather_ms=float(os.environ.get("KEIM_BENCH_GATHER_MS", "2")),
+            store_gather_ms=float(os.environ.get("KEIM_BENCH_GATHER_MS", "8")),
             listen="127.0.0.1:0",
             status_listen="127.0.0.1:0",
             tls=False,
@@ -230,7 +231,8 @@ def _tls(config: EimConfig, world: World, way: str, cards: list[Card], *, core: 
 
 
 async def _bare(ready: Callable[[str], None]) -> None:
-    """What uvicorn itself costs: a fixed answer of six octets."""
+    """What uvicorn itself costs as it comes: a fixed answer of six octets, nothing of keim."""
+    import uvicorn
 
     async def application(scope: Any, receive: Any, send: Any) -> None:
         await receive()
@@ -238,8 +240,23 @@ async def _bare(ready: Callable[[str], None]) -> None:
         await send({"type": "http.response.start", "status": 200, "headers": headers})
         await send({"type": "http.response.body", "body": NOTHING})
 
-    server = Server([Listener(name="bare", host="127.0.0.1", port=0, application=application)])
-    await server.run(on_ready=lambda told: ready(str(told["bare"][1])))
+    bound = socket.socket()
+    bound.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+    bound.bind(("127.0.0.1", 0))
+    bound.listen(2048)
+    ready(f"127.0.0.1:{bound.getsockname()[1]}")
+    config = uvicorn.Config(
+        application,
+        http="httptools",
+        loop="none",
+        lifespan="off",
+        ws="none",
+        access_log=False,
+        log_config=None,
+        server_header=False,
+        date_header=False,
+    )
+    await uvicorn.Server(config).serve(sockets=[bound])
 
 
 async def _prepare(where: str, cards: list[Card], queued: int) -> None:

@@ -122,7 +122,7 @@ class EimConfig(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     """Devices may show a certificate of the PKI's roots."""
     store: str = "eim.db"
     store_in_thread: bool = False
-    store_gather_ms: float = 2.0
+    store_gather_ms: float = 8.0
     """How long a change waits for company in its transaction (SQLite); an answer waits as long."""
     rules: RulesConfig = RulesConfig()
     switches: Switches = Switches()

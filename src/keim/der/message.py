@@ -25,6 +25,7 @@ class Message(msgspec.Struct, frozen=True, kw_only=True, gc=False, eq=False):
         __keim_tag__: ClassVar[int | None]
         __keim_keep__: ClassVar[bool]
         __keim_name__: ClassVar[str]
+        __keim_alternatives__: ClassVar[tuple[str, ...]]
 
         def __init_subclass__(cls, tag: int | None = None, keep: bool = False) -> None: ...
 
@@ -84,15 +85,18 @@ class ChoiceValue(Message, frozen=True, kw_only=True, gc=False, eq=False):
     @property
     def kind(self) -> str:
         """The name of the alternative that is set."""
-        for name in self.__struct_fields__:
-            if name not in ("raw", "unknown") and getattr(self, name) is not None:
+        for name in self.__keim_alternatives__:
+            if getattr(self, name) is not None:
                 return name
         return "unknown"
 
     @property
     def value(self) -> Any:
         """The value of the alternative that is set."""
-        return getattr(self, self.kind)
+        for name in self.__keim_alternatives__:
+            if (found := getattr(self, name)) is not None:
+                return found
+        return self.unknown
 
 
 if TYPE_CHECKING:
@@ -119,6 +123,9 @@ else:
             made.__keim_tag__ = parent.tag if tag is None else tag
             made.__keim_keep__ = keep
             made.__keim_name__ = name
+            made.__keim_alternatives__ = tuple(
+                field for field in made.__struct_fields__ if field not in ("raw", "unknown")
+            )
             return made
 
         def __init__(cls, *arguments, **words):

@@ -6,10 +6,11 @@ Pure; imports floor 0 only.
 from __future__ import annotations
 
 from collections.abc import Sequence
+from functools import lru_cache
 from typing import Final
 
 from keim.crypto.confirmation import confirmation_code_hash
-from keim.der import walk
+from keim.der import TOLERANT, read_tlv, walk
 from keim.eim.activation_code import ActivationCode
 from keim.eim.work import DataWork, DownloadWork, PackageWork
 from keim.errors import Malformed, Refused
@@ -126,10 +127,18 @@ def _hash(confirmation_code: str | None) -> bytes | None:
     return None if confirmation_code is None else confirmation_code_hash(confirmation_code).reveal()
 
 
+@lru_cache(maxsize=256)
 def commands_of(package: bytes) -> tuple[Psmo, ...] | tuple[Eco, ...]:
-    """The commands of an EuiccPackage (A0 or A1)."""
-    read = EuiccPackage.decode(package)
+    """The commands of an EuiccPackage (A0 or A1); of the last few held, since many devices get the same."""
+    read = EuiccPackage.decode(package, TOLERANT)
     return read.psmo_list if read.psmo_list is not None else read.eco_list or ()
+
+
+def commands_in(request: bytes) -> bytes:
+    """The EuiccPackage in an EuiccPackageRequest of ours: the last element of what is signed."""
+    signed = read_tlv(request, read_tlv(request).content)
+    *_, last = walk(request, signed.content, signed.end)
+    return request[last.start : last.end]
 
 
 def count_of(package: bytes) -> int:

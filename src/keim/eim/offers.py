@@ -7,7 +7,7 @@ Pure; imports floor 0 only.
 from __future__ import annotations
 
 from collections.abc import Callable
-from typing import Final
+from typing import Final, NamedTuple
 
 from keim.crypto.signed import euicc_package_tbs, euicc_package_v1_0_tbs
 from keim.der import tlv
@@ -37,7 +37,13 @@ def new_transaction_id(order: int, attempt: int, context: Context) -> bytes:
     return order.to_bytes(6, "big", signed=True) + attempt.to_bytes(2, "big") + context.entropy.bytes(8)
 
 
-def _package(eim: Eim, device: Device, work: PackageWork, offer: Offer) -> Offer:
+class _Made(NamedTuple):
+    octets: bytes
+    counter: int | None = None
+    token: int | None = None
+
+
+def _package(eim: Eim, device: Device, work: PackageWork, transaction_id: bytes) -> _Made:
     counter = device.counter + 1
     if counter > COUNTER_MAXIMUM:
         raise Refused(
@@ -51,16 +57,16 @@ def _package(eim: Eim, device: Device, work: PackageWork, offer: Offer) -> Offer
         tlv(0x80, eim.eim_id.encode()),
         tlv(0x5A, bytes.fromhex(device.eid)),
         tlv(0x81, counter.to_bytes(counter.bit_length() // 8 + 1, "big")),
-        tlv(0x82, offer.transaction_id),
+        tlv(0x82, transaction_id),
         commands,
     )
     has_token = eim.switches_of(device).covers_token
     tbs = euicc_package_tbs(signed, device.token) if has_token else euicc_package_v1_0_tbs(signed)
     signature = eim.signer_of(device).sign(tbs)
-    return _finish(offer, tlv(0xBF51, signed, tlv(0x5F37, signature)), counter=counter, token=device.token)
+    return _Made(tlv(0xBF51, signed, tlv(0x5F37, signature)), counter, device.token)
 
 
-def _data(eim: Eim, device: Device, work: DataWork, offer: Offer) -> Offer:
+def _data(eim: Eim, device: Device, work: DataWork, transaction_id: bytes) -> _Made:
     del eim, device
     parts = [tlv(0x5C, work.tag_list)]
     if work.ci_pk_id is not None:
@@ -69,12 +75,12 @@ def _data(eim: Eim, device: Device, work: DataWork, offer: Offer) -> Offer:
         parts.append(tlv(0xA1, work.notification_search))
     if (number := work.result_sequence_number) is not None:
         parts.append(tlv(0xA2, tlv(0x80, number.to_bytes(number.bit_length() // 8 + 1, "big"))))
-    return _finish(offer, tlv(0xBF52, *parts, tlv(0x83, offer.transaction_id)))
+    return _Made(tlv(0xBF52, *parts, tlv(0x83, transaction_id)))
 
 
-def _download(eim: Eim, device: Device, work: DownloadWork, offer: Offer) -> Offer:
+def _download(eim: Eim, device: Device, work: DownloadWork, transaction_id: bytes) -> _Made:
     del eim, device
-    return _finish(offer, trigger(None if work.hides_data else download_data(work), offer.transaction_id))
+    return _Made(trigger(None if work.hides_data else download_data(work), transaction_id))
 
 
 def download_data(work: DownloadWork) -> bytes:
@@ -91,29 +97,12 @@ def trigger(data: bytes | None, transaction_id: bytes) -> bytes:
     return tlv(0xBF54, b"" if data is None else tlv(0xA0, data), tlv(0x82, transaction_id))
 
 
-def _finish(offer: Offer, octets: bytes, *, counter: int | None = None, token: int | None = None) -> Offer:
-    return Offer(
-        kind=offer.kind,
-        order=offer.order,
-        octets=octets,
-        transaction_id=offer.transaction_id,
-        offered_at=offer.offered_at,
-        counter=counter,
-        token=token,
-        chore=offer.chore,
-        is_mass=offer.is_mass,
-        retry=offer.retry,
-        connection=offer.connection,
-        expires_at=offer.expires_at,
-    )
-
-
 def order_of(transaction_id: bytes) -> int | None:
     """The order that a transaction id of ours belongs to."""
     return int.from_bytes(transaction_id[:6], "big", signed=True) if len(transaction_id) == 16 else None
 
 
-_MAKERS: Final[dict[type, tuple[Kind, Callable[[Eim, Device, object, Offer], Offer]]]] = {
+_MAKERS: Final[dict[type, tuple[Kind, Callable[[Eim, Device, object, bytes], _Made]]]] = {
     PackageWork: (Kind.PACKAGE, _package),  # type: ignore[dict-item]  # each maker takes its own key's works
     DataWork: (Kind.DATA, _data),  # type: ignore[dict-item]  # as above
     DownloadWork: (Kind.DOWNLOAD, _download),  # type: ignore[dict-item]  # as above
@@ -134,16 +123,19 @@ def make_offer(
 ) -> Offer:
     """Signed and complete; nothing of it may leave before it is stored."""
     kind, make = _MAKERS[type(work)]
-    blank = Offer(
+    transaction_id = new_transaction_id(order, attempt, context)
+    made = make(eim, device, work, transaction_id)
+    return Offer(
         kind=kind,
         order=order,
-        octets=b"",
-        transaction_id=new_transaction_id(order, attempt, context),
+        octets=made.octets,
+        transaction_id=transaction_id,
         offered_at=context.now,
+        counter=made.counter,
+        token=made.token,
         chore=chore,
         is_mass=is_mass,
         retry=retry,
         connection=context.connection,
         expires_at=context.now + eim.rules.offer_lifetime,
     )
-    return make(eim, device, work, blank)

@@ -7,7 +7,7 @@ Imports keim.wire, keim.errors and its neighbours in keim.io.
 
 from __future__ import annotations
 
-import asyncio
+import time
 from collections.abc import Awaitable, Callable, MutableMapping
 from typing import Any, Final
 
@@ -100,7 +100,7 @@ class EsipaServer:
         if scope["method"] != "POST":
             raise _Refused(405, "POST is the only method here.", (b"allow", b"POST"))
         client = scope.get("client") or ("", 0)
-        now_s = asyncio.get_running_loop().time()
+        now_s = time.monotonic()
         self._door.admit(client[0], now_s)
         _check_headers(scope["headers"], self._body_limit, is_json=json_function is not None)
         body = await self._body(receive)

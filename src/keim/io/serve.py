@@ -19,6 +19,7 @@ import msgspec
 
 from keim.errors import Refused, Unreachable
 from keim.io.asgi import PEER_EXTENSION
+from keim.io.joined_writes import JoinedWrites
 
 HEADER_TIMEOUT_S: Final = 10.0
 BODY_TIMEOUT_S: Final = 20.0
@@ -188,9 +189,11 @@ def _protocol(
         _peer: bytes | None = None
         _timer: asyncio.TimerHandle | None = None
         _deadline: float | None = None
+        _allowed_s: float | None = None
+        """What the stage that has just begun may take: most messages come whole, and no timer is set."""
 
         def connection_made(self, transport: asyncio.Transport) -> None:  # type: ignore[override]  # as the base's
-            super().connection_made(transport)
+            super().connection_made(JoinedWrites(transport, self.loop))  # type: ignore[arg-type]  # stands for it
             tls = transport.get_extra_info("ssl_object")
             self._peer = None if tls is None else tls.getpeercert(binary_form=True)
             if check_peer is not None and (self._peer is None or not check_peer(self._peer)):
@@ -199,16 +202,13 @@ def _protocol(
             self._arm(header_timeout_s)
 
         def _arm(self, seconds: float) -> None:
-            """Sets the deadline. The timer is moved only when it fires: it is asked for at every request."""
+            """Sets the deadline. The timer is moved only when it fires."""
             self._deadline = deadline = self.loop.time() + seconds
             if self._timer is None:
                 self._timer = self.loop.call_at(deadline, self._look)
             elif self._timer.when() > deadline:
                 self._timer.cancel()
                 self._timer = self.loop.call_at(deadline, self._look)
-
-        def _disarm(self) -> None:
-            self._deadline = None
 
         def _look(self) -> None:
             self._timer = None
@@ -222,22 +222,25 @@ def _protocol(
 
         def on_message_begin(self) -> None:
             super().on_message_begin()
-            self._arm(header_timeout_s)
+            self._allowed_s = header_timeout_s
             if self._peer is not None:
                 self.scope["extensions"] = {PEER_EXTENSION: self._peer}  # type: ignore[dict-item]  # an extension of ours
 
         def on_headers_complete(self) -> None:
-            self._arm(body_timeout_s)
+            self._allowed_s = body_timeout_s
             super().on_headers_complete()
 
         def on_message_complete(self) -> None:
-            self._disarm()
+            self._allowed_s = self._deadline = None
             super().on_message_complete()
 
         def data_received(self, data: bytes) -> None:
             if check_peer is not None and self.transport.is_closing():
                 return
             super().data_received(data)
+            if self._allowed_s is not None:
+                self._arm(self._allowed_s)
+                self._allowed_s = None
 
         def connection_lost(self, exc: Exception | None) -> None:
             if self._timer is not None:

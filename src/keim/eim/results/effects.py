@@ -31,7 +31,8 @@ from keim.pki import Certificate
 
 def told(entry: EuiccResultData) -> tuple[str, bool]:
     """(`enable: ok`, whether that is a success)."""
-    kind, value = entry.kind, entry.value
+    kind = entry.kind
+    value = getattr(entry, kind)
     name = kind.removesuffix("_result")
     match value:
         case ProfileInfoListResponse(profile_info_list_error=code) if code is not None:
@@ -161,4 +162,5 @@ def apply(change: Change, command: Command, entry: EuiccResultData, *, is_proved
 
 def fits(command: Command, entry: EuiccResultData) -> bool:
     """Whether the entry can be the result of this command."""
-    return entry.kind in (EFFECTS[command.kind][0], "processing_terminated")
+    expected = EFFECTS[command.kind][0]
+    return getattr(entry, expected) is not None or entry.processing_terminated is not None

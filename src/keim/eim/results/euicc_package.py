@@ -12,10 +12,9 @@ from typing import Final, NamedTuple
 import msgspec
 
 from keim.crypto.signed import euicc_package_result_tbs
-from keim.der import TOLERANT
 from keim.eim.asks import Command
 from keim.eim.change import Change
-from keim.eim.compose import commands_of
+from keim.eim.compose import commands_in, commands_of
 from keim.eim.conclusion import conclude, decide_by_list, leave_in_doubt, settled
 from keim.eim.events import ResultReceived, ResultRefused, ResultUnmatched
 from keim.eim.evidence import chain_of
@@ -29,7 +28,6 @@ from keim.eim.work import PackageWork
 from keim.messages.package import (
     EuiccPackageErrorSigned,
     EuiccPackageErrorUnsigned,
-    EuiccPackageRequest,
     EuiccPackageResult,
     EuiccPackageResultDataSigned,
     EuiccPackageResultSigned,
@@ -88,7 +86,8 @@ def _signed(change: Change, result: EuiccPackageResultSigned, octets: bytes) -> 
     _keep(change, data.seq_number, octets, is_verified=switches.verifies)
     verification = BY_SIGNATURE if switches.verifies else SWITCHED_OFF
     if offer is not None:
-        change.set(replays=0)
+        if change.device.replays:
+            change.set(replays=0)
         ending = _apply(change, commands or (), data, is_proved=switches.verifies)
         row = conclude(
             change,
@@ -129,8 +128,7 @@ def matching_offer(change: Change, counter: int, transaction_id: bytes | None) -
 def _commands(offer: Offer | None, known: Known | None) -> Sequence[Command] | None:
     """What the package asked for; None where nobody knows any more."""
     if offer is not None:
-        package = EuiccPackageRequest.decode(offer.octets, TOLERANT).euicc_package_signed.euicc_package
-        return package.psmo_list if package.psmo_list is not None else package.eco_list or ()
+        return commands_of(commands_in(offer.octets))
     if known is None:
         return None
     chore = known.operation.chore

@@ -18,11 +18,17 @@ from keim.eim.rows import Device, Knowledge
 from keim.io.eim_store import writes
 from keim.io.store.engine import Session, Statement
 
+_SEARCHED: Final = (DeviceEnrolled, DeviceChanged, AlarmRaised)
 _LOT: Final = 2000
 
 
 def of_projections(decision: Decision) -> list[Statement]:
-    return [statement for event in decision.events for statement in _of_event(event)]
+    return [
+        statement
+        for event in decision.events
+        if event.effects or isinstance(event, _SEARCHED)
+        for statement in _of_event(event)
+    ]
 
 
 def _of_event(event: Event) -> Iterator[Statement]:

@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from hashlib import sha256
-from typing import Final
+from typing import Any, Final
 
 from keim.eim.facts import Decision, NotDelivered, OrderMove, StillActive
 from keim.eim.orders import state_at_first
@@ -35,55 +35,51 @@ _RELEASE: Final = (
 def of_decision(decision: Decision) -> list[Statement]:
     """All of a decision as one transaction."""
     # An errand is only for a notification that was not held before: look before its receipt is written.
-    statements = [of_errand(errand) for errand in decision.errands]
-    statements += [_of_row(row) for row in decision.rows]
+    statements = [of_errand(errand) for errand in decision.errands] if decision.errands else []
+    statements += [_OF_ROW[type(row)](row) for row in decision.rows]
     statements += [_of_order_change(change) for change in decision.orders]
     return statements + of_projections(decision)
 
 
-def _of_row(row: Row) -> Statement:
-    match row:
-        case Device():
-            values = (row.state.value, as_json(row), row.version, row.eid)
-            if row.version == 1:
-                return Statement(writes.INSERT_DEVICE, (*values, row.tenant), 1)
-            return Statement(writes.UPDATE_DEVICE, (*values, row.version - 1), 1)
-        case Knowledge():
-            known = (as_json(row), row.version, row.eid)
-            if row.version == 1:
-                return Statement(writes.INSERT_KNOWLEDGE, known, 1)
-            return Statement(writes.UPDATE_KNOWLEDGE, (*known, row.version - 1), 1)
-        case Operation():
-            return Statement(
-                writes.OPERATION,
-                (
-                    row.eid,
-                    row.order,
-                    row.state.value,
-                    row.counter,
-                    row.transaction_id,
-                    int(row.is_of_many),
-                    as_json(row),
-                ),
-            )
-        case Relay():
-            relay = (milliseconds(row.keep_until), as_json(row), row.version, row.transaction_id)
-            if row.version == 1:
-                return Statement(writes.INSERT_RELAY, relay, 1)
-            return Statement(writes.UPDATE_RELAY, (*relay, row.version - 1), 1)
-        case Receipt():
-            return Statement(
-                writes.RECEIPT,
-                (
-                    row.eid,
-                    _number(row.sequence_number),
-                    row.digest,
-                    row.kind,
-                    milliseconds(row.received_at),
-                    int(row.is_verified),
-                    row.octets,
-                ),
-            )
+def _of_device(row: Device) -> Statement:
+    values = (row.state.value, as_json(row), row.version, row.eid)
+    if row.version == 1:
+        return Statement(writes.INSERT_DEVICE, (*values, row.tenant), 1)
+    return Statement(writes.UPDATE_DEVICE, (*values, row.version - 1), 1)
+
+
+def _of_knowledge(row: Knowledge) -> Statement:
+    known = (as_json(row), row.version, row.eid)
+    if row.version == 1:
+        return Statement(writes.INSERT_KNOWLEDGE, known, 1)
+    return Statement(writes.UPDATE_KNOWLEDGE, (*known, row.version - 1), 1)
+
+
+def _of_operation(row: Operation) -> Statement:
+    named = (row.eid, row.order, row.state.value, row.counter, row.transaction_id)
+    return Statement(writes.OPERATION, (*named, int(row.is_of_many), as_json(row)))
+
+
+def _of_relay(row: Relay) -> Statement:
+    relay = (milliseconds(row.keep_until), as_json(row), row.version, row.transaction_id)
+    if row.version == 1:
+        return Statement(writes.INSERT_RELAY, relay, 1)
+    return Statement(writes.UPDATE_RELAY, (*relay, row.version - 1), 1)
+
+
+def _of_receipt(row: Receipt) -> Statement:
+    named = (row.eid, _number(row.sequence_number), row.digest, row.kind)
+    kept = (milliseconds(row.received_at), int(row.is_verified), row.octets)
+    return Statement(writes.RECEIPT, named + kept)
+
+
+_OF_ROW: Final[dict[type[Row], Callable[[Any], Statement]]] = {
+    Device: _of_device,
+    Knowledge: _of_knowledge,
+    Operation: _of_operation,
+    Relay: _of_relay,
+    Receipt: _of_receipt,
+}
 
 
 def _number(sequence_number: int) -> int:
@@ -147,7 +143,7 @@ def of_released_order(order: Order) -> list[Statement]:
 
 
 def of_new_device(device: Device, knowledge: Knowledge | None) -> list[Statement]:
-    statements = [_of_row(device)]
+    statements = [_of_device(device)]
     if knowledge is not None:
-        statements.append(_of_row(knowledge))
+        statements.append(_of_knowledge(knowledge))
     return statements

@@ -17,6 +17,8 @@ import msgspec
 
 BATCH: Final = 512
 """Changes in one transaction at most."""
+MOMENT_S: Final = 0.001
+"""How long a batch waits for the next change to come."""
 QUEUE: Final = 8192
 """Changes that may wait; beyond it a server says that it is overloaded instead of growing."""
 

@@ -18,7 +18,7 @@ from keim.errors import Refused, StoreFailed
 from keim.io.store import log
 from keim.io.store import postgres_sql as own
 from keim.io.store.batch import Item, by_kind, lost, take
-from keim.io.store.engine import BATCH, QUEUE, Conflict, Entry, Lookup, Migration, Statement
+from keim.io.store.engine import BATCH, MOMENT_S, QUEUE, Conflict, Entry, Lookup, Migration, Statement
 from keim.io.store.sqlite import statements_of
 
 try:
@@ -52,6 +52,7 @@ class PostgresEngine:
         self._asked: dict[Lookup, dict[Any, list[asyncio.Future[list[tuple[Any, ...]]]]]] = {}
         self._reading = 0
         self._tasks: set[asyncio.Task[None]] = set()
+        self._loop = asyncio.get_running_loop()
 
     @classmethod
     async def open(cls, url: str, *, connections: int = 8, gather_s: float = 0.0) -> Self:
@@ -76,14 +77,14 @@ class PostgresEngine:
         return [tuple(row) for row in rows]
 
     def _spawn(self, work: Any) -> None:
-        task = asyncio.get_running_loop().create_task(work)
+        task = self._loop.create_task(work)
         self._tasks.add(task)
         task.add_done_callback(self._tasks.discard)
 
     # reads by a key
 
     async def look_up(self, lookup: Lookup, key: Any) -> list[tuple[Any, ...]]:
-        future: asyncio.Future[list[tuple[Any, ...]]] = asyncio.get_running_loop().create_future()
+        future: asyncio.Future[list[tuple[Any, ...]]] = self._loop.create_future()
         self._asked.setdefault(lookup, {}).setdefault(key, []).append(future)
         if self._reading < READERS:
             self._reading += 1
@@ -131,7 +132,7 @@ class PostgresEngine:
             return
         if len(self._queue) >= QUEUE:
             raise StoreFailed("too many changes are waiting", code="store.overloaded")
-        done: asyncio.Future[None] = asyncio.get_running_loop().create_future()
+        done: asyncio.Future[None] = self._loop.create_future()
         self._queue.append(Item(statements, entries, done))
         if self._flushing < WRITERS:
             self._flushing += 1
@@ -140,11 +141,18 @@ class PostgresEngine:
 
     async def _flush(self) -> None:
         if self._gather_s:
-            await asyncio.sleep(self._gather_s)
+            await self._wait_for_company()
         while self._queue:
             await self._write(take(self._queue))
         # No await since the queue was found empty: a change queued from here on starts a new flush.
         self._flushing -= 1
+
+    async def _wait_for_company(self) -> None:
+        """As long as changes keep coming, but not for ever."""
+        before, until = 0, self._loop.time() + self._gather_s
+        while before < len(self._queue) < BATCH and self._loop.time() < until:
+            before = len(self._queue)
+            await asyncio.sleep(MOMENT_S)
 
     async def _write(self, batch: list[Item]) -> None:
         """One transaction; who has lost is told, and the others are tried again at once."""

@@ -2,8 +2,8 @@
 
 All changes of one turn of the event loop share one transaction: simplest and fastest (a hop to a thread
 costs more than the change). It blocks the loop for one fsync; where a disk makes that slow, `in_thread` moves
-the writing to a thread of its own. `gather_s` lets changes wait a little for company: a transaction costs
-four times what a change in it does. One process per file: a second writer only waits.
+the writing to a thread of its own. `gather_s` lets changes wait for company while it keeps coming: a
+transaction costs four times what a change in it does. One process per file: a second writer only waits.
 """
 
 from __future__ import annotations
@@ -19,7 +19,7 @@ from typing import Any, Final
 from keim.errors import StoreFailed
 from keim.io.store import log
 from keim.io.store.batch import Item, by_kind, take
-from keim.io.store.engine import QUEUE, Conflict, Entry, Lookup, Migration, Statement
+from keim.io.store.engine import BATCH, MOMENT_S, QUEUE, Conflict, Entry, Lookup, Migration, Statement
 
 _SETTINGS: Final = (
     "PRAGMA journal_mode=WAL",
@@ -28,6 +28,7 @@ _SETTINGS: Final = (
     "PRAGMA busy_timeout=5000",
     "PRAGMA cache_size=-16384",
     "PRAGMA wal_autocheckpoint=4000",
+    "PRAGMA mmap_size=1073741824",
 )
 _TYPES: Final = {
     "{octets}": "BLOB",
@@ -83,13 +84,21 @@ class SqliteEngine:
         self._queue.append(Item(statements, entries, done))
         if not self._is_flushing:
             self._is_flushing = True
-            if self._thread is None and self._gather_s:
-                loop.call_later(self._gather_s, self._flush_inline)
-            elif self._thread is None:
-                loop.call_soon(self._flush_inline)
-            else:
+            if self._thread is not None:
                 self._flusher = loop.create_task(self._flush_in_thread(self._thread))
+            elif self._gather_s:
+                self._wait_for_company(loop, 0, loop.time() + self._gather_s)
+            else:
+                loop.call_soon(self._flush_inline)
         await done
+
+    def _wait_for_company(self, loop: asyncio.AbstractEventLoop, before: int, until: float) -> None:
+        """As long as changes keep coming, but not for ever."""
+        count = len(self._queue)
+        if count == before or count >= BATCH or loop.time() >= until:
+            self._flush_inline()
+        else:
+            loop.call_later(MOMENT_S, self._wait_for_company, loop, count, until)
 
     def _flush_inline(self) -> None:
         while batch := take(self._queue):
