@@ -18,8 +18,8 @@ import msgspec
 from keim.api.context import Caller, Services
 from keim.eim.events import ApprovalChanged
 from keim.errors import KeimError, Refused
-from keim.io.api_store.rows import Approval, ApprovalState
-from keim.io.store.engine import Conflict, milliseconds
+from keim.io.api_store.rows import Approval, ApprovalState, new_id
+from keim.io.store.engine import Conflict
 
 Act = Callable[[Services, Approval], Awaitable[None]]
 LONGEST_LINE: Final = 16
@@ -54,7 +54,7 @@ async def hold(services: Services, caller: Caller, *, kind: str, subject: str, s
     """What was asked for waits from now on."""
     now = services.clock.now()
     approval = Approval(
-        id=f"{milliseconds(now):011x}{services.entropy.bytes(6).hex()}",
+        id=new_id(services.entropy, now),
         tenant=caller.tenant,
         kind=kind,
         subject=subject,

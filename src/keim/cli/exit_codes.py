@@ -38,6 +38,11 @@ NOT_FOUND: Final = ("not_found", ".device_unknown", ".order_unknown")
 """Last words of codes."""
 
 
+NOT_LET_IN: Final = frozenset(
+    {"oidc.token_invalid", "oidc.person_unmapped", "oidc.login_refused", "oidc.login_expired"}
+)
+
+
 def exit_code_of(error: KeimError) -> ExitCode:
     """By the code's last word where it says more than the class, else by the class.
 
@@ -45,7 +50,7 @@ def exit_code_of(error: KeimError) -> ExitCode:
     """
     if error.code.endswith(NOT_FOUND):
         return ExitCode.NOT_FOUND
-    if error.code.startswith(("policy.", "access.")):
+    if error.code.startswith(("policy.", "access.")) or error.code in NOT_LET_IN:
         return ExitCode.REFUSED_BY_POLICY
     if isinstance(error, Refused):
         return ExitCode.USAGE

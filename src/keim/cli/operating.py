@@ -52,7 +52,14 @@ def connect(args: argparse.Namespace) -> Client:
         return _local(args)
     from keim.api.client.connection import connection_of
 
-    found = connection_of(os.environ, url=args.api, token=args.token, ca_file=args.ca, tenant=args.tenant)
+    found = connection_of(
+        os.environ,
+        now=datetime.now(UTC),
+        url=args.api,
+        token=args.token,
+        ca_file=args.ca,
+        tenant=args.tenant,
+    )
     return Client(found.url, token=found.token, tenant=found.tenant, ca_file=found.ca_file or None)
 
 

@@ -7,6 +7,7 @@ import json
 import stat
 from collections.abc import Iterator
 from contextlib import suppress
+from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
@@ -21,6 +22,7 @@ from keim.cli.exit_codes import ExitCode, exit_code_of
 from keim.cli.progress import Progress
 from keim.errors import KeimError, PeerError, Refused, TimedOut
 
+NOW = datetime(2026, 11, 20, 12, 0, tzinfo=UTC)
 PRODUCT = {"name": "iot", "state": "x", "source": "stock", "created_at": "2026-11-29T12:00:00Z", "later": 1}
 
 
@@ -212,16 +214,16 @@ def test_the_stored_connection_is_for_its_owner_alone(tmp_path: Path) -> None:
 def test_options_win_over_the_environment_and_both_over_what_is_stored(tmp_path: Path) -> None:
     environment = {"XDG_CONFIG_HOME": str(tmp_path)}
     with pytest.raises(Refused) as caught:
-        connection_of(environment)
+        connection_of(environment, now=NOW)
     assert caught.value.code == "client.not_connected"
     store(Connection(url="https://stored", token="stored"), stored_at(environment))
-    assert connection_of(environment).token == "stored"
-    assert connection_of(environment, token="given").url == "https://stored"
+    assert connection_of(environment, now=NOW).token == "stored"
+    assert connection_of(environment, now=NOW, token="given").url == "https://stored"
     environment |= {"KEIM_API_URL": "https://env", "KEIM_API_TOKEN": "env"}
-    assert connection_of(environment) == Connection(url="https://env", token="env")
-    assert connection_of(environment, url="https://given").token == "env"
+    assert connection_of(environment, now=NOW) == Connection(url="https://env", token="env")
+    assert connection_of(environment, now=NOW, url="https://given").token == "env"
     del environment["KEIM_API_TOKEN"]
-    assert connection_of(environment).token == "", "the stored token is for the stored address"
+    assert connection_of(environment, now=NOW).token == "", "the stored token is for the stored address"
 
 
 # ---- progress

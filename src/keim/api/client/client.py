@@ -13,9 +13,10 @@ from collections.abc import Iterable, Sequence
 from types import TracebackType
 from typing import Self
 
+from keim.api.client.access import Approvals, Tenants, Tokens
 from keim.api.client.catalogue import Catalogue
 from keim.api.client.http_transport import TIMEOUT_S, HttpTransport
-from keim.api.client.models import Bootstrap, ImportReport, Me
+from keim.api.client.models import Bootstrap, ImportReport, Me, WayIn, WaysIn
 from keim.api.client.session import Session
 from keim.api.client.transport import Transport
 from keim.api.client.webhooks import Webhooks
@@ -38,9 +39,16 @@ class Client:
         self.session = Session(carrier, token=token, tenant=tenant)
         self.webhooks = Webhooks(self.session)
         self.catalogue = Catalogue(self.session)
+        self.tokens = Tokens(self.session)
+        self.tenants = Tenants(self.session)
+        self.approvals = Approvals(self.session)
 
     def me(self) -> Me:
         return self.session.call(Me, "GET", "/me")
+
+    def ways_in(self) -> tuple[WayIn, ...]:
+        """The identity providers that people sign in by; needs no token."""
+        return self.session.call(WaysIn, "GET", "/login").items
 
     def import_devices(
         self,

@@ -1,18 +1,25 @@
 """Where `keim` finds its eIM: what was given, else the environment, else what `keim login` has stored.
 
-The stored connection holds a token: a file that only its owner may read.
+The stored connection holds a token: a file that only its owner may read. The token of a person who signed in
+at an identity provider is renewed when it is about to expire.
 """
 
 from __future__ import annotations
 
+import asyncio
+import fcntl
 import os
-from collections.abc import Mapping
+import ssl
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
+from datetime import datetime
 from pathlib import Path
 from typing import Final
 
 import msgspec
 
 from keim.errors import Refused
+from keim.io.oidc.login import SignedIn, refresh
 
 URL: Final = "KEIM_API_URL"
 TOKEN: Final = "KEIM_API_TOKEN"
@@ -25,6 +32,9 @@ class Connection(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
     token: str = ""
     ca_file: str = ""
     tenant: str = ""
+    signed_in: SignedIn | None = None
+    """Of a person, at an identity provider; None for a token of keim."""
+    provider_ca: str = ""
 
 
 def stored_at(environment: Mapping[str, str]) -> Path:
@@ -54,9 +64,47 @@ def stored(path: Path) -> Connection | None:
         raise Refused(f"{path}: {error}", code="client.bad_input") from None
 
 
+def forget(path: Path) -> bool:
+    """False: there was nothing to forget."""
+    try:
+        path.unlink()
+    except FileNotFoundError:
+        return False
+    except OSError as error:
+        raise Refused(f"{path}: {error.strerror}", code="client.bad_input") from None
+    return True
+
+
+def renewed(path: Path, now: datetime) -> Connection | None:
+    """What is stored, with a token that is good; one process renews it, the others wait for it."""
+    known = stored(path)
+    if known is None or known.signed_in is None or not known.signed_in.is_old(now):
+        return known
+    with _locked(path):
+        known = stored(path)
+        if known is None or known.signed_in is None or not known.signed_in.is_old(now):
+            return known
+        tls = ssl.create_default_context(cafile=known.provider_ca or None)
+        signed_in = asyncio.run(refresh(known.signed_in, tls=tls, now=now))
+        known = msgspec.structs.replace(known, token=signed_in.token, signed_in=signed_in)
+        store(known, path)
+        return known
+
+
+@contextmanager
+def _locked(path: Path) -> Iterator[None]:
+    descriptor = os.open(path.with_suffix(".lock"), os.O_RDWR | os.O_CREAT, 0o600)
+    try:
+        fcntl.flock(descriptor, fcntl.LOCK_EX)
+        yield
+    finally:
+        os.close(descriptor)
+
+
 def connection_of(
     environment: Mapping[str, str],
     *,
+    now: datetime,
     url: str | None = None,
     token: str | None = None,
     ca_file: str | None = None,
@@ -71,7 +119,7 @@ def connection_of(
             ca_file=ca_file or environment.get(CA_FILE, ""),
             tenant=tenant or environment.get(TENANT, ""),
         )
-    known = stored(stored_at(environment))
+    known = renewed(stored_at(environment), now)
     if known is None:
         raise Refused("no eIM is named, and nobody has logged in", code="client.not_connected")
     changes = {"token": token, "ca_file": ca_file, "tenant": tenant}

@@ -126,3 +126,55 @@ class Bootstrap(Shown, frozen=True, kw_only=True):
     add_initial_eim: str
     apdus: tuple[str, ...]
     script: str
+
+
+class Token(Shown, frozen=True, kw_only=True):
+    id: str
+    tenant: str
+    name: str
+    scopes: tuple[str, ...]
+    created_at: datetime
+    created_by: str = ""
+    expires_at: datetime | None = None
+    revoked_at: datetime | None = None
+    revoked_by: str = ""
+    last_used_at: datetime | None = None
+    token: str | None = None
+    """Only in the answer that made it."""
+
+
+class Tenant(Shown, frozen=True, kw_only=True):
+    name: str
+    title: str = ""
+    is_closed: bool = False
+    version: int
+    created_at: datetime
+
+
+class Approval(Shown, frozen=True, kw_only=True):
+    id: str
+    kind: str
+    subject: str
+    summary: str
+    state: str
+    asked_by: str
+    asked_at: datetime
+    expires_at: datetime
+    decided_by: str = ""
+    decided_at: datetime | None = None
+    reason: str = ""
+
+
+class WayIn(Shown, frozen=True, kw_only=True):
+    """How people sign in."""
+
+    issuer: str
+    client_id: str
+    client_secret: str = ""
+    scopes: tuple[str, ...] = ()
+    parameters: dict[str, str] = {}
+    token: str = "access"
+
+
+class WaysIn(Shown, frozen=True, kw_only=True):
+    items: tuple[WayIn, ...]

@@ -17,7 +17,7 @@ from keim.io.api_store.rows import Approval, ApprovalState
 
 router = APIRouter(tags=["approvals"])
 
-ApprovalId = Annotated[str, Path(pattern="^[0-9a-f]{23}$", examples=["019ac8b4c005f0c1d2e3a4b"])]
+ApprovalId = Annotated[str, Path(pattern="^[0-9a-f]{16}$", examples=["019ac8b4c005f0c1"])]
 
 
 class Decision(Asked):

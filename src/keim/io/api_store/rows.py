@@ -60,6 +60,11 @@ class Token(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
         return self.revoked_at is None and (self.expires_at is None or now < self.expires_at)
 
 
+def new_id(entropy: Entropy, now: datetime) -> str:
+    """Sixteen digits that begin with the time, so that lists are in the order of creation."""
+    return f"{int(now.timestamp() * 1000):011x}{entropy.bytes(3).hex()[:5]}"
+
+
 def new_token(
     entropy: Entropy,
     *,
@@ -71,7 +76,7 @@ def new_token(
     expires_at: datetime | None = None,
 ) -> tuple[Token, str]:
     """The row, and the text that its owner sees this once."""
-    id_, secret = entropy.bytes(8).hex(), entropy.bytes(32)
+    id_, secret = new_id(entropy, now), entropy.bytes(32)
     token = Token(
         id=id_,
         tenant=tenant,
