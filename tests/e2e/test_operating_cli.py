@@ -205,3 +205,83 @@ def test_a_local_store_needs_no_server(operated: Operated, tmp_path: Path) -> No
     assert [product["name"] for product in json.loads(listed.stdout)] == ["iot"]
     both = run("catalogue", "list", *store, "--api", "https://localhost:1", cwd=tmp_path)
     assert both.returncode == 2
+
+
+def test_devices_are_registered_tagged_looked_at_and_watched(operated: Operated) -> None:
+    eid = str(Eid.with_check_digits("8904904400000000000000000" + "99001"))
+    made = operated.json("device", "register", eid, "--association-token", "5", "--tag", "pilot")
+    assert (made["state"], made["tags"]) == ("active", ["pilot"])
+    assert operated.json("device", "tag", eid, "--add", "site=ulm", "--remove", "pilot")["tags"] == [
+        "site=ulm"
+    ]
+    (listed,) = operated.json("device", "list", "--tag", "site=ulm")
+    assert listed["eid"] == eid
+    shown = operated.keim("device", "show", eid)
+    assert f"EID          {eid}  (active)" in shown.stdout
+    assert "association  counter 0, token 5 (not proved)" in shown.stdout
+    assert operated.json("device", "next", eid)["why"] != ""
+    watched = operated.keim("device", "watch", eid, "--after", "-1", "--count", "2")
+    assert watched.returncode == 0, watched.stderr
+    first, second = watched.stdout.splitlines()
+    assert f"{eid}  device_enrolled" in first
+    assert "how registered" in first
+    assert f"{eid}  device_changed" in second
+    lines = operated.keim("device", "watch", eid, "--after", "-1", "--count", "1", "--jsonl").stdout
+    assert json.loads(lines)["device"] == eid
+    assert operated.keim("device", "archive", eid).returncode == 2, "nobody can be asked"
+    assert operated.json("device", "archive", eid, "--yes")["state"] == "archived"
+    assert operated.json("device", "admit", eid)["state"] == "active"
+    assert operated.keim("device", "show", EIDS[0][:-2] + "00").returncode == 3
+
+
+def test_operations_are_rehearsed_ordered_waited_for_and_cancelled(operated: Operated) -> None:
+    eid = str(Eid.with_check_digits("8904904400000000000000000" + "99002"))
+    operated.json("device", "register", eid, "--tag", "ops")
+    iccid = "8944501112345678907"
+    enable = ("operation", "enable", iccid, "--eid", eid)
+    rehearsed = operated.json(*enable, "--dry-run")["would_send"]
+    assert rehearsed["commands"] == [{"command": "enable", "iccid": iccid, "rollback": True}]
+    before = len(operated.json("operation", "list"))
+    ordered = operated.json(*enable, "--reason", "pilot")
+    assert (ordered["state"], ordered["reason"], ordered["eid"]) == ("queued", "pilot", eid)
+    waited = operated.keim("operation", "wait", ordered["id"], "--timeout", "0", "--jsonl")
+    assert waited.returncode == 6
+    told = [json.loads(line) for line in waited.stdout.splitlines()]
+    assert [line["type"] for line in told] == ["progress", "result"]
+    cancelled = operated.keim("operation", "cancel", ordered["id"], "--yes")
+    assert (cancelled.returncode, cancelled.stdout) == (0, f"sure: {ordered['id']} is cancelled\n")
+    assert operated.keim("operation", "wait", ordered["id"]).returncode == 5
+    assert operated.keim("operation", "cancel", ordered["id"], "--yes").returncode == 5, "too late"
+    many = ("operation", "list-profiles", "--tag", "ops")
+    assert operated.keim(*many).returncode == 2, "for many it wants --yes"
+    placed = operated.json(*many, "--yes")
+    assert (placed["devices"], placed["counts"]) == (1, {"queued": 1})
+    (outcome,) = operated.json("operation", "devices", placed["id"])
+    assert (outcome["eid"], outcome["state"]) == (eid, "queued")
+    assert operated.json("operation", "show", placed["id"])["what"] == ["list profiles"]
+    assert len(operated.json("operation", "list")) == before + 2, "the rehearsal ordered nothing"
+    for words in ((), ("--eid", eid, "--all"), ("--eids", str(operated.folder / "none"))):
+        wrong = operated.keim("operation", "list-eims", *words, "--yes")
+        assert wrong.returncode in (2, 3), words
+    assert operated.keim("operation", "show", "nothing").returncode == 3
+    download = operated.json("operation", "download", "--eid", eid, "--code", "LPA:1$smdp.example.com$M")
+    assert download["kind"] == "download"
+
+
+def test_a_bundle_goes_from_a_server_to_a_local_store(operated: Operated, tmp_path: Path) -> None:
+    file = tmp_path / "main.keim-bundle"
+    done = operated.keim("export", "bundle", str(file))
+    assert done.returncode == 0, done.stderr
+    assert operated.keim("export", "bundle", str(file)).returncode == 2, "it exists"
+    store = ("--store", str(tmp_path / "eim.db"), "--pki", str(operated.folder / "pki"))
+    assert run("eim", "init", *store, cwd=tmp_path).returncode == 0
+    rehearsed = run("import", "bundle", str(file), *store, "--dry-run", "--json", cwd=tmp_path)
+    assert rehearsed.returncode == 0, rehearsed.stderr
+    taken = run("import", "bundle", str(file), *store, "--json", cwd=tmp_path)
+    assert taken.returncode == 0, taken.stderr
+    assert json.loads(taken.stdout)["devices"] == json.loads(rehearsed.stdout)["devices"] > 0
+    damaged = bytearray(file.read_bytes())
+    damaged[len(damaged) // 2] ^= 1
+    file.write_bytes(damaged)
+    refused = run("import", "bundle", str(file), *store, cwd=tmp_path)
+    assert refused.returncode in (2, 4)

@@ -17,6 +17,7 @@ from keim.eim.device_file import BadRow, DeviceFileReader, DeviceRow, Format
 from keim.eim.events import DeviceEnrolled
 from keim.eim.facts import Decision
 from keim.eim.rows import Device, Knowledge
+from keim.eim.settings import COUNTER_MAXIMUM
 from keim.errors import KeimError, Refused
 from keim.io.store.engine import Conflict
 
@@ -35,6 +36,10 @@ class Terms(msgspec.Struct, frozen=True, kw_only=True):
     accepts_check_digits: bool = False
     tags: tuple[str, ...] = ()
     """For every device of the file."""
+    counter_leap: int = 0
+    """How far every counter goes ahead of what the file says."""
+    ignores_signers: bool = False
+    """Keys of another eIM are not looked at."""
 
 
 class Report(msgspec.Struct):
@@ -96,9 +101,9 @@ class DeviceImport:
                 row.eid,
                 now=service.clock.now(),
                 token=row.token,
-                counter=row.counter,
+                counter=min(row.counter + terms.counter_leap, COUNTER_MAXIMUM),
                 certificates=row.certificates,
-                signer=row.signer,
+                signer="" if terms.ignores_signers and row.signer not in service.eim.signers else row.signer,
                 tenant=terms.tenant,
                 tags=tuple(dict.fromkeys((*row.tags, *terms.tags))),
                 actor=terms.actor,

@@ -1,15 +1,18 @@
-"""`keim export`: the factory's file of an eIM."""
+"""`keim export`: the factory's file of an eIM, and everything that a tenant owns."""
 
 from __future__ import annotations
 
 import argparse
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, BinaryIO
 
 from keim.cli.exit_codes import ExitCode
 from keim.cli.operating import show, verb
-from keim.cli.output import note
+from keim.cli.output import note, print_json
 from keim.cli.parser import Nouns
+from keim.cli.progress import Progress
 from keim.errors import Refused
 
 if TYPE_CHECKING:
@@ -31,6 +34,44 @@ def register(nouns: Nouns) -> None:
     bootstrap.add_argument("--block", type=int, metavar="OCTETS", help="of one STORE DATA at most")
     bootstrap.add_argument("--script", metavar="FILE", help="APDUs for `keim euicc script`")
     bootstrap.add_argument("--der", metavar="FILE", help="AddInitialEim for `keim ipa provision`")
+    bundle = verb(verbs, "bundle", _bundle, "everything that a tenant owns, signed, as one file")
+    bundle.add_argument("file", metavar="FILE")
+
+
+def _bundle(args: argparse.Namespace, client: Client) -> int:
+    target = Path(args.file)
+    stream = client.export_bundle()
+    progress = Progress("octets")
+    try:
+        with _fresh(target) as file:
+            for piece in stream.pieces():
+                file.write(piece)
+                progress.advance(len(piece))
+    finally:
+        stream.close()
+        progress.end()
+    if args.json:
+        print_json({"file": str(target), "octets": progress.done})
+    else:
+        print(target)
+        note(f"{progress.done} octets; it comes in elsewhere with: keim import bundle {target}")
+    return ExitCode.OK
+
+
+@contextmanager
+def _fresh(path: Path) -> Iterator[BinaryIO]:
+    """A file that is whole or not there; one that exists is not written over."""
+    if path.exists():
+        raise Refused(f"{path} exists already", code="client.bad_input")
+    part = path.with_name(f".{path.name}.part")
+    try:
+        with part.open("wb") as file:
+            yield file
+        part.rename(path)
+    except OSError as fault:
+        raise Refused(f"{path}: {fault.strerror}", code="client.bad_input") from None
+    finally:
+        part.unlink(missing_ok=True)
 
 
 def _bootstrap(args: argparse.Namespace, client: Client) -> int:

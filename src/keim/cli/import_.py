@@ -1,4 +1,4 @@
-"""`keim import`: devices out of a file, row by row, with a rehearsal."""
+"""`keim import`: devices out of a file, row by row; and what a tenant of another eIM owned."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, BinaryIO
 
 from keim.cli.exit_codes import ExitCode
-from keim.cli.operating import document_of, verb
+from keim.cli.operating import document_of, show, verb
 from keim.cli.output import note, print_json
 from keim.cli.parser import Nouns
 from keim.cli.progress import Progress
@@ -37,6 +37,27 @@ def register(nouns: Nouns) -> None:
     devices.add_argument("--accept-bad-check-digits", action="store_true", help="for test cards")
     devices.add_argument("--tag", action="append", default=[], metavar="TAG", help="for all (repeatable)")
     devices.add_argument("--report", type=Path, metavar="FILE", help="every problem as a line of JSON")
+    bundle = verb(verbs, "bundle", _bundle, "take in what a tenant of another eIM owned")
+    bundle.add_argument("file", metavar="FILE")
+    bundle.add_argument("--dry-run", action="store_true", help="verify and count, change nothing")
+    bundle.add_argument(
+        "--accept-other-keys", action="store_true", help="devices that obey another key, to be handed over"
+    )
+
+
+def _bundle(args: argparse.Namespace, client: Client) -> int:
+    file, size = _opened(args.file)
+    progress = Progress("octets sent", size)
+    with file:
+        report = client.import_bundle(
+            _pieces(file, progress),
+            length=size or None,
+            is_rehearsal=args.dry_run,
+            accepts_other_keys=args.accept_other_keys,
+        )
+    progress.end()
+    show(report, as_json=args.json)
+    return ExitCode.PARTLY_FAILED if report.failed else ExitCode.OK
 
 
 def _devices(args: argparse.Namespace, client: Client) -> int:

@@ -33,6 +33,8 @@ NOUNS: tuple[Noun, ...] = (
     Noun("eim", "run an eIM: orders for fleets of eUICCs"),
     Noun("smdp", "run an SM-DP+, fill its stock, order profiles"),
     Noun("smds", "run an SM-DS: events that wait for an eUICC"),
+    Noun("device", "devices of an eIM: register, search, look at their twins, watch what happens"),
+    Noun("operation", "what is asked of devices, and what became of it"),
     Noun("login", "sign in at an eIM, so that the other commands know it"),
     Noun("logout", "forget what keim login stored"),
     Noun("token", "make, list and revoke tokens of the operators' API"),

@@ -15,10 +15,12 @@ from typing import Self
 
 from keim.api.client.access import Approvals, Tenants, Tokens
 from keim.api.client.catalogue import Catalogue
+from keim.api.client.devices import Devices, Events
 from keim.api.client.http_transport import TIMEOUT_S, HttpTransport
-from keim.api.client.models import Bootstrap, ImportReport, Me, WayIn, WaysIn
+from keim.api.client.models import Bootstrap, BundleReport, ImportReport, Me, WayIn, WaysIn
+from keim.api.client.operations import Operations
 from keim.api.client.session import Session
-from keim.api.client.transport import Transport
+from keim.api.client.transport import Stream, Transport
 from keim.api.client.webhooks import Webhooks
 
 
@@ -42,6 +44,9 @@ class Client:
         self.tokens = Tokens(self.session)
         self.tenants = Tenants(self.session)
         self.approvals = Approvals(self.session)
+        self.devices = Devices(self.session)
+        self.operations = Operations(self.session)
+        self.events = Events(self.session)
 
     def me(self) -> Me:
         return self.session.call(Me, "GET", "/me")
@@ -70,6 +75,28 @@ class Client:
         }
         return self.session.upload(
             ImportReport, "/imports/devices", pieces, media_type=media_type, length=length, query=query
+        )
+
+    def export_bundle(self) -> Stream:
+        """What the tenant owns, signed; read it in pieces, then close it."""
+        return self.session.download("/exports/bundle", method="POST")
+
+    def import_bundle(
+        self,
+        pieces: Iterable[bytes],
+        *,
+        length: int | None = None,
+        is_rehearsal: bool = False,
+        accepts_other_keys: bool = False,
+    ) -> BundleReport:
+        query = {"dry_run": is_rehearsal or None, "accept_other_keys": accepts_other_keys or None}
+        return self.session.upload(
+            BundleReport,
+            "/imports/bundle",
+            pieces,
+            media_type="application/octet-stream",
+            length=length,
+            query=query,
         )
 
     def bootstrap(self, *, batch: str = "", counter: int = 0, block: int | None = None) -> Bootstrap:

@@ -131,6 +131,15 @@ class _HttpStream:
         except (OSError, http.client.HTTPException):
             return  # whoever reads it goes on from the last id
 
+    def pieces(self) -> Iterator[bytes]:
+        try:
+            while piece := self._response.read(1 << 16):
+                yield piece
+        except (OSError, http.client.HTTPException) as error:
+            raise PeerError(
+                f"the answer broke off: {error}", code="client.broken_answer", party="server"
+            ) from None
+
     def rest(self) -> bytes:
         return self._response.read(LARGEST_ANSWER)
 

@@ -122,6 +122,9 @@ class _Exchange:
         if rest:
             yield rest
 
+    def pieces(self) -> Iterator[bytes]:
+        return (body for body in self._bodies() if body)
+
     def rest(self) -> bytes:
         return b"".join(self._bodies())
 

@@ -117,6 +117,25 @@ class ImportReport(Shown, frozen=True, kw_only=True):
     problems: tuple[BadLine, ...] = ()
 
 
+class BundleProblem(Shown, frozen=True, kw_only=True):
+    what: str
+    code: str
+    message: str
+
+
+class BundleReport(Shown, frozen=True, kw_only=True):
+    tenant: str
+    eim_id: str
+    devices: int
+    known_devices: int
+    orders: int
+    products: int
+    codes: int
+    webhooks: int
+    failed: int
+    problems: tuple[BundleProblem, ...] = ()
+
+
 class Bootstrap(Shown, frozen=True, kw_only=True):
     batch: str
     eim_id: str

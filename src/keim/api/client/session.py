@@ -89,10 +89,10 @@ class Session:
             raise error_of(answer)
         return self._read(type_, answer)
 
-    def download(self, path: str, *, query: Mapping[str, Any] | None = None) -> Stream:
+    def download(self, path: str, *, method: str = "GET", query: Mapping[str, Any] | None = None) -> Stream:
         """An answer of any size."""
         stream = self._transport.open(
-            Request(method="GET", target=_target(path, query), headers={**self._headers, "accept": "*/*"})
+            Request(method=method, target=_target(path, query), headers={**self._headers, "accept": "*/*"})
         )
         if stream.status >= 400:
             answer = Answer(stream.status, stream.headers, stream.rest())

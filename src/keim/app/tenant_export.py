@@ -1,0 +1,191 @@
+"""Everything that a tenant owns as a signed bundle: devices, orders, codes, webhooks, its log."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Coroutine, Iterable, Iterator, Sequence
+from typing import Any, Final
+
+import msgspec
+
+from keim.app.eim_logs import EimLogs
+from keim.app.eim_service import EimService
+from keim.app.tenant_bundle import (
+    FORMAT,
+    HEADER,
+    DeviceLine,
+    Header,
+    OrderLine,
+    StateLine,
+    WebhookLine,
+)
+from keim.audit.export import export
+from keim.eim.rows import Device, DeviceState, Knowledge, Order
+from keim.errors import Refused
+from keim.io.bundle_file import written
+from keim.io.code_store import CodeStore
+from keim.io.eim_store.log import Source
+from keim.io.webhook_store import WebhookStore
+
+LOT: Final = 500
+AUDIT_PIECE: Final = 4 * 1024 * 1024
+_DEVICES: Final = (
+    "SELECT d.ordinal, d.row, k.row FROM eim_devices d LEFT JOIN eim_knowledge k ON k.eid = d.eid"
+    f" WHERE d.tenant = ? AND d.ordinal > ? ORDER BY d.ordinal LIMIT {LOT:d}"
+)
+_TAGS: Final = (
+    "SELECT ordinal, tag FROM eim_tags WHERE tenant = ? AND ordinal BETWEEN ? AND ? ORDER BY ordinal, tag"
+)
+_ORDERS: Final = (
+    "SELECT id, row FROM eim_orders WHERE tenant = ? AND id > ? AND eid IS NOT NULL"
+    f" AND state IN ('active', 'planned') ORDER BY id LIMIT {LOT:d}"
+)
+
+Run = Callable[[Coroutine[Any, Any, Any]], Any]
+
+
+class TenantExport:
+    """Synchronous, since exports of logs are: `run` runs a coroutine of the store to its end."""
+
+    def __init__(self, service: EimService, logs: EimLogs, tenant: str, run: Run) -> None:
+        self._service = service
+        self._logs = logs
+        self._tenant = tenant
+        self._run = run
+        self._engine = service.store.engine
+        self._device = msgspec.json.Decoder(Device).decode
+        self._knowledge = msgspec.json.Decoder(Knowledge).decode
+        self._order = msgspec.json.Decoder(Order).decode
+
+    def pieces(self) -> Iterator[bytes]:
+        eim = self._service.eim
+        signer = eim.current_signer or next(iter(eim.signers))
+        certificate = eim.signing_certificates.get(signer)
+        if certificate is None:
+            raise Refused("the signing key has no certificate here", code="bundle.no_certificate")
+        return written(self._members(), sign=eim.signers[signer].sign, certificate=certificate)
+
+    def _members(self) -> Iterator[tuple[str, bytes]]:
+        header = Header(
+            format=FORMAT,
+            tenant=self._tenant,
+            eim_id=self._service.eim.eim_id,
+            made_at=self._service.clock.now(),
+            signers=tuple(self._service.eim.signers),
+        )
+        # The checkpoint comes first: what is told of the log must be there before an answer begins.
+        self._run(self._logs.publisher.publish(self._tenant))
+        yield HEADER, msgspec.json.encode(header)
+        states: list[StateLine] = []
+        waiting: dict[str, list[str]] = {}
+        for number, lot in enumerate(self._device_lots()):
+            tags = self._tags(lot[0][0], lot[-1][0])
+            rows = [self._line(device, known, tags.get(ordinal, ())) for ordinal, device, known in lot]
+            yield f"devices/{number}", lines(rows)
+            for ordinal, device, _ in lot:
+                if device.state is not DeviceState.ACTIVE:
+                    states.append(StateLine(device.eid, device.state.value))
+                    continue
+                for following in self._service.store.many.after(device.mass_cursor, ordinal):
+                    waiting.setdefault(following.order.reference, []).append(device.eid)
+        yield from _in_lots("states", states)
+        yield from _in_lots("orders", self._orders(waiting))
+        yield from self._codes()
+        webhooks = self._run(WebhookStore(self._engine).of_tenant(self._tenant))
+        yield from _in_lots(
+            "webhooks",
+            [
+                WebhookLine(url=one.url, types=one.types, tags=one.tags, description=one.description)
+                for one, _ in webhooks
+            ],
+        )
+        yield from self._log()
+
+    def _device_lots(self) -> Iterator[list[tuple[int, Device, Knowledge | None]]]:
+        after = -1
+        while rows := self._run(self._engine.fetch(_DEVICES, self._tenant, after)):
+            yield [
+                (ordinal, self._device(row), None if known is None else self._knowledge(known))
+                for ordinal, row, known in rows
+            ]
+            after = rows[-1][0]
+
+    def _tags(self, first: int, last: int) -> dict[int, list[str]]:
+        """By the ordinals of the devices between these."""
+        found: dict[int, list[str]] = {}
+        for ordinal, tag in self._run(self._engine.fetch(_TAGS, self._tenant, first, last)):
+            found.setdefault(ordinal, []).append(tag)
+        return found
+
+    def _line(self, device: Device, known: Knowledge | None, tags: Sequence[str]) -> DeviceLine:
+        euicc = eum = None
+        if known is not None and known.euicc_certificate and known.eum_certificate:
+            euicc, eum = known.euicc_certificate.hex(), known.eum_certificate.hex()
+        return DeviceLine(
+            eid=device.eid,
+            token=device.token,
+            counter=device.counter,
+            tags=tuple(tags),
+            euicc_certificate=euicc,
+            eum_certificate=eum,
+            signer=device.signer or next(iter(self._service.eim.signers)),
+        )
+
+    def _orders(self, waiting: dict[str, list[str]]) -> Iterator[OrderLine]:
+        for reference, eids in waiting.items():
+            found = self._run(self._service.store.order(reference))
+            if found is not None:
+                yield _order_line(found[0], tuple(eids), is_of_many=True)
+        after = -1
+        while rows := self._run(self._engine.fetch(_ORDERS, self._tenant, after)):
+            for _, row in rows:
+                order = self._order(row)
+                yield _order_line(order, (order.eid or "",))
+            after = rows[-1][0]
+
+    def _codes(self) -> Iterator[tuple[str, bytes]]:
+        store = CodeStore(self._engine)
+        products = self._run(store.products(self._tenant))
+        yield from _in_lots("products", products)
+        number = 0
+        for product in products:
+            after = 0
+            while codes := self._run(store.codes(self._tenant, product.name, after=after, limit=LOT)):
+                yield f"codes/{number}", lines(codes)
+                number, after = number + 1, codes[-1].id
+
+    def _log(self) -> Iterator[tuple[str, bytes]]:
+        log = self._logs.of(self._tenant)
+        number, gathered = 0, bytearray()
+        for piece in export(Source(log, self._run), roots=()):
+            gathered += piece
+            if len(gathered) >= AUDIT_PIECE:
+                yield f"audit/{number}", bytes(gathered)
+                number, gathered = number + 1, bytearray()
+        yield f"audit/{number}", bytes(gathered)
+
+
+def _order_line(order: Order, eids: tuple[str, ...], *, is_of_many: bool = False) -> OrderLine:
+    return OrderLine(
+        reference=order.reference,
+        work=order.work,
+        eids=eids,
+        is_of_many=is_of_many,
+        reason=order.reason,
+        expires_at=order.expires_at,
+    )
+
+
+def lines(rows: Iterable[msgspec.Struct]) -> bytes:
+    return msgspec.json.Encoder().encode_lines(rows)
+
+
+def _in_lots(name: str, rows: Iterable[msgspec.Struct]) -> Iterator[tuple[str, bytes]]:
+    lot: list[msgspec.Struct] = []
+    number = 0
+    for row in rows:
+        lot.append(row)
+        if len(lot) >= LOT:
+            yield f"{name}/{number}", lines(lot)
+            number, lot = number + 1, []
+    if lot:
+        yield f"{name}/{number}", lines(lot)
