@@ -146,7 +146,7 @@ def test_acknowledgements_keep_the_order_of_arrival_and_relayed_functions_hold_n
             return NOTHING
 
         field = Field(answer)
-        field.say(RELAYED)
+        field.say(RELAYED, correlation=b"relayed!")
         assert field.uplink.acknowledged == [1]
         field.say(poll())
         field.say(poll(OTHER), eid=OTHER)
@@ -221,6 +221,28 @@ def test_foreign_oversized_and_retained_messages_reach_no_eim() -> None:
         assert field.server.refused == {"foreign_eid": 1, "size": 1, "retained": 1, "topic": 1}
         assert [(one.topic, one.status) for one in field.uplink.published] == [(TOPICS.down(EID), "refused")]
         assert field.uplink.acknowledged == [1, 2, 3, 4]
+
+    run(test())
+
+
+def test_an_answer_that_its_device_has_given_up_is_not_sent() -> None:
+    """Without correlation data it could pass for the answer to what is out now."""
+
+    async def test() -> None:
+        gate = asyncio.Event()
+
+        async def answer(_message: bytes) -> bytes:
+            await gate.wait()
+            return NOTHING
+
+        field = Field(answer)
+        field.say(poll())
+        field.say(poll())
+        field.say(poll(OTHER), eid=OTHER)
+        gate.set()
+        await field.settle()
+        assert [one.topic for one in field.uplink.published] == [TOPICS.down(EID), TOPICS.down(OTHER)]
+        assert field.server.refused == {"late": 1}
 
     run(test())
 

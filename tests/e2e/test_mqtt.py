@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import asyncio
+import os
+import signal
 import threading
 from collections.abc import Iterator
 from pathlib import Path
@@ -13,10 +15,13 @@ from benchmarks.wire_mqtt import mqtt_way
 from msgspec import convert
 from tests.card_lab import iccid
 from tests.e2e.test_eim_serve import released
+from tests.e2e.test_eim_workers import workers_of
 from tests.eim_processes import EIDS, EIM, EimSite, SiteDevice
 from tests.ipa_daemons import Daemon
 from tests.mosquitto import EIM_USER, Broker, free_port, toml_of, until
+from tests.postgres_cluster import Cluster, cluster  # noqa: F401 - pytest finds the fixture here
 from tests.server_processes import Site
+from tests.shared import needs_system
 
 from keim.app.config import load
 from keim.app.eim_injection import Injection
@@ -43,7 +48,7 @@ from keim.messages.profile import ProfileInfoListRequest
 from keim.pki.world import example_eids
 from keim.wire.esipa_mqtt import Publication, Topics, write_wake
 
-pytestmark = pytest.mark.needs_system("mosquitto")
+pytestmark = needs_system("mosquitto")
 LIST = compose.package_of([Psmo(list_profile_info=ProfileInfoListRequest())])
 SWITCH = compose.package_of([Psmo(enable=EnablePsmo(iccid=iccid(2), rollback_flag=True))])
 
@@ -413,3 +418,30 @@ def test_the_benchmark_of_the_wire_has_its_way_through_a_broker(tmp_path: Path) 
         device.cycle(carrier=way.carrier(device.eid))
         assert order in succeeded(site, device)
         assert site.stop() == 0
+
+
+@needs_system("postgresql")
+def test_workers_of_one_eim_answer_through_one_broker_and_a_dead_one_is_missed_by_nobody(
+    tmp_path: Path,
+    cluster: Cluster,  # noqa: F811 - the fixture that was imported above
+) -> None:
+    broker = Broker(tmp_path)
+    config = f"[mqtt]\n{toml_of(broker.config(EIM_USER))}"
+    site = EimSite(tmp_path, config=config, store=cluster.new_database(), arguments=("--workers", "2"))
+    try:
+        device = SiteDevice(site)
+        orders = [site.order(device.eid, LIST) for _ in range(3)]
+        device.cycle(carrier=carrier_of(broker, device.eid))
+        assert set(orders) <= succeeded(site, device)
+        os.kill(workers_of(site.process.pid)[0], signal.SIGKILL)
+        order = site.order(device.eid, SWITCH)
+
+        def is_done() -> bool:
+            device.cycle(carrier=carrier_of(broker, device.eid))
+            return order in succeeded(site, device)
+
+        until(is_done)
+        assert device.lab.enabled() == iccid(2)
+    finally:
+        assert site.stop() == 0
+        broker.stop()

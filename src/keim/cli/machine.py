@@ -30,6 +30,7 @@ RELEASED: Final = 1767225600
 EXTRAS: Final = {
     "server": ("uvicorn", "a faster HTTP server"),
     "postgres": ("asyncpg", "the store in PostgreSQL"),
+    "mqtt": ("paho", "ESipa through an MQTT broker"),
     "pcsc": ("smartcard", "cards in PC/SC readers"),
     "pkcs11": ("pkcs11", "keys in an HSM"),
     "coap": ("OpenSSL", "the second DTLS engine"),

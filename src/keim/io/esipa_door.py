@@ -78,6 +78,11 @@ class EsipaDoor:
         return reply
 
 
+def stretch_of(carrier: str, eid: str, now_s: float) -> str:
+    """What stands for a connection on carriers that have none: a device's words within ten minutes."""
+    return f"{carrier} {eid} {int(now_s // 600)}"
+
+
 def name_of(message: bytes) -> str:
     """The function's name for counters; `other` where it is none."""
     return _FUNCTION_NAMES.get(message[:2], "other")

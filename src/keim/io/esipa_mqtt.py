@@ -18,7 +18,7 @@ from typing import Final, Protocol
 
 from keim.errors import KeimError, PeerError, TimedOut, Unreachable
 from keim.ids import Eid
-from keim.io.esipa_door import EsipaDoor, NotAnswered, Why
+from keim.io.esipa_door import EsipaDoor, NotAnswered, Why, stretch_of
 from keim.io.mqtt import Delivery, MqttClient, MqttSettings, Outcome, Taken
 from keim.io.mqtt_acknowledgements import Due, Pubacks
 from keim.io.pushed import Pushed
@@ -98,6 +98,8 @@ class EsipaMqttServer:
         self._loop: asyncio.AbstractEventLoop | None = None
         self._tasks: set[asyncio.Task[None]] = set()
         self._recent: OrderedDict[tuple[Eid, bytes], None] = OrderedDict()
+        self._newest: OrderedDict[Eid, Asked] = OrderedDict()
+        """Of devices without correlation data, which have one request out at a time."""
         self._pushed = Pushed("mqtt.busy")
         self._client = connect(settings, self._subscriptions(share), self._arrived)
         self._due = Pubacks(self._client.acknowledge)
@@ -210,7 +212,12 @@ class EsipaMqttServer:
             self._observe(asked.function, "busy")
             self._refuse("busy", asked.eid, asked.correlation, "busy")
             return False
-        if asked.correlation:
+        if not asked.correlation:
+            self._newest.pop(asked.eid, None)
+            self._newest[asked.eid] = asked
+            if len(self._newest) > REMEMBERED:
+                self._newest.popitem(last=False)
+        else:
             self._recent[key] = None
             if len(self._recent) > REMEMBERED:
                 self._recent.popitem(last=False)
@@ -230,7 +237,7 @@ class EsipaMqttServer:
         now_s = asyncio.get_running_loop().time()
         try:
             self._door.admit(f"mqtt {asked.eid}", now_s)
-            reply = await self._door.ask(asked.message, "", now_s)
+            reply = await self._door.ask(asked.message, stretch_of("mqtt", asked.eid, now_s), now_s)
         except NotAnswered as silence:
             reason = silence.why.name.lower()
             self._observe(asked.function, reason)
@@ -240,6 +247,9 @@ class EsipaMqttServer:
             self._refuse(reason, asked.eid, asked.correlation, status)
             return
         self._observe(asked.function, "answered")
+        if not asked.correlation and self._newest.get(asked.eid) is not asked:
+            self.refused["late"] += 1  # its device has given up and asked for something else
+            return
         self._publish(write_answer(self._topics, asked, reply, expiry_s=ANSWER_EXPIRY_S))
 
     def _refuse(self, reason: str, eid: Eid | None, correlation: bytes, status: Status = "refused") -> None:

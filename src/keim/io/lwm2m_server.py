@@ -16,7 +16,7 @@ from typing import Any, Final
 from keim.errors import KeimError, PeerError, TimedOut, Unreachable
 from keim.ids import Eid
 from keim.io.coap import CoapNode
-from keim.io.esipa_door import EsipaDoor, NotAnswered, name_of
+from keim.io.esipa_door import EsipaDoor, NotAnswered, name_of, stretch_of
 from keim.io.pushed import Pushed
 from keim.seams import Entropy
 from keim.wire import esipa_lwm2m, lwm2m
@@ -220,12 +220,15 @@ class Lwm2mServer:
         now_s = asyncio.get_running_loop().time()
         try:
             self._door.admit(f"lwm2m {entry.eid}", now_s)
-            reply = await self._door.ask(message, "", now_s)
+            reply = await self._door.ask(message, stretch_of("lwm2m", entry.eid, now_s), now_s)
         except NotAnswered as silence:  # LwM2M has no word for it: the device asks again
             self._observe(function, silence.why.name.lower())
             return
         self._observe(function, "answered")
-        await self._ask(entry, esipa_lwm2m.write_message(reply) if reply else esipa_lwm2m.clear())
+        if self._under_way.get(entry.eid) is not message:
+            self.refused["late"] += 1  # its device has given up and asked for something else
+            return
+        await self._ask(entry, esipa_lwm2m.write_message(reply) if reply else esipa_lwm2m.clear(message))
 
     async def _ask(self, entry: Entry, request: Request, *, timeout_s: float | None = None) -> Response:
         response = await self.node.ask(entry.association, request, timeout_s=timeout_s)
@@ -261,4 +264,4 @@ class Lwm2mServer:
     async def _settle(self, entry: Entry, message: bytes) -> None:
         if not self._pushed.settle(entry.eid, message):
             self.refused["unasked"] += 1
-        await self._ask(entry, esipa_lwm2m.clear())
+        await self._ask(entry, esipa_lwm2m.clear(message))

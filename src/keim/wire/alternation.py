@@ -1,21 +1,25 @@
 """Whether a message can answer a request, on carriers that do not say so (bindings §11: strict alternation).
 
-It must be one of the function that was asked, name the same transaction where both name one, and acknowledge
-something that was sent. Pure; imports keim.der, keim.errors and this package.
+It must be one of the function that was asked, name the same transaction where both name one, acknowledge
+something that was sent, or be the receipt of just this message where the function has no answer.
+Pure; imports keim.der, keim.errors and this package.
 """
 
 from __future__ import annotations
 
 from collections.abc import Iterator
+from hashlib import sha256
 from typing import Final
 
-from keim.der import Tlv, read_tlv, walk
+from keim.der import Tlv, read_tlv, tlv, walk
 from keim.errors import Malformed
 from keim.wire.esipa import FUNCTION_OF, EsipaFunction
 
 _ACKNOWLEDGEMENTS: Final = 0xBF53
 _SEQUENCE_NUMBERS: Final = (0x83, 0x80, 0x02)
 _TRANSACTION_ID: Final = 0x80
+_RECEIPT: Final = 0xBF3D
+_DIGEST_OCTETS: Final = 8
 _WITH_TRANSACTION: Final = (
     EsipaFunction.AUTHENTICATE_CLIENT,
     EsipaFunction.GET_BOUND_PROFILE_PACKAGE,
@@ -27,11 +31,20 @@ def function_of(message: bytes) -> EsipaFunction | None:
     return FUNCTION_OF.get(int.from_bytes(message[:2], "big")) if len(message) > 2 else None
 
 
+def receipt_of(request: bytes) -> bytes:
+    """For the answer of a function that has none (HandleNotification): a digest of what was taken."""
+    return tlv(_RECEIPT, tlv(_TRANSACTION_ID, digest_of(request)))
+
+
+def digest_of(request: bytes) -> bytes:
+    return sha256(request).digest()[:_DIGEST_OCTETS]
+
+
 def answers(request: bytes, answer: bytes) -> bool:
     """Whether this can be the answer to that, as far as the two themselves can tell."""
     function = function_of(request)
-    if not answer:
-        return function is EsipaFunction.HANDLE_NOTIFICATION
+    if function is EsipaFunction.HANDLE_NOTIFICATION:
+        return answer == receipt_of(request)
     if function is None or function_of(answer) is not function:
         return False
     try:

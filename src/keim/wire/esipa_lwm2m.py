@@ -13,7 +13,7 @@ import msgspec
 from keim.errors import Malformed
 from keim.ids import Eid
 from keim.wire import lwm2m
-from keim.wire.alternation import answers, function_of
+from keim.wire.alternation import answers, digest_of, function_of
 from keim.wire.coap import numbers
 from keim.wire.coap.events import Request, Response
 from keim.wire.esipa import EsipaFunction
@@ -105,16 +105,19 @@ class EsimObject:
         if path == lwm2m.EIM_MESSAGE:
             return self._write(request)
         if path == lwm2m.CLEAR:
-            return Response(numbers.CHANGED), self._clear()
+            return self._clear(request.body)
         return self.value(path, accept=request.accept), None
 
-    def _clear(self) -> Event:
+    def _clear(self, argument: bytes) -> tuple[Response, Event | None]:
+        """With an argument only the very message that it names: a server may be late."""
+        if argument and argument != _argument(self.message):
+            return Response(numbers.BAD_REQUEST, b"another message stands there"), None
         is_notification = function_of(self._asked) is EsipaFunction.HANDLE_NOTIFICATION
         if self._asked and self.message == self._asked and is_notification:
             self.give_up()
-            return Answered(b"")
+            return Response(numbers.CHANGED), Answered(b"")
         self.message = b""
-        return Cleared()
+        return Response(numbers.CHANGED), Cleared()
 
     def _write(self, request: Request) -> tuple[Response, Event | None]:
         try:
@@ -158,8 +161,16 @@ def write_message(message: bytes) -> Request:
     )
 
 
-def clear() -> Request:
-    return Request(path=lwm2m.CLEAR)
+def clear(message: bytes = b"") -> Request:
+    """`message` is what the server has; without it whatever stands there is cleared."""
+    if not message:
+        return Request(path=lwm2m.CLEAR)
+    return Request(path=lwm2m.CLEAR, content_format=numbers.FORMAT_TEXT, body=_argument(message))
+
+
+def _argument(message: bytes) -> bytes:
+    """Argument 0 of an Execute (LwM2M 1.0 §5.4.5): the message's digest."""
+    return f"0='{digest_of(message).hex()}'".encode()
 
 
 def read(path: tuple[str, ...], *, observes: bool = False) -> Request:

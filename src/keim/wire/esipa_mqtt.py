@@ -14,7 +14,7 @@ import msgspec
 
 from keim.errors import Refused
 from keim.ids import Eid
-from keim.wire.alternation import function_of
+from keim.wire.alternation import function_of, receipt_of
 from keim.wire.esipa import EsipaFunction, eid_of
 from keim.wire.http import ASN1
 
@@ -132,10 +132,14 @@ def read_up(publication: Publication, topics: Topics, *, limit: int = MOST_OCTET
 
 
 def write_answer(topics: Topics, asked: Asked, message: bytes, *, expiry_s: int) -> Publication:
-    """The answer goes to the topic of the device that asked, whatever it asked for."""
+    """The answer goes to the topic of the device that asked, whatever it asked for.
+
+    A function without an answer has an empty one; without correlation data a receipt, since an empty payload
+    could be late and then passes for the answer to another message.
+    """
     return Publication(
         topic=topics.down(asked.eid),
-        payload=message,
+        payload=message or (b"" if asked.correlation else receipt_of(asked.message)),
         correlation=asked.correlation,
         content_type=ASN1,
         expiry_s=expiry_s,

@@ -10,7 +10,7 @@ from typing import Literal
 
 import msgspec
 
-from keim.wire.alternation import answers, function_of
+from keim.wire.alternation import answers, function_of, receipt_of
 from keim.wire.esipa import EsipaFunction
 from keim.wire.esipa_mqtt import MOST_OCTETS, Publication, Topics
 from keim.wire.http import ASN1
@@ -101,6 +101,8 @@ class Dialogue:
             return "function"
         if not self._is_awaited(publication):
             return "unasked"
+        if not self._is_version_5 and message == receipt_of(self._request):
+            message = b""
         self.give_up()
         return Declined(publication.status) if publication.status else Answered(message)
 

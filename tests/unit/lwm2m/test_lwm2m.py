@@ -176,7 +176,13 @@ def test_clearing_answers_a_function_without_an_answer_and_no_other() -> None:
     assert thing.serve(clear())[1] == Cleared()
     assert thing.serve(write_message(NOTHING))[1] == Answered(NOTHING)
     thing.ask(NOTE)
-    assert thing.serve(clear())[1] == Answered(b"")
+    assert thing.serve(clear(NOTE + b"\0")) == (
+        Response(numbers.BAD_REQUEST, b"another message stands there"),
+        None,
+    )
+    assert thing.serve(clear(NOTE))[1] == Answered(b"")
+    thing.ask(NOTE)
+    assert thing.serve(clear())[1] == Answered(b"")  # a server that gives no argument
     assert thing.serve(clear())[1] == Cleared()
 
 

@@ -10,7 +10,7 @@ from hypothesis import strategies as st
 
 from keim.der import tlv
 from keim.ids import Eid
-from keim.wire.alternation import answers
+from keim.wire.alternation import answers, receipt_of
 from keim.wire.esipa import EsipaFunction
 from keim.wire.esipa_mqtt import (
     MOST_OCTETS,
@@ -89,6 +89,12 @@ def test_answers_go_to_the_device_that_asked_and_carry_its_correlation() -> None
     assert (answer.topic, answer.correlation, answer.is_retained) == (TOPICS.down(EID), b"abc", False)
 
 
+def test_a_function_without_an_answer_has_an_empty_one_or_a_receipt() -> None:
+    with_data, without = (Asked(EID, EsipaFunction.HANDLE_NOTIFICATION, NOTE, data) for data in (b"abc", b""))
+    assert write_answer(TOPICS, with_data, b"", expiry_s=30).payload == b""
+    assert write_answer(TOPICS, without, b"", expiry_s=30).payload == receipt_of(NOTE)
+
+
 def test_only_calls_with_an_expiry_are_retained() -> None:
     assert write_wake(TOPICS, EID, b"1", expiry_s=60).is_retained
     assert not write_wake(TOPICS, EID, b"1", expiry_s=None).is_retained
@@ -122,7 +128,9 @@ def test_alternation_decides_under_version_3() -> None:
     assert talk.hear(down(NOTHING)) == Answered(NOTHING)
     assert talk.hear(down(NOTHING)) == "unasked"
     talk.ask(NOTE, b"", expiry_s=30)
-    assert talk.hear(down(b"")) == Answered(b"")
+    assert talk.hear(down(b"")) == "unasked"
+    assert talk.hear(down(receipt_of(NOTE + b"\0"))) == "unasked"  # of another notification
+    assert talk.hear(down(receipt_of(NOTE))) == Answered(b"")
     talk.ask(POLL, b"", expiry_s=30)
     talk.give_up()
     assert talk.hear(down(NOTHING)) == "unasked"
@@ -148,7 +156,9 @@ BOUND = tlv(0xBF3A, tlv(0x80, TID), tlv(0xBF21))
         (BOUND, tlv(0xBF3A, tlv(0xA0, tlv(0xBF36))), True),
         (BOUND, tlv(0xBF3A, tlv(0x81, b"\x7f")), True),
         (BOUND, b"", False),
-        (NOTE, b"", True),
+        (NOTE, b"", False),
+        (NOTE, receipt_of(NOTE), True),
+        (NOTE, receipt_of(RESULT), False),
         (POLL, NOTHING, True),
         (POLL, RESULT, False),
         (POLL, b"\xff\xff\xff", False),
