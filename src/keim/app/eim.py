@@ -26,6 +26,8 @@ from keim.app.eim_lwm2m import Lwm2mCarrier, Lwm2mConfig
 from keim.app.eim_mqtt import MqttCarrier, MqttConfig
 from keim.app.eim_outside import Outside, ServerConfig
 from keim.app.eim_reload import LOOK_S, PkiWatch, Renew, Stamp, stamp_of
+from keim.app.eim_retention import LOOK_S as RETENTION_S
+from keim.app.eim_retention import Retention, RetentionConfig
 from keim.app.eim_service import EimService
 from keim.app.eim_v1_0 import OldForms
 from keim.app.es2_orders import Es2Config
@@ -139,6 +141,7 @@ class EimConfig(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     """File with the key under which the secrets of webhooks are kept; made with the first of them."""
     servers: dict[str, ServerConfig] = {}
     injection: InjectionConfig = InjectionConfig()
+    retention: RetentionConfig = RetentionConfig()
     log_level: Literal["debug", "info", "warning", "error"] = "info"
     mqtt: MqttConfig | None = None
     lwm2m: Lwm2mConfig | None = None
@@ -253,6 +256,7 @@ class Running(msgspec.Struct, frozen=True):
     outside: Outside
     injection: Injection
     logs: EimLogs
+    retention: Retention
 
     def take(self, world: World, config: EimConfig) -> None:
         """Keys and revocation lists of a PKI that has changed."""
@@ -280,6 +284,7 @@ async def open_service(config: EimConfig, world: World) -> Running:
     engine = await open_engine(
         config.store, in_thread=config.store_in_thread, gather_s=config.store_gather_ms / 1000
     )
+    engine.shelf = config.retention.checked().shelf
     store = EimStore(engine)
     await store.prepare()
     outside = Outside(world, eim.addresses, config.servers, now=clock.now)
@@ -292,7 +297,9 @@ async def open_service(config: EimConfig, world: World) -> Running:
     signers.open()
     logs = EimLogs(engine, signers, clock.now)
     await logs.prepare()
-    return Running(service, outside, injection, logs)
+    retention = Retention(engine, logs, config.retention, clock.now)
+    await retention.prepare()
+    return Running(service, outside, injection, logs, retention)
 
 
 def device_carriers_of(world: World, config: InjectionConfig) -> dict[str, DeviceCarrier]:
@@ -461,6 +468,7 @@ async def serve_with(
     gc.set_threshold(50_000, 20, 50)
     service = running.service
     injections = [running.injection.start_visits] if config.injection.calls_devices else []
+    retentions = [running.retention.run] if config.retention.is_on else []
     counters, door = Counters(frozenset(FUNCTIONS)), door_of(service, config)
     seat, is_shared = seat or Seat(), seat is not None and seat.workers > 1
     carriers = carriers_of(running, config, world, door, counters, seat=seat)
@@ -517,6 +525,7 @@ async def serve_with(
                 periodically(LOOK_S, watch.look, "eim certificates"),
                 *(work() for work in beside),
                 *(periodically(1.0, work, "eim injection") for work in injections),
+                *(periodically(RETENTION_S, work, "eim retention") for work in retentions),
             ),
         )
         await close_all(carriers)

@@ -7,6 +7,7 @@ from typing import Final
 from keim.audit.leaf import Leaf
 from keim.eim.webhooks.message import Logged
 from keim.io.store.engine import Engine, moment
+from keim.io.store.leaf_shelf import whole
 
 _READ: Final = (
     "SELECT id, at, eid, kind, leaf FROM eim_events WHERE log = ? AND id > ? ORDER BY id LIMIT {:d}"
@@ -19,8 +20,9 @@ class EventLog:
 
     async def read(self, log: str, after: int, limit: int) -> list[Logged]:
         rows = await self._engine.fetch(_READ.format(limit), log, after)
+        shelf = self._engine.shelf
         return [
-            Logged(id_, moment(at), kind, eid, Leaf.decode(bytes(leaf)).detail or b"null")
+            Logged(id_, moment(at), kind, eid, Leaf.decode(whole(shelf, log, id_, leaf)).detail or b"null")
             for id_, at, eid, kind, leaf in rows
         ]
 

@@ -52,6 +52,7 @@ def _of_eim(args: argparse.Namespace, target: Path, roots: list[bytes]) -> tuple
     with asyncio.Runner() as runner:
         engine = runner.run(open_engine(config.store))
         try:
+            engine.shelf = config.retention.checked().shelf
             logs = EimLogs(engine, signers, SystemClock().now)
             runner.run(logs.prepare())
             runner.run(logs.publisher.publish(args.tenant))

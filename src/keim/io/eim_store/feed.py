@@ -1,6 +1,6 @@
 """A tenant's log as people and programs follow it: events by their numbers, filtered by kind, device and tag.
 
-Each event is the JSON that its leaf carries. Imports keim.audit.leaf, keim.io.store.engine only.
+Each event is the JSON that its leaf carries. Imports keim.audit.leaf and keim.io.store only.
 """
 
 from __future__ import annotations
@@ -13,6 +13,7 @@ import msgspec
 
 from keim.audit.leaf import Leaf
 from keim.io.store.engine import Engine, moment
+from keim.io.store.leaf_shelf import whole
 
 _LOT: Final = 500
 """Leaves that are looked at in one step; a filter lets few of them through."""
@@ -59,7 +60,7 @@ class Feed:
             rows = await self._rows(log, position, wanted)
             fitting = await self._tagged(rows, wanted)
             for row in fitting[: limit - len(found)]:
-                found.append(_told(row))
+                found.append(_told(row, whole(self._engine.shelf, log, row[0], row[4])))
             if len(found) >= limit:
                 return await self._named(found), found[-1].id
             if not rows:
@@ -136,7 +137,7 @@ class _Order(msgspec.Struct, frozen=True):
 _ORDER: Final = msgspec.json.Decoder(_Order)
 
 
-def _told(row: tuple[Any, ...]) -> Told:
-    id_, at, kind, eid, octets = row
-    leaf = Leaf.decode(bytes(octets))
+def _told(row: tuple[Any, ...], octets: bytes) -> Told:
+    id_, at, kind, eid, _ = row
+    leaf = Leaf.decode(octets)
     return Told(id_, moment(at), kind, eid, leaf.actor, leaf.operation, leaf.detail or b"{}")

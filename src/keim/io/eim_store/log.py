@@ -20,6 +20,7 @@ from keim.audit.tiles import TILE_WIDTH, ReadTile, Tile, bundle_of
 from keim.audit.tree import HASH_OCTETS
 from keim.errors import Refused
 from keim.io.store.engine import Engine
+from keim.io.store.leaf_shelf import whole
 
 T = TypeVar("T")
 
@@ -77,12 +78,12 @@ class TenantLog:
 
     async def leaves(self, start: int, stop: int) -> list[bytes]:
         rows = await self.engine.fetch(
-            "SELECT leaf FROM eim_events WHERE log = ? AND id >= ? AND id < ? ORDER BY id",
+            "SELECT id, leaf FROM eim_events WHERE log = ? AND id >= ? AND id < ? ORDER BY id",
             self.log,
             start,
             stop,
         )
-        return [bytes(row[0]) for row in rows]
+        return [whole(self.engine.shelf, self.log, id_, leaf) for id_, leaf in rows]
 
     async def leaf(self, index: int) -> bytes:
         found = await self.leaves(index, index + 1) if 0 <= index < 1 << 62 else []

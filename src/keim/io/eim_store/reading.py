@@ -22,6 +22,7 @@ from keim.eim.twin import Standing, Twin, in_turn, twin_of
 from keim.io.eim_store.leaves import event_in
 from keim.io.eim_store.store import EimStore
 from keim.io.store.engine import Engine
+from keim.io.store.leaf_shelf import whole
 
 _OPEN: Final = "('queued', 'delivered', 'unknown')"
 _LOT: Final = 1000
@@ -94,12 +95,13 @@ class Reading:
         after = -1
         while True:
             rows = await self._engine.fetch(
-                f"SELECT id, leaf FROM eim_events WHERE {condition} AND id > ? ORDER BY id LIMIT {_LOT:d}",
+                f"SELECT id, leaf, log FROM eim_events WHERE {condition} AND id > ?"
+                f" ORDER BY id LIMIT {_LOT:d}",
                 *parameters,
                 after,
             )
-            for id_, leaf in rows:
-                yield id_, event_in(leaf)
+            for id_, leaf, log in rows:
+                yield id_, event_in(whole(self._engine.shelf, log, id_, leaf))
             if len(rows) < _LOT:
                 return
             after = rows[-1][0]

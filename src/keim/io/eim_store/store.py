@@ -25,6 +25,7 @@ from keim.io.eim_store.statements import (
     of_replanned_order,
 )
 from keim.io.store.engine import Engine, Lookup, Statement, milliseconds, moment
+from keim.io.store.leaf_shelf import whole
 
 _CANDIDATES: Final = 4
 """Orders looked at in one poll: more only when several have expired."""
@@ -453,7 +454,8 @@ class EimStore:
             log,
             after,
         )
-        return [(id_, event_in(leaf)) for id_, leaf in rows]
+        shelf = self.engine.shelf
+        return [(id_, event_in(whole(shelf, log, id_, leaf))) for id_, leaf in rows]
 
     async def events_of(
         self, eid: str, *, log: str = MAIN, after: int = -1, limit: int = 1000
@@ -466,4 +468,5 @@ class EimStore:
             log,
             after,
         )
-        return [(id_, event_in(leaf)) for id_, leaf in rows]
+        shelf = self.engine.shelf
+        return [(id_, event_in(whole(shelf, log, id_, leaf))) for id_, leaf in rows]

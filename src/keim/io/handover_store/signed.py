@@ -13,6 +13,7 @@ from keim.audit.leaf import Leaf
 from keim.eim.rows import Operation
 from keim.io.handover_store.schema import MIGRATIONS
 from keim.io.store.engine import Engine, milliseconds
+from keim.io.store.leaf_shelf import whole
 
 
 class SignedStore:
@@ -27,7 +28,7 @@ class SignedStore:
         """Verified results of a device, oldest first."""
         rows = await self.engine.fetch(
             "SELECT octets FROM eim_receipts WHERE eid = ? AND kind = 'result' AND is_verified = 1"
-            f" AND at >= ? ORDER BY sequence_number LIMIT {limit:d}",
+            f" AND at >= ? AND LENGTH(octets) > 0 ORDER BY sequence_number LIMIT {limit:d}",
             eid,
             milliseconds(since),
         )
@@ -38,7 +39,7 @@ class SignedStore:
             return None
         rows = await self.engine.fetch(
             "SELECT octets FROM eim_receipts WHERE eid = ? AND sequence_number = ?"
-            " AND kind = 'result' AND is_verified = 1 ORDER BY at DESC LIMIT 1",
+            " AND kind = 'result' AND is_verified = 1 AND LENGTH(octets) > 0 ORDER BY at DESC LIMIT 1",
             operation.eid,
             operation.sequence_number,
         )
@@ -47,12 +48,12 @@ class SignedStore:
     async def package_of(self, operation: Operation) -> bytes | None:
         """As it was signed: out of the log, which keeps what was handed out."""
         rows = await self.engine.fetch(
-            "SELECT leaf FROM eim_events WHERE eid = ? AND kind = 'package_delivered'"
+            "SELECT log, id, leaf FROM eim_events WHERE eid = ? AND kind = 'package_delivered'"
             " ORDER BY id DESC LIMIT 64",
             operation.eid,
         )
-        for row in rows:
-            package = Leaf.decode(bytes(row[0])).package
+        for log, id_, leaf in rows:
+            package = Leaf.decode(whole(self.engine.shelf, log, id_, leaf)).package
             if package is not None and operation.transaction_id in package:
                 return package
         return None

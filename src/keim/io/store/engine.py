@@ -4,7 +4,7 @@ Statements are written once, with `?` for parameters, in the SQL that SQLite and
 and `{serial}` in table definitions become each engine's own types, `{clustered}` behind one keeps its rows in
 the order of the primary key where the engine can. Times are integers (milliseconds since
 1970), so that both engines compare them alike.
-Imports keim.errors only.
+Imports keim.errors and its neighbour `leaf_shelf` only.
 """
 
 from __future__ import annotations
@@ -14,6 +14,8 @@ from datetime import UTC, datetime
 from typing import Any, Final, NamedTuple, Protocol
 
 import msgspec
+
+from keim.io.store.leaf_shelf import LeafShelf
 
 BATCH: Final = 512
 """Changes in one transaction at most."""
@@ -95,6 +97,9 @@ class Engine(Protocol):
     Its entries become the next leaves of their logs in the same transaction, numbered without gaps in the
     order in which transactions end. Logs stand in the tables eim_logs and eim_events of whoever uses them.
     """
+
+    shelf: LeafShelf | None
+    """Where leaves lie whose bodies have left the database."""
 
     async def fetch(self, sql: str, *parameters: Any) -> list[tuple[Any, ...]]: ...
 

@@ -19,6 +19,7 @@ from keim.io.store import log
 from keim.io.store import postgres_sql as own
 from keim.io.store.batch import Item, by_kind, lost, take
 from keim.io.store.engine import BATCH, MOMENT_S, QUEUE, Conflict, Entry, Lookup, Migration, Statement
+from keim.io.store.leaf_shelf import LeafShelf
 from keim.io.store.sqlite import statements_of
 
 try:
@@ -44,6 +45,7 @@ class PostgresEngine:
     """Made by `open`; pools are asyncpg's: `pool` for statements one by one, `hot` for those of many."""
 
     def __init__(self, pool: Any, hot: Any, *, gather_s: float = 0.0) -> None:
+        self.shelf: LeafShelf | None = None
         self._pool = pool
         self._hot = hot
         self._gather_s = gather_s

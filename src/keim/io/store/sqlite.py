@@ -20,6 +20,7 @@ from keim.errors import StoreFailed
 from keim.io.store import log
 from keim.io.store.batch import Item, by_kind, take
 from keim.io.store.engine import BATCH, MOMENT_S, QUEUE, Conflict, Entry, Lookup, Migration, Statement
+from keim.io.store.leaf_shelf import LeafShelf
 
 _SETTINGS: Final = (
     "PRAGMA journal_mode=WAL",
@@ -41,6 +42,7 @@ class SqliteEngine:
     """`path` None keeps everything in memory: for tests and trials."""
 
     def __init__(self, path: Path | None = None, *, in_thread: bool = False, gather_s: float = 0.0) -> None:
+        self.shelf: LeafShelf | None = None
         self._gather_s = gather_s
         self._path = path
         self._writer = self._connect()
