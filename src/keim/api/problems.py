@@ -38,6 +38,7 @@ STATUS: Final[dict[str, int]] = {
     "api.body_too_large": 413,
     "api.media_type": 415,
     "api.rate_limited": 429,
+    "api.too_many_feeds": 429,
     "api.key_reused": 422,
     "api.key_in_use": 409,
     "api.answer_not_kept": 409,
