@@ -11,7 +11,9 @@ from msgspec import structs
 from tests.card_lab import world
 from tests.roles.eim_lab import EimOnly
 
+from keim.api.access import recognise
 from keim.api.application import build
+from keim.api.approvals import hold
 from keim.api.context import Services
 from keim.api.program import open_services
 from keim.app.eim import EimConfig
@@ -64,6 +66,15 @@ class Desk:
             self._put(row)
             self._tokens[tenant, scopes] = text
         return self._tokens[tenant, scopes]
+
+    def wait_for_approval(self, kind: str, subject: str, *, token: str) -> str:
+        """Something waits, asked for with this token; the id of its approval."""
+
+        async def script() -> str:
+            caller = await recognise(self.services, f"Bearer {token}", "")
+            return (await hold(self.services, caller, kind=kind, subject=subject, summary="do it")).id
+
+        return self.site.run(script())
 
     def _put(self, token: Token) -> None:
         """Past the log: the test's own callers are no events of it."""

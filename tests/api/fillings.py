@@ -11,8 +11,7 @@ from typing import Any
 
 from tests.api.desk import Desk
 
-from keim.api.access import recognise
-from keim.api.approvals import Held, acts_on, hold
+from keim.api.approvals import Held, acts_on
 from keim.api.context import Services
 from keim.eim.change import Change
 from keim.eim.facts import Context, Facts
@@ -31,12 +30,7 @@ def made(desk: Desk, tenant: str, path: str, body: object, member: str = "id") -
 
 def approval(desk: Desk, tenant: str) -> str:
     acts_on("walk", Held(_nothing, _nothing))
-
-    async def script() -> str:
-        caller = await recognise(desk.services, f"Bearer {desk.token('owner', tenant=tenant)}", "")
-        return (await hold(desk.services, caller, kind="walk", subject="x", summary="walk")).id
-
-    return desk.site.run(script())
+    return desk.wait_for_approval("walk", "x", token=desk.token("owner", tenant=tenant))
 
 
 async def _nothing(_: Services, __: Approval) -> None:

@@ -10,8 +10,7 @@ import pytest
 from tests.api.desk import Desk, refusal
 from tests.roles.eim_lab import EimOnly
 
-from keim.api.access import recognise
-from keim.api.approvals import Held, acts_on, hold, is_needed, look_after
+from keim.api.approvals import Held, acts_on, is_needed, look_after
 from keim.api.context import Services
 from keim.app.operators import ApiConfig, ApprovalsConfig
 from keim.eim.events import ApprovalChanged
@@ -44,13 +43,7 @@ def deeds() -> Iterator[Deeds]:
 def held(desk: Desk, *, role: str = "admin", token: str | None = None, subject: str = "d1") -> str:
     """The id of an approval that somebody waits for."""
     text = desk.token(role) if token is None else token
-
-    async def script() -> str:
-        caller = await recognise(desk.services, f"Bearer {text}", "")
-        made = await hold(desk.services, caller, kind="deed", subject=subject, summary="do the deed")
-        return made.id
-
-    return desk.site.run(script())
+    return desk.wait_for_approval("deed", subject, token=text)
 
 
 def told(desk: Desk) -> list[tuple[str, str]]:

@@ -1,8 +1,9 @@
 """Four eyes: what the configuration names is done only when a second person has said so.
 
 A noun whose requests may wait asks `is_needed`, keeps what was asked for in a state in which nothing
-happens, calls `hold`, and gives its `Held` (what to do after the decision) to `acts_on`. A decision is
-written with its event first and acted on afterwards: again after a restart, so acting twice must do no harm.
+happens, together with what `held` gives, and tells `acts_on` what to do after the decision (`Held`). A
+decision is written with its event first and acted on afterwards: again after a restart, so acting twice must
+do no harm.
 """
 
 from __future__ import annotations
@@ -18,7 +19,9 @@ import msgspec
 from keim.api.context import Caller, Services
 from keim.eim.events import ApprovalChanged
 from keim.errors import KeimError, Refused
+from keim.io.api_store.approvals import statement_of
 from keim.io.api_store.rows import Approval, ApprovalState, new_id
+from keim.io.eim_store.store import Beside
 from keim.io.store.engine import Conflict
 
 Act = Callable[[Services, Approval], Awaitable[None]]
@@ -50,10 +53,22 @@ def is_needed(services: Services, kinds: Iterable[str], *, devices: int = 1) -> 
     return bool(set(kinds) & set(rules.kinds)) or 0 < rules.devices < devices
 
 
+def held(services: Services, caller: Caller, *, kind: str, subject: str, summary: str) -> Beside:
+    """The approval, to be kept in the transaction that keeps what waits for it."""
+    approval = _approval(services, caller, kind, subject, summary)
+    return Beside((statement_of(approval),), (_told(approval, caller.actor),))
+
+
 async def hold(services: Services, caller: Caller, *, kind: str, subject: str, summary: str) -> Approval:
-    """What was asked for waits from now on."""
+    """The approval by itself, for what is kept elsewhere and already waits."""
+    approval = _approval(services, caller, kind, subject, summary)
+    await services.api.approvals.put(approval, [_told(approval, caller.actor)])
+    return approval
+
+
+def _approval(services: Services, caller: Caller, kind: str, subject: str, summary: str) -> Approval:
     now = services.clock.now()
-    approval = Approval(
+    return Approval(
         id=new_id(services.entropy, now),
         tenant=caller.tenant,
         kind=kind,
@@ -63,8 +78,6 @@ async def hold(services: Services, caller: Caller, *, kind: str, subject: str, s
         asked_at=now,
         expires_at=now + timedelta(hours=services.settings.approvals.hours),
     )
-    await services.api.approvals.put(approval, [_told(approval, caller.actor)])
-    return approval
 
 
 async def decide(

@@ -26,6 +26,7 @@ from keim.eim.work import Work
 from keim.errors import Refused
 from keim.ids import Eid
 from keim.io.api_store.rows import Approval
+from keim.io.eim_store.store import NOTHING_BESIDE, Beside
 
 KIND: Final = "operation"
 MOST_LISTED: Final = 10_000
@@ -100,10 +101,8 @@ async def _for_one(
         raise Refused(f"{device.eid} is {device.state.value}", code="eim.device_not_active")
     needs = approvals.is_needed(services, kinds)
     terms = _terms(asked, caller, needs_approval=needs)
-    order = await services.eim.order(Eid(device.eid), work, reference=reference, terms=terms)
-    if needs:
-        await _hold(order, caller, services)
-    return order
+    beside = _approval(work, f"for {device.eid}", reference, caller, services) if needs else NOTHING_BESIDE
+    return await services.eim.order(Eid(device.eid), work, reference=reference, terms=terms, beside=beside)
 
 
 async def _for_many(
@@ -121,16 +120,16 @@ async def _for_many(
     if not count:
         raise Refused("no active device is meant", code="eim.no_devices")
     needs = approvals.is_needed(services, kinds, devices=count)
-    order = await services.eim.order_for_frozen(
+    whom = f"for {count} devices"
+    beside = _approval(work, whom, reference, caller, services) if needs else NOTHING_BESIDE
+    return await services.eim.order_for_frozen(
         work,
         reference=reference,
         devices=count,
         tenant=caller.tenant,
         terms=_terms(asked, caller, needs_approval=needs),
+        beside=beside,
     )
-    if needs:
-        await _hold(order, caller, services)
-    return order
 
 
 async def _filter(asked: Ordering, caller: Caller, services: Services) -> DeviceFilter | None:
@@ -174,10 +173,9 @@ def _terms(asked: Ordering, caller: Caller, *, needs_approval: bool) -> orders.T
 # four eyes
 
 
-async def _hold(order: Order, caller: Caller, services: Services) -> None:
-    what = ", ".join(words_of(order.work))
-    many = f" for {order.devices} devices" if order.eid is None else f" for {order.eid}"
-    await approvals.hold(services, caller, kind=KIND, subject=order.reference, summary=f"{what}{many}"[:500])
+def _approval(work: Work, whom: str, reference: str, caller: Caller, services: Services) -> Beside:
+    summary = f"{', '.join(words_of(work))} {whom}"[:500]
+    return approvals.held(services, caller, kind=KIND, subject=reference, summary=summary)
 
 
 async def _release(services: Services, approval: Approval) -> None:

@@ -15,12 +15,14 @@ from keim.eim.codes import changes
 from keim.eim.codes.fate import Fate, ended
 from keim.eim.codes.rows import Code, CodeState, Product, Source, checked_code, checked_name
 from keim.eim.events import StockLow
+from keim.eim.orders import DEFAULT, Terms
 from keim.eim.rows import Order
 from keim.eim.work import DownloadWork
 from keim.errors import KeimError, Refused, StoreFailed
 from keim.ids import Eid
 from keim.io.code_store import CodeStore
 from keim.io.eim_store.leaves import entry_of
+from keim.io.eim_store.store import NOTHING_BESIDE, Beside
 from keim.io.store.engine import Conflict
 
 TRIES: Final = 20
@@ -172,8 +174,8 @@ class CodeStock:
         eid: Eid,
         *,
         reference: str | None = None,
-        actor: str = "",
-        expires_at: datetime | None = None,
+        terms: Terms = DEFAULT,
+        beside: Beside = NOTHING_BESIDE,
     ) -> tuple[Order, Code]:
         """Orders a download with a code of the product; the code comes back when nothing came of it."""
         device = await self._eim.store.device(eid)
@@ -186,7 +188,7 @@ class CodeStock:
         code = await self._take(product, eid, given)
         work = DownloadWork(activation_code=code.text, code_hash=code.confirmation_code_hash)
         try:
-            order = await self._eim.order(eid, work, reference=given, actor=actor, expires_at=expires_at)
+            order = await self._eim.order(eid, work, reference=given, terms=terms, beside=beside)
         except KeimError:
             await self._changed(ended(code, Fate.BACK, self._now()))
             raise

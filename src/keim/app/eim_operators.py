@@ -18,7 +18,7 @@ from keim.eim.settings import Eim
 from keim.eim.work import Work
 from keim.errors import Refused, StoreFailed
 from keim.ids import Eid
-from keim.io.eim_store import EimStore
+from keim.io.eim_store.store import NOTHING_BESIDE, Beside, EimStore
 from keim.io.store.engine import Conflict
 from keim.seams import Clock, Entropy
 
@@ -131,6 +131,7 @@ class OperatorsSide:
         actor: str = "",
         expires_at: datetime | None = None,
         terms: Terms | None = None,
+        beside: Beside = NOTHING_BESIDE,
     ) -> Order:
         """The same reference again is the same order."""
         device = await self.store.device(eid)
@@ -142,6 +143,7 @@ class OperatorsSide:
             eid=eid,
             tenant=device.tenant,
             terms=terms or Terms(actor=actor, expires_at=expires_at),
+            beside=beside,
         )
 
     async def order_for_many(
@@ -171,15 +173,36 @@ class OperatorsSide:
         return await self.order_for_frozen(work, reference=name, devices=count, tenant=tenant, terms=terms)
 
     async def order_for_frozen(
-        self, work: Work, *, reference: str, devices: int, tenant: str, terms: Terms
+        self,
+        work: Work,
+        *,
+        reference: str,
+        devices: int,
+        tenant: str,
+        terms: Terms,
+        beside: Beside = NOTHING_BESIDE,
     ) -> Order:
         """For the selection that was frozen under the reference before (`EimStore.freeze`)."""
         return await self._place(
-            work, reference=reference, eid=None, tenant=tenant, terms=terms, devices=devices
+            work,
+            reference=reference,
+            eid=None,
+            tenant=tenant,
+            terms=terms,
+            devices=devices,
+            beside=beside,
         )
 
     async def _place(
-        self, work: Work, *, reference: str, eid: Eid | None, tenant: str, terms: Terms, devices: int = 1
+        self,
+        work: Work,
+        *,
+        reference: str,
+        eid: Eid | None,
+        tenant: str,
+        terms: Terms,
+        devices: int = 1,
+        beside: Beside,
     ) -> Order:
         for _ in range(TRIES):
             now = self.clock.now()
@@ -188,7 +211,7 @@ class OperatorsSide:
             )
             moves, events = await self._superseding(placed, now)
             try:
-                await self.store.place(placed, [*events, event], moves=moves)
+                await self.store.place(placed, [*events, event], moves=moves, beside=beside)
             except Conflict:
                 known = await self.store.order(reference)
                 if known is None:

@@ -7,15 +7,19 @@ from typing import Annotated
 from fastapi import APIRouter, Path, Query, Response
 from pydantic import Field
 
+from keim.api import approvals
 from keim.api.access import Admin, Operator, Reader
 from keim.api.context import Caller, Served, Services
 from keim.api.etags import IfMatch, check_match, etag_of
 from keim.api.models import Asked, Moment, Page, Shown
 from keim.api.paging import DEFAULT_LIMIT, Cursor, Limit, cursor_of, number_position, text_position
+from keim.api.placing import KIND
 from keim.app.code_stock import NewCode
 from keim.eim.codes.rows import Code, CodeState, Product, Source
+from keim.eim.orders import Terms
 from keim.errors import KeimError
 from keim.ids import Eid
+from keim.io.eim_store.store import NOTHING_BESIDE
 
 router = APIRouter(tags=["catalogue"])
 
@@ -263,22 +267,31 @@ async def download_product(
 ) -> StartedDownloads:
     """Order a download for each device, with a code of its own; a code whose download fails comes back.
 
-    A code is burnt only when the SM-DP+ would not take it again.
+    A code is burnt only when the SM-DP+ would not take it again. Where downloads
+    need a second person, each waits.
     """
     await services.codes.stock.product(caller.tenant, product)
-    return StartedDownloads(
-        items=[
-            await _started(product, Eid(eid), asked, caller, services) for eid in dict.fromkeys(asked.eids)
-        ]
+    eids = list(dict.fromkeys(asked.eids))
+    terms = Terms(
+        actor=caller.actor,
+        expires_at=asked.expires_at,
+        needs_approval=approvals.is_needed(services, ["download"], devices=len(eids)),
     )
+    items = [await _started(product, Eid(eid), terms, caller, services) for eid in eids]
+    return StartedDownloads(items=items)
 
 
 async def _started(
-    product: str, eid: Eid, asked: NewDownloads, caller: Caller, services: Services
+    product: str, eid: Eid, terms: Terms, caller: Caller, services: Services
 ) -> StartedDownload:
+    reference = services.entropy.bytes(12).hex()
+    beside = NOTHING_BESIDE
+    if terms.needs_approval:
+        summary = f"download of {product} for {eid}"
+        beside = approvals.held(services, caller, kind=KIND, subject=reference, summary=summary)
     try:
         order, code = await services.codes.stock.download(
-            caller.tenant, product, eid, actor=caller.actor, expires_at=asked.expires_at
+            caller.tenant, product, eid, reference=reference, terms=terms, beside=beside
         )
     except KeimError as refused:
         return StartedDownload(

@@ -23,7 +23,7 @@ class ApprovalStore:
     async def put(self, approval: Approval, events: Sequence[Event] = ()) -> None:
         """A new one (version 1) or a changed one; `Conflict` if somebody was faster."""
         entries = [entry_of(event, approval.tenant) for event in events]
-        await self.engine.commit([_statement(approval)], entries)
+        await self.engine.commit([statement_of(approval)], entries)
 
     async def get(self, id_: str) -> Approval | None:
         rows = await self.engine.fetch("SELECT row FROM api_approvals WHERE id = ?", id_)
@@ -59,7 +59,7 @@ class ApprovalStore:
         return [self._approval(row[0]) for row in rows]
 
 
-def _statement(approval: Approval) -> Statement:
+def statement_of(approval: Approval) -> Statement:
     values = (
         approval.state.value,
         int(not approval.is_done),

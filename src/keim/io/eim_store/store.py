@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 from collections.abc import AsyncIterator, Iterable, Sequence
 from datetime import datetime, timedelta
-from typing import Any, Final
+from typing import Any, Final, NamedTuple
 
 import msgspec
 
@@ -71,6 +71,16 @@ class DueErrand(msgspec.Struct, frozen=True):
     id: int
     attempts: int
     errand: Errand
+
+
+class Beside(NamedTuple):
+    """What another part of the program keeps in the same transaction, and tells in the same log."""
+
+    statements: tuple[Statement, ...] = ()
+    events: tuple[Event, ...] = ()
+
+
+NOTHING_BESIDE: Final = Beside()
 
 
 class EimStore:
@@ -222,11 +232,17 @@ class EimStore:
         await self.commit(Decision(reply=None, events=tuple(events), tenant=tenant))
 
     async def place(
-        self, order: Order, events: Sequence[Event], *, moves: Sequence[OrderMove | NotDelivered] = ()
+        self,
+        order: Order,
+        events: Sequence[Event],
+        *,
+        moves: Sequence[OrderMove | NotDelivered] = (),
+        beside: Beside = NOTHING_BESIDE,
     ) -> None:
         """`Conflict` if the reference is in use, or another order of `moves` has moved on."""
-        decision = Decision(reply=None, orders=tuple(moves), events=tuple(events), tenant=order.tenant)
-        await self.commit(decision, of_new_order(order))
+        told = (*events, *beside.events)
+        decision = Decision(reply=None, orders=tuple(moves), events=told, tenant=order.tenant)
+        await self.commit(decision, [*of_new_order(order), *beside.statements])
         if order.eid is None:
             await self.many.refresh()
 
