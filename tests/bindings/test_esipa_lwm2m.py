@@ -26,13 +26,15 @@ from keim.io.lwm2m_client import Lwm2mClient
 from keim.io.lwm2m_server import Lwm2mServer
 from keim.wire import lwm2m
 from keim.wire.coap import numbers
-from keim.wire.coap.events import Request
+from keim.wire.coap.events import Request, Response
 from keim.wire.dtls.config import Target
 from keim.wire.dtls.credentials import Credential, PreSharedKey, credential_of
 from keim.wire.dtls.plain import PlainDatagrams
 from keim.wire.dtls.trust import Anchors
 from keim.wire.esipa_lwm2m import clear, read, write_message
 from keim.wire.lwm2m import Registration
+from keim.wire.lwm2m_registry import Entry
+from keim.wire.lwm2m_send import write_send
 
 EID = Eid("89044045930000000000001234567853")
 OTHER = Eid("89044045930000000000001234567952")
@@ -345,6 +347,79 @@ def test_what_is_no_registration_is_refused(request_: Request, code: int) -> Non
         async with field.running() as device:
             answer = await device.node.ask(field.address, request_)
             assert answer.code == code
+
+    run(test())
+
+
+def test_a_server_that_does_not_observe_is_told_by_send(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("keim.io.lwm2m_client.OBSERVED_WITHIN_S", 0.05)
+
+    async def test() -> None:
+        field = Field()
+
+        async def greet(_entry: Entry) -> None:
+            """It registers devices and looks at nothing."""
+
+        field.server._welcome = greet  # type: ignore[method-assign]  # another kind of server
+        async with field.running() as device:
+            assert await device.exchange(POLL, 10) == NOTHING
+            long = tlv(0xBF50, tlv(0x5A, EID.octets), tlv(0xBF51, bytes(5000)))
+            field.answer = lambda _message: tlv(0xBF50, tlv(0x30))
+            assert await device.exchange(long, 10) == tlv(0xBF50, tlv(0x30))
+            assert field.asked == [POLL, long]
+            for request, code in (
+                (write_send(POLL), numbers.NOT_FOUND),
+                (Request(path=("dp",), content_format=50), numbers.NOT_FOUND),
+            ):
+                stranger = CoapNode(PlainDatagrams(), settings=FAST)
+                stranger.open("127.0.0.1")
+                assert (await stranger.ask(field.address, request)).code == code
+                await stranger.close()
+            for request, code in (
+                (Request(path=("dp",), content_format=112, body=b"\xff"), numbers.BAD_REQUEST),
+                (Request(path=("dp",), content_format=50), numbers.UNSUPPORTED_CONTENT_FORMAT),
+                (Request(method=numbers.GET, path=("dp",)), numbers.METHOD_NOT_ALLOWED),
+            ):
+                assert (await device.node.ask(field.address, request)).code == code
+            assert field.asked == [POLL, long]
+
+    run(test())
+
+
+def test_a_server_that_takes_no_send_either_is_told_of(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("keim.io.lwm2m_client.OBSERVED_WITHIN_S", 0.05)
+
+    async def test() -> None:
+        field = Field()
+
+        async def greet(_entry: Entry) -> None:
+            """It registers devices and looks at nothing."""
+
+        field.server._welcome = greet  # type: ignore[method-assign]  # another kind of server
+        field.server._sent = lambda _request, _association: Response(numbers.NOT_FOUND)  # type: ignore[method-assign]  # as above
+        async with field.running() as device:
+            with pytest.raises(PeerError) as caught:
+                await device.exchange(POLL, 10)
+            assert caught.value.code == "lwm2m.not_observed"
+
+    run(test())
+
+
+def test_a_registration_is_renewed_before_it_ends_and_is_forgotten_after_it() -> None:
+    async def test() -> None:
+        field = Field(lifetime_s=1)
+        async with field.running() as device:
+            await device.exchange(POLL, 10)
+            entry = field.server.reach(EID)
+            heard_at = entry.heard_at
+            while entry.heard_at == heard_at:
+                await asyncio.sleep(0)
+            assert field.server.reach(EID) is entry
+            assert entry.heard_at - heard_at < 1
+            assert field.server.registry.expire(entry.heard_at + 1) == [entry]
+            await device._refresh()  # it is not known any more, and registers anew
+            assert field.server.reach(EID) is not entry
+            assert await device.exchange(POLL, 10) == NOTHING
 
     run(test())
 

@@ -29,10 +29,12 @@ from keim.app.eim_mqtt import MqttCarrier, MqttConfig, config_of_worker
 from keim.app.eim_service import EimService
 from keim.app.ipa import IpaConfig, carriers_of
 from keim.app.mqtt_config import BrokerConfig
+from keim.cli.program import run_command
 from keim.eim import compose
 from keim.eim.rows import Reach, State
 from keim.errors import KeimError, PeerError, Refused, Unreachable, Untrusted
 from keim.ids import Iccid
+from keim.io.card_server import serve_tcp
 from keim.io.device_mqtt import MqttDevices
 from keim.io.esipa_door import EsipaDoor
 from keim.io.ipa_carriers import EimCarrier
@@ -330,6 +332,34 @@ async def reached(service: EimService, eid: Any) -> None:
     injection = Injection(service, {})
     injection.add_carrier("mqtt", MqttDevices(None, timeout_s=1))  # type: ignore[arg-type]  # only named
     await injection.set_reach(eid, Reach(f"mqtt://{eid}"))
+
+
+def test_one_cycle_and_the_doctor_go_through_the_broker(
+    site: EimSite, broker: Broker, capsys: pytest.CaptureFixture[str]
+) -> None:
+    device = SiteDevice(site, 4)
+    order = site.order(device.eid, LIST)
+    ready, port = threading.Event(), [0]
+
+    def note(_host: str, number: int) -> None:
+        port[0] = number
+        ready.set()
+
+    card = threading.Thread(
+        target=serve_tcp, args=(device.lab.card, "127.0.0.1", 0),
+        kwargs={"on_ready": note, "connections": 2}, daemon=True,
+    )  # fmt: skip
+    card.start()
+    assert ready.wait(10)
+    file = device.folder / "ipa.toml"
+    table = toml_of(broker.config(device.eid))
+    file.write_text(f'card = "tcp:127.0.0.1:{port[0]}"\n[eims."{EIM}".mqtt]\n{table}', "utf-8")
+    assert run_command(["ipa", "run", "--once", "--config", str(file)]) == 0
+    assert order in succeeded(site, device)
+    capsys.readouterr()
+    run_command(["ipa", "doctor", "--config", str(file)])
+    assert f"subscribed at the broker 127.0.0.1:{broker.port}" in capsys.readouterr().out
+    card.join(10)
 
 
 def test_an_order_calls_its_device(broker: Broker) -> None:

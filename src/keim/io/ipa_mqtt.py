@@ -78,8 +78,8 @@ class MqttCarrier:
     def _opened(self, eid: str) -> _Session:
         if not eid:
             raise Refused("MQTT needs to know the device's EID", code="mqtt.no_eid")
-        if self._session is None or eid != self._eid:
-            self._drop()
+        if self._session is None or eid != self._eid or self._session.client.has_failed:
+            self._drop()  # after failures too: somebody waits now, and the network may be back
             self._eid = eid
             self._session = _Session(
                 self._eim_id,

@@ -7,6 +7,7 @@ keim.ids and its neighbours in keim.io.
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import json
 import logging
 from collections.abc import Callable
@@ -23,9 +24,12 @@ from keim.wire.dtls.config import Target
 from keim.wire.dtls.events import Down, SecureDatagrams
 from keim.wire.esipa_lwm2m import Answered, Cleared, EsimObject, Injected
 from keim.wire.lwm2m import Registration
+from keim.wire.lwm2m_send import write_send
 
 _DEFAULTS: Final = CoapSettings()
 _OBSERVABLE: Final = (lwm2m.STATE, lwm2m.IPA_MESSAGE)
+OBSERVED_WITHIN_S: Final = 3.0
+"""After the registration; a server that observes at all has begun by then."""
 AGAIN_FIRST_S: Final = 1.0
 AGAIN_MOST_S: Final = 60.0
 
@@ -137,21 +141,32 @@ class Lwm2mClient:
         try:
             async with asyncio.timeout(timeout_s):
                 await self.register()
-                await self._observed.wait()
+                with contextlib.suppress(TimeoutError):
+                    await asyncio.wait_for(self._observed.wait(), OBSERVED_WITHIN_S)
                 answer: asyncio.Future[bytes] = asyncio.get_running_loop().create_future()
                 self._answer = answer
                 self.object.ask(message)
-                self._tell_change(lwm2m.IPA_MESSAGE)
+                await self._say(message)
                 return await answer
         except TimeoutError:
-            if self._answer is None:
-                raise Unreachable(
-                    "the server registers nobody or does not observe", code="lwm2m.not_observed"
-                ) from None
+            if not self._location:
+                raise Unreachable("the server does not register us", code="lwm2m.no_server") from None
             raise TimedOut("the eIM did not answer in time", code="ipa.peer_silent") from None
         finally:
             self._answer = None
             self.object.give_up()
+
+    async def _say(self, message: bytes) -> None:
+        """By notification; to a server that does not observe us by Send, which LwM2M 1.1 brought."""
+        if self._observed.is_set():
+            self._tell_change(lwm2m.IPA_MESSAGE)
+            return
+        answer = await self._exchange(write_send(message))
+        if answer.code != numbers.CHANGED:
+            raise PeerError(
+                f"nobody observes what we say, and Send is {numbers.code_text(answer.code)}",
+                code="lwm2m.not_observed",
+            )
 
     async def reply(self, message: bytes, timeout_s: float) -> bool:
         """The answer to an injected package; whether the server says that it has it."""

@@ -13,7 +13,7 @@ from collections import Counter
 from collections.abc import Callable, Coroutine
 from typing import Any, Final
 
-from keim.errors import KeimError, PeerError, TimedOut, Unreachable
+from keim.errors import KeimError, Malformed, PeerError, TimedOut, Unreachable
 from keim.ids import Eid
 from keim.io.coap import CoapNode
 from keim.io.esipa_door import EsipaDoor, NotAnswered, name_of, stretch_of
@@ -27,6 +27,7 @@ from keim.wire.coap.settings import CoapSettings
 from keim.wire.dtls.events import Down, Identity, SecureDatagrams, Up
 from keim.wire.esipa import EsipaFunction, eid_of
 from keim.wire.lwm2m_registry import Entry, Registry
+from keim.wire.lwm2m_send import DP, FORMAT_SENML_CBOR, read_send
 
 EXPIRE_EVERY_S: Final = 5.0
 DRAIN_S: Final = 10.0
@@ -112,6 +113,8 @@ class Lwm2mServer:
 
     def _serve(self, request: Request, association: Association) -> Response:
         path = request.path
+        if path == (DP,):
+            return self._sent(request, association)
         if path[:1] != (lwm2m.RD,) or len(path) > 2:
             return Response(numbers.NOT_FOUND)
         if len(path) == 1:
@@ -169,6 +172,23 @@ class Lwm2mServer:
         )
 
     # what devices tell
+
+    def _sent(self, request: Request, association: Association) -> Response:
+        """Send of LwM2M 1.1: as good as a notification, from a device that is registered."""
+        entry = self.registry.speaking(association)
+        if entry is None:
+            return Response(numbers.NOT_FOUND)
+        if request.method != numbers.POST:
+            return Response(numbers.METHOD_NOT_ALLOWED)
+        if request.content_format != FORMAT_SENML_CBOR:
+            return Response(numbers.UNSUPPORTED_CONTENT_FORMAT)
+        try:
+            message = read_send(request.body).get(lwm2m.IPA_MESSAGE, b"")
+        except Malformed as error:
+            return Response(numbers.BAD_REQUEST, str(error).encode())
+        entry.heard_at = self._now()
+        self._begin(self._told(entry, Response(numbers.CONTENT, message), is_whole=True))
+        return Response(numbers.CHANGED)
 
     def _watch(self, event: Any, now: float) -> None:
         if isinstance(event, Up) and event.identity.kind != "nobody":

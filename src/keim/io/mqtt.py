@@ -116,6 +116,11 @@ class MqttClient:
         """Connected, and all subscriptions stand."""
         return self._is_ready
 
+    @property
+    def has_failed(self) -> bool:
+        """The last attempt failed, and the next one waits for its time."""
+        return not self._is_ready and self._trouble is not None
+
     def wait_ready(self, timeout_s: float) -> None:
         """Until the subscriptions stand, for without them no answer could come, or the next attempt fails."""
         with self._changed:

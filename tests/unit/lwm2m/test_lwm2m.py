@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 from typing import Any
 
 import pytest
@@ -27,6 +28,7 @@ from keim.wire.esipa_lwm2m import (
 )
 from keim.wire.lwm2m import Registration, Update
 from keim.wire.lwm2m_registry import Registry
+from keim.wire.lwm2m_send import read_send, write_send
 from keim.wire.lwm2m_tlv import integer, read_resources, write_resource
 
 EID = Eid("89044045930000000000001234567853")
@@ -237,3 +239,22 @@ def test_who_gave_up_waiting_takes_no_late_answer() -> None:
     thing.give_up()
     assert thing.message == b""
     assert thing.serve(write_message(NOTHING))[1] is None
+
+
+def test_a_sent_value_survives_senml() -> None:
+    for value in (b"", POLL, bytes(30_000), bytes(70_000)):
+        assert read_send(write_send(value).body) == {lwm2m.IPA_MESSAGE: value}
+
+
+def test_senml_with_base_names_times_and_other_values_is_read() -> None:
+    # [{-2: "/3443/0/", 0: "0", 2: 0, -3: 1.5e9}, {0: "3", 8: h'BF4F'}, {0: "9", 4: true}]
+    body = bytes.fromhex("83 A4 21 68 2F333434332F302F 00 6130 02 00 22 FB41D65A0BC0000000")
+    body += bytes.fromhex("A2 00 6133 08 42BF4F A2 00 6139 04 F5")
+    assert read_send(body) == {lwm2m.IPA_MESSAGE: b"\xbf\x4f"}
+
+
+@given(st.binary(max_size=60))
+def test_any_octets_are_senml_or_refused(body: bytes) -> None:
+    for octets in (body, b"\x81\xa2" + body, write_send(POLL).body[: len(body)]):
+        with contextlib.suppress(Malformed):
+            assert isinstance(read_send(octets), dict)
