@@ -14,7 +14,7 @@ from keim.app.smds_service import SmdsService
 from keim.authentication import Server, server_identity
 from keim.eim import compose
 from keim.eim.addresses import AddressPolicy
-from keim.eim.events import NotificationTaken, RelayStep, ResultReceived
+from keim.eim.events import NotificationRefused, NotificationTaken, RelayStep, ResultReceived
 from keim.eim.rows import State
 from keim.ids import Iccid
 from keim.io.smds_store import SmdsStore
@@ -220,3 +220,28 @@ def test_notifications_reach_the_smdp_by_an_outbox_that_survives_a_dead_server(i
     numbers = [errand.sequence_number for errand in indirect.forwarded]
     assert numbers == sorted(set(numbers)), "each once, in the eUICC's order"
     assert indirect.events(NotificationTaken)
+
+
+def test_an_address_out_of_a_notification_is_used_only_after_its_signature_was_verified(
+    indirect: EimLab,
+) -> None:
+    sent: list[bytes] = []
+    calls = indirect.world.eims[EIM]
+
+    def lost(octets: bytes) -> bytes | None:
+        if octets[:2] == b"\xbf\x3d":
+            sent.append(octets)
+            return None
+        return calls(octets)
+
+    indirect.world.eims[EIM] = lost
+    _, matching_id = indirect.smdp.order()
+    indirect.ask_for(compose.download_by_code(f"1${SMDP}${matching_id}"))
+    indirect.cycle()
+    assert sent
+    for forged in (sent[0][:-3] + bytes(3), sent[0].replace(b"smdpplus", b"attacker")):
+        indirect.answer(forged)
+    assert indirect.events(NotificationRefused)
+    assert indirect.run(indirect.store.errands_by_state()) == {}
+    indirect.answer(sent[0])
+    assert indirect.run(indirect.store.errands_by_state()) == {"due": 1}
