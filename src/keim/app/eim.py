@@ -11,36 +11,36 @@ import gc
 import signal
 import ssl
 from collections.abc import Awaitable, Callable, Mapping, Sequence
-from datetime import datetime, timedelta
 from pathlib import Path
-from typing import Any, Final, Literal, NamedTuple
+from typing import Any
 
 import msgspec
 
 from keim.app.config import host_and_port
 from keim.app.eim_carriers import Carrier, Seat, close_all
-from keim.app.eim_coap import CoapCarrier, CoapConfig, coap_places
+from keim.app.eim_coap import CoapCarrier, coap_places
+from keim.app.eim_config import EimConfig, LimitsConfig
+from keim.app.eim_identity import (
+    SIGNING,
+    configuration_data,
+    current_signer_of,
+    eim_id_of,
+    eim_of,
+    signers_of,
+)
 from keim.app.eim_injection import DeviceCarrier, Injection, InjectionConfig
 from keim.app.eim_logs import KEY_FILE, EimLogs, LogSigners
-from keim.app.eim_lwm2m import Lwm2mCarrier, Lwm2mConfig
-from keim.app.eim_mqtt import MqttCarrier, MqttConfig
-from keim.app.eim_outside import Outside, ServerConfig
+from keim.app.eim_lwm2m import Lwm2mCarrier
+from keim.app.eim_mqtt import MqttCarrier
+from keim.app.eim_outside import Outside
 from keim.app.eim_reload import LOOK_S, PkiWatch, Renew, Stamp, stamp_of
 from keim.app.eim_retention import LOOK_S as RETENTION_S
-from keim.app.eim_retention import Retention, RetentionConfig
+from keim.app.eim_retention import Retention
 from keim.app.eim_service import EimService
+from keim.app.eim_tls import Contexts
 from keim.app.eim_v1_0 import OldForms
-from keim.app.es2_orders import Es2Config
-from keim.app.identity import intermediates_of
-from keim.app.operators import ApiConfig, OperatorsFactory, api_tls_of, listener_of
+from keim.app.operators import OperatorsFactory, listener_of
 from keim.app.status import StatusRoutes, periodically
-from keim.app.webhook_setup import WebhooksConfig
-from keim.crypto.ecdsa import MemorySigner
-from keim.crypto.suites import suite_named, suite_of_curve
-from keim.der import PublicKeyInfo
-from keim.eim.addresses import AddressPolicy
-from keim.eim.rows import Switches
-from keim.eim.settings import Eim, Rules, Strangers, key_name
 from keim.errors import Refused
 from keim.io.asgi import Application
 from keim.io.device_coap import CoapDevices
@@ -48,205 +48,32 @@ from keim.io.device_https import HttpsCarrier
 from keim.io.eim_store import EimStore
 from keim.io.entropy import OsEntropy
 from keim.io.esipa_door import EsipaDoor
-from keim.io.esipa_server import BODY_LIMIT, FUNCTIONS, EsipaServer
+from keim.io.esipa_server import FUNCTIONS, EsipaServer
 from keim.io.metrics import Counters
 from keim.io.pem import read_certificates
-from keim.io.pkcs11_uri import signer_of_uri
 from keim.io.pki_files import load_world
 from keim.io.rate_limit import RateLimit
-from keim.io.serve import BODY_TIMEOUT_S, HEADER_TIMEOUT_S, Listener, Server
+from keim.io.serve import Listener, Server
 from keim.io.store.open import open_engine
-from keim.io.tls import ClientCertificate, replace_certificate, replace_files, server_context
 from keim.io.world_clock import SystemClock
-from keim.messages.package import EimConfigurationData, EimIdType, EimPublicKeyData, EimSupportedProtocol
-from keim.pki import Role
-from keim.pki.world import Credential, World
-from keim.seams import Signer
+from keim.pki.world import World
 
-
-class RulesConfig(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
-    strangers: Strangers = Strangers.REFUSE
-    ranges: tuple[str, ...] = ()
-    quarantine_limit: int = 10_000
-    learns_first: bool = True
-    offer_days: float = 30
-    emergency_minutes: float = 15
-
-    def rules(self) -> Rules:
-        return Rules(
-            strangers=self.strangers,
-            ranges=frozenset(self.ranges),
-            quarantine_limit=self.quarantine_limit,
-            learns_first=self.learns_first,
-            offer_lifetime=timedelta(days=self.offer_days),
-            emergency_pause=timedelta(minutes=self.emergency_minutes),
-        )
-
-
-class AddressesConfig(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
-    allowed: tuple[str, ...] = ()
-    """Names of SM-DP+s and SM-DSs, `*.example.com` for a domain; empty: all but private ones."""
-    allow_private: bool = False
-
-
-class LimitsConfig(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
-    """Requests a second on average, and at once. 0: no limit."""
-
-    eid_rate: float = 20.0
-    eid_burst: float = 200.0
-    address_rate: float = 500.0
-    address_burst: float = 5000.0
-    body: int = BODY_LIMIT
-    header_s: float = HEADER_TIMEOUT_S
-    """How long a request's header and body may take to come."""
-    body_s: float = BODY_TIMEOUT_S
-
-
-class EimConfig(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
-    """docs/how-to/run-the-eim.md."""
-
-    pki: str = "pki"
-    signing_key: str = ""
-    """The URI of a key in a token (docs/how-to/pkcs11.md); empty: `eim-sign` of the PKI."""
-    previous_signing_keys: tuple[str, ...] = ()
-    """URIs of keys that devices may still know, the oldest first; `pki` stands for those of the PKI."""
-    eim_id: str | None = None
-    """Without it, the first name in the TLS certificate."""
-    audit_key: str = ""
-    """Signs the checkpoints of the log; empty: `audit-log.key` in the PKI directory. Made if absent."""
-    listen: str = "127.0.0.1:8453"
-    status_listen: str = "127.0.0.1:8455"
-    api_listen: str | None = None
-    """The operators' API; None: it is off."""
-    tls: bool = True
-    """False only behind something that ends TLS itself."""
-    client_certificates: bool = False
-    """Devices may show a certificate of the PKI's roots."""
-    store: str = "eim.db"
-    store_in_thread: bool = False
-    store_gather_ms: float = 8.0
-    """How long a change waits for company in its transaction (SQLite); an answer waits as long."""
-    rules: RulesConfig = RulesConfig()
-    switches: Switches = Switches()
-    addresses: AddressesConfig = AddressesConfig()
-    limits: LimitsConfig = LimitsConfig()
-    old_devices: bool = False
-    """Devices with the switch `is_v1_0` may speak SGP.32 v1.0; each message costs one look at its device."""
-    coap: CoapConfig = CoapConfig()
-    api: ApiConfig = ApiConfig()
-    webhooks: WebhooksConfig = WebhooksConfig()
-    es2plus: dict[str, Es2Config] = {}
-    """SM-DP+s from which profiles can be ordered."""
-    wrap_key: str = "eim.wrap-key"
-    """File with the key under which the secrets of webhooks are kept; made with the first of them."""
-    servers: dict[str, ServerConfig] = {}
-    injection: InjectionConfig = InjectionConfig()
-    retention: RetentionConfig = RetentionConfig()
-    log_level: Literal["debug", "info", "warning", "error"] = "info"
-    mqtt: MqttConfig | None = None
-    lwm2m: Lwm2mConfig | None = None
-
-
-SIGNING: Final = "eim-sign"
-IN_PKI: Final = "pki"
-"""Among the previous signing keys: those of the PKI."""
-
-
-def eim_of(world: World, config: EimConfig) -> Eim:
-    return Eim(
-        eim_id=eim_id_of(config, world),
-        signers=signers_of(world, config),
-        current_signer=current_signer_of(world, config),
-        signing_certificates=signing_certificates_of(world),
-        trust=world.trust,
-        intermediates=intermediates_of(world),
-        revocations=world.revocations,
-        rules=config.rules.rules(),
-        switches=config.switches,
-        addresses=AddressPolicy(frozenset(config.addresses.allowed), config.addresses.allow_private),
-    )
-
-
-def eim_id_of(config: EimConfig, world: World) -> str:
-    return config.eim_id or name_in(world.get("eim-tls"))
-
-
-def name_in(credential: Credential) -> str:
-    names = credential.certificate.alternative_names.dns_names
-    return next((name for name in names if name != "localhost"), names[0])
-
-
-def signers_of(world: World, config: EimConfig) -> dict[str, Signer]:
-    """Every signing key that is still here, oldest first: a key is kept until every eUICC knows the next."""
-    if not config.signing_key:
-        return signers_in(world)
-    found: dict[str, Signer] = {}
-    for place in (*config.previous_signing_keys, config.signing_key):
-        if place == IN_PKI:
-            found |= signers_in(world)
-        else:
-            signer = signer_of_uri(place)
-            found[key_name(signer.public_point)] = signer
-    return found
-
-
-def signers_in(world: World) -> dict[str, Signer]:
-    found: dict[str, Signer] = {}
-    for credential in (*world.previous, *world.credentials):
-        if credential.role is Role.EIM_SIGN and credential.key is not None:
-            curve = credential.curve.domain
-            signer = MemorySigner(suite_of_curve(curve).name, curve, credential.key)
-            found[key_name(signer.public_point)] = signer
-    if not found:
-        raise Refused("this PKI has no eIM signing key", code="pki.credential_not_found")
-    return found
-
-
-def signing_certificates_of(world: World) -> dict[str, bytes]:
-    """By the same names: what the audit log names the keys by."""
-    return {
-        key_name(credential.certificate.point): credential.certificate.der
-        for credential in (*world.previous, *world.credentials)
-        if credential.role is Role.EIM_SIGN
-    }
-
-
-def current_signer_of(world: World, config: EimConfig) -> str:
-    """The name of the key that new associations are made with."""
-    if config.signing_key:
-        return key_name(signer_of_uri(config.signing_key).public_point)
-    return key_name(world.get(SIGNING).certificate.point)
-
-
-def signing_spki_of(world: World, config: EimConfig) -> bytes:
-    if not config.signing_key:
-        return world.get(SIGNING).certificate.spki
-    signer = signer_of_uri(config.signing_key)
-    return suite_named(signer.algorithm).curve.spki(signer.public_point)
-
-
-def configuration_data(world: World, config: EimConfig, *, counter: int = 0) -> EimConfigurationData:
-    """What a card's maker stores, or another eIM adds: everything that makes this eIM known to an eUICC."""
-    eim_id = eim_id_of(config, world)
-    return EimConfigurationData(
-        eim_id=eim_id,
-        eim_fqdn=name_in(world.get("eim-tls")),
-        eim_id_type=EimIdType.EIM_ID_TYPE_FQDN,
-        counter_value=counter,
-        association_token=-1,
-        eim_public_key_data=EimPublicKeyData(eim_public_key=PublicKeyInfo(signing_spki_of(world, config))),
-        eim_supported_protocol=protocols_of(config),
-        indirect_profile_download=True,
-    )
-
-
-def protocols_of(config: EimConfig) -> EimSupportedProtocol:
-    found = EimSupportedProtocol.EIM_RETRIEVE_HTTPS
-    if config.coap.listen:
-        found |= EimSupportedProtocol.EIM_RETRIEVE_COAPS
-    if config.mqtt is not None or config.lwm2m is not None:
-        found |= EimSupportedProtocol.EIM_PROPRIETARY
-    return found
+__all__ = [
+    "SIGNING",
+    "Contexts",
+    "EimConfig",
+    "LimitsConfig",
+    "Running",
+    "configuration_data",
+    "current_signer_of",
+    "eim_id_of",
+    "eim_of",
+    "log_signers_of",
+    "open_service",
+    "serve",
+    "serve_with",
+    "signers_of",
+]
 
 
 class Running(msgspec.Struct, frozen=True):
@@ -383,53 +210,6 @@ def listeners_of(
         ),
         Listener(name="status", host=status_host, port=status_port, application=status),
     ]
-
-
-def tls_of(world: World, config: EimConfig) -> ssl.SSLContext | None:
-    """Made once, before workers are forked: session tickets of one are good in all."""
-    if not config.tls:
-        return None
-    if config.client_certificates:
-        return server_context(
-            world.get("eim-tls"), clients=world.roots, ask=ClientCertificate.OPTIONAL, for_devices=True
-        )
-    return server_context(world.get("eim-tls"), for_devices=True)
-
-
-class Contexts(NamedTuple):
-    """TLS of the listeners; None is plain HTTP."""
-
-    devices: ssl.SSLContext | None
-    operators: ssl.SSLContext | None
-
-    @classmethod
-    def of(cls, world: World, config: EimConfig) -> Contexts:
-        listen = config.api_listen
-        return cls(tls_of(world, config), None if listen is None else api_tls_of(world, listen, config.api))
-
-    def renewals(self, config: EimConfig) -> dict[str, Renew]:
-        """How each listener gets its new certificate while it serves."""
-        found: dict[str, Renew] = {}
-        if self.devices is not None:
-            found["esipa"] = renewal_of(self.devices)
-        if self.operators is not None:
-            given = config.api.certificate
-            files = (Path(given), Path(config.api.key or given)) if given else None
-            found["api"] = renewal_of(self.operators, files)
-        return found
-
-
-def renewal_of(context: ssl.SSLContext, files: tuple[Path, Path] | None = None) -> Renew:
-    """From the PKI, or from `files` (certificate and key)."""
-
-    def renew(world: World, now: datetime) -> datetime:
-        if files is not None:
-            return replace_files(context, *files, now=now).valid_until
-        credential = world.get("eim-tls")
-        replace_certificate(context, credential, now=now)
-        return credential.certificate.valid_until
-
-    return renew
 
 
 def renewals_of(carriers: Sequence[Carrier]) -> dict[str, Renew]:
