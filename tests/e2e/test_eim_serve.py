@@ -8,14 +8,16 @@ from pathlib import Path
 
 import pytest
 from tests.card_lab import iccid
-from tests.eim_processes import EIDS, EIM, EimSite, SiteDevice
+from tests.eim_processes import EIDS, EIM, EimSite, SiteDevice, now
 from tests.server_processes import Site
 
 from keim.eim import compose
 from keim.eim.rows import State
 from keim.ids import Iccid
 from keim.io.esipa_server import BODY_LIMIT
+from keim.io.ipa_http import HttpPeers
 from keim.ipa.configuration import Configuration
+from keim.ipa.trust import EimPeer
 from keim.messages.esipa import GetEimPackageRequest
 from keim.messages.ipa_data import IpaFeatures
 from keim.messages.package import EnablePsmo, Psmo
@@ -180,3 +182,15 @@ def released(smdp: Site) -> str:
             client.close()
 
     return asyncio.run(script())
+
+
+def test_a_device_that_comes_back_resumes_its_tls_session(site: EimSite) -> None:
+    peers = HttpPeers(now, eim_roots=site.world.roots, addresses={EIM: site.endpoint()})
+    reused = []
+    for _ in range(3):
+        assert peers.call_eim(EimPeer(EIM, EIM), POLL, 20) == bytes.fromhex("BF4F03020102")
+        [connection] = peers._connections.values()
+        assert connection._socket is not None
+        reused.append(connection._socket.session_reused)
+        peers.close()
+    assert reused == [False, True, True]

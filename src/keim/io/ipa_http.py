@@ -15,7 +15,7 @@ from typing import Final, Literal
 
 from keim.errors import KeimError, Malformed, TimedOut, Unreachable, Untrusted
 from keim.io.ipa_carriers import EimCarrier
-from keim.io.ipa_tls import check_eim, check_server, eim_context, server_context
+from keim.io.ipa_tls import check_eim, check_server, eim_context, is_clock_set, server_context
 from keim.ipa.effects import PeerBusy, ServerReply, ServerRequest
 from keim.ipa.trust import EimPeer
 from keim.pki import Certificate, TrustStore
@@ -34,16 +34,31 @@ Check = Callable[[ssl.SSLSocket], None]
 
 
 class Connection:
-    """One peer: opened when needed, kept until it breaks or is closed."""
+    """One peer: opened when needed, kept until it breaks or is closed. Its TLS session is resumed.
 
-    def __init__(self, host: str, port: int, context: ssl.SSLContext, check: Check) -> None:
-        self._host, self._port = host, port
+    `where` is another place than the name's, for laboratories without a DNS of their own.
+    """
+
+    def __init__(
+        self,
+        host: str,
+        port: int,
+        context: ssl.SSLContext,
+        check: Check,
+        *,
+        where: tuple[str, int] | None = None,
+        is_resumed: bool = False,
+    ) -> None:
+        self._host, self._where = host, where or (host, port)
+        self._name = host if self._where[1] == HTTPS_PORT else f"{host}:{self._where[1]}"
         self._context, self._check = context, check
-        self._http: http.client.HTTPSConnection | None = None
+        self._is_resumed = is_resumed
+        self._session: ssl.SSLSession | None = None
+        self._socket: ssl.SSLSocket | None = None
 
     def exchange(self, request: HttpRequest, timeout_s: float) -> HttpResponse:
         """One request and its answer. A kept connection that the server has closed is opened anew, once."""
-        is_kept = self._http is not None
+        is_kept = self._socket is not None
         try:
             return self._exchange(request, timeout_s)
         except (http.client.RemoteDisconnected, BrokenPipeError, ConnectionResetError) as broken:
@@ -84,40 +99,51 @@ class Connection:
 
     def _exchange(self, request: HttpRequest, timeout_s: float) -> HttpResponse:
         connection = self._opened(timeout_s)
-        assert connection.sock is not None
-        connection.sock.settimeout(timeout_s)
-        headers = {name.title(): value for name, value in request.headers.items()}
-        connection.request(request.method, request.path, body=request.body, headers=headers)
-        answer = connection.getresponse()
+        connection.settimeout(timeout_s)
+        headers = {"Host": self._name, "Content-Length": str(len(request.body))}
+        headers |= {name.title(): value for name, value in request.headers.items()}
+        lines = (
+            f"{request.method} {request.path} HTTP/1.1",
+            *(f"{name}: {text}" for name, text in headers.items()),
+        )
+        # in one piece: on a slow link a header that travels alone costs a packet and a record
+        connection.sendall("\r\n".join((*lines, "", "")).encode("latin-1") + request.body)
+        answer = http.client.HTTPResponse(connection, method=request.method)
+        answer.begin()
         body = answer.read(MOST_OCTETS + 1)
         if len(body) > MOST_OCTETS:
             raise Malformed("the answer does not end", offset=MOST_OCTETS, party=self._host)
-        if answer.will_close:
-            self.close()
         found = {name.lower(): value for name, value in answer.getheaders()}
         response = HttpResponse(answer.status, found, body)
+        if answer.will_close:
+            self.close()
         if response.status == http.HTTPStatus.SERVICE_UNAVAILABLE:
             raise PeerBusy(f"{self._host} is busy", retry_after_s=_seconds(found.get("retry-after")))
         return response
 
-    def _opened(self, timeout_s: float) -> http.client.HTTPSConnection:
-        if self._http is None:
-            connection = http.client.HTTPSConnection(
-                self._host, self._port, timeout=timeout_s, context=self._context
-            )
-            connection.connect()
+    def _opened(self, timeout_s: float) -> ssl.SSLSocket:
+        if self._socket is None:
+            plain = socket.create_connection(self._where, timeout=timeout_s)
+            plain.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
             try:
-                self._check(connection.sock)
-            except KeimError:
-                connection.close()
+                wrapped = self._context.wrap_socket(plain, server_hostname=self._host, session=self._session)
+            except OSError:
+                plain.close()
                 raise
-            self._http = connection
-        return self._http
+            try:
+                self._check(wrapped)
+            except KeimError:
+                wrapped.close()
+                raise
+            self._socket = wrapped
+        return self._socket
 
     def close(self) -> None:
-        if self._http is not None:
-            self._http.close()
-            self._http = None
+        if self._socket is not None:
+            if self._is_resumed:
+                self._session = self._socket.session  # with TLS 1.3 it came after the handshake
+            self._socket.close()
+            self._socket = None
 
 
 def _unreachable(host: str, fault: Exception) -> Unreachable:
@@ -198,63 +224,35 @@ class HttpPeers:
     def _close_connections(self) -> None:
         for connection in self._connections.values():
             connection.close()
-        self._connections.clear()
 
     def _eim(self, peer: EimPeer) -> Connection:
-        key = ("eim", f"{peer.eim_id} {peer.address} {peer.credential.hex()}")
+        now = self._now()
+        trusted = f"{peer.address} {peer.trust.name} {peer.credential.hex()} {is_clock_set(now)}"
+        key = ("eim", f"{peer.eim_id} {trusted}")
         if key not in self._connections:
-            context = eim_context(peer, roots=self._eim_roots, now=self._now())
-            host, port = peer.host, peer.port(HTTPS_PORT)
-            self._connections[key] = self._connection(
-                host, port, context, lambda connection: check_eim(connection, peer)
+            self._connections[key] = Connection(
+                peer.host,
+                peer.port(HTTPS_PORT),
+                eim_context(peer, roots=self._eim_roots, now=now),
+                lambda connection: check_eim(connection, peer),
+                where=self._addresses.get(peer.host),
+                is_resumed=True,
             )
         return self._connections[key]
 
     def _server(self, address: str) -> Connection:
-        key = ("server", address)
+        now = self._now()
+        key = ("server", f"{address} {is_clock_set(now)}")
         if key not in self._connections:
             host, separator, port = address.rpartition(":")
             name = host if separator and port.isdecimal() else address
             number = int(port) if separator and port.isdecimal() else HTTPS_PORT
             trust = None if self._server_roots is None else TrustStore(self._server_roots)
-            context = server_context(self._server_roots, now=self._now())
-            self._connections[key] = self._connection(
+            self._connections[key] = Connection(
                 name,
                 number,
-                context,
+                server_context(self._server_roots, now=now),
                 lambda connection: check_server(connection, trust, host=name, now=self._now()),
+                where=self._addresses.get(name),
             )
         return self._connections[key]
-
-    def _connection(self, host: str, port: int, context: ssl.SSLContext, check: Check) -> Connection:
-        where = self._addresses.get(host)
-        if where is None:
-            return Connection(host, port, context, check)
-        return RedirectedConnection(host, where, context, check)
-
-
-class RedirectedConnection(Connection):
-    """Speaks TLS to the name, but connects elsewhere: for laboratories without a DNS of their own."""
-
-    def __init__(self, host: str, where: tuple[str, int], context: ssl.SSLContext, check: Check) -> None:
-        super().__init__(host, where[1], context, check)
-        self._where = where
-
-    def _opened(self, timeout_s: float) -> http.client.HTTPSConnection:
-        if self._http is None:
-            plain = socket.create_connection(self._where, timeout=timeout_s)
-            try:
-                wrapped = self._context.wrap_socket(plain, server_hostname=self._host)
-            except OSError:
-                plain.close()
-                raise
-            try:
-                self._check(wrapped)
-            except KeimError:
-                wrapped.close()
-                raise
-            connection = http.client.HTTPSConnection(self._host, self._port, timeout=timeout_s)
-            connection.auto_open = 0  # a broken connection is opened here, never to the name itself
-            connection.sock = wrapped
-            self._http = connection
-        return self._http
