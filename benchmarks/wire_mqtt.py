@@ -2,7 +2,7 @@
 
     with mqtt_way(folder, host="10.0.0.1", prefix=("ip", "netns", "exec", "server")) as way:
         ... start an eIM whose configuration ends with way.eim_config ...
-        carrier = way.carrier(eid)          # TCP, TLS and MQTT begin with the first message
+        carrier = carrier_of(way.device_config(eid))  # TCP, TLS and MQTT begin with the first message
         carrier.call_eim(peer, message, 30)  # PUBLISH, PUBACK, PUBLISH, PUBACK
         carrier.end()                        # DISCONNECT
 
@@ -14,6 +14,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
+from typing import Any
 
 from msgspec import convert
 from tests.eim_processes import EIM
@@ -34,10 +35,16 @@ class MqttWay:
         """The table `[mqtt]` of the eIM's TOML."""
         return f"[mqtt]\n{toml_of(self._broker.config(EIM_USER))}"
 
-    def carrier(self, eid: str, *, version: Version = "5") -> EimCarrier:
-        """As the configuration of an IPA makes it, with a client certificate of the device's own."""
-        own = convert({"mqtt": self._broker.config(eid, version=version)}, EimSettings)
-        return carriers_of(IpaConfig(eims={EIM: own}), None, eim_roots=None, addresses={})[EIM]
+    def device_config(self, eid: str, *, version: Version = "5") -> dict[str, Any]:
+        """The table `mqtt` of an IPA's configuration, with a client certificate of the device's own."""
+        found: dict[str, Any] = self._broker.config(eid, version=version)
+        return found
+
+
+def carrier_of(config: dict[str, Any]) -> EimCarrier:
+    """As the configuration of an IPA makes it."""
+    own = convert({"mqtt": config}, EimSettings)
+    return carriers_of(IpaConfig(eims={EIM: own}), None, eim_roots=None, addresses={})[EIM]
 
 
 @contextmanager
