@@ -104,7 +104,10 @@ def show_all(
         return len(documents)
     count = 0
     for value in values:
-        print("  ".join(words_of(cell) for cell in line(value)).rstrip())
+        cells = list(line(value))
+        while cells and cells[-1] in (None, "", (), []):
+            cells.pop()
+        print("  ".join(map(words_of, cells)))
         count += 1
     return count
 
