@@ -9,6 +9,7 @@ import pytest
 from tests.api.desk import Desk, refusal
 from tests.roles.eim_lab import EimOnly
 
+from keim.api import edge
 from keim.api.rate import Proxies
 from keim.app.operators import ApiConfig, ApiLimits
 from keim.io.store.engine import Conflict, Statement
@@ -128,6 +129,35 @@ def test_a_large_body_is_refused_whatever_it_says_of_itself() -> None:
         assert streamed.headers["connection"] == "close"
     finally:
         small.close()
+
+
+@pytest.mark.parametrize(
+    ("path", "media_type"), [("/tokens", "application/json"), ("/imports/devices", "text/csv")]
+)
+def test_a_body_that_stops_coming_is_given_up(
+    desk: Desk, monkeypatch: pytest.MonkeyPatch, path: str, media_type: str
+) -> None:
+    monkeypatch.setattr(edge, "PIECE_S", 0.05)
+
+    async def stuck() -> Any:
+        yield b"eid"
+        await asyncio.Event().wait()
+
+    answer = desk.ask("POST", path, headers={"content-type": media_type}, content=stuck())
+    assert refusal(answer, 408) == "api.body_too_slow"
+    assert answer.headers["connection"] == "close"
+
+
+def test_a_body_that_drips_is_given_up(desk: Desk, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(edge, "WHOLE_S", 0.05)
+
+    async def dripping() -> Any:
+        while True:
+            yield b" "
+            await asyncio.sleep(0)
+
+    answer = desk.ask("POST", "/tokens", headers={"content-type": "application/json"}, content=dripping())
+    assert refusal(answer) in ("api.body_too_slow", "api.body_too_large")
 
 
 def test_a_repeated_request_is_carried_out_once_and_answered_alike(any_desk: Desk) -> None:

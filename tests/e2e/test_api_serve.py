@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import http.client
 import json
+import socket
 import ssl
+import time
 from pathlib import Path
 from typing import Any
 
@@ -67,5 +69,40 @@ def test_several_workers_share_the_operators_address(tmp_path: Path, request: py
     )
     try:
         assert {ask(site, "/v1/me")[0] for _ in range(12)} == {200}
+    finally:
+        assert site.stop() == 0
+
+
+def test_an_open_feed_does_not_hold_the_server_up(tmp_path: Path) -> None:
+    site = EimSite(tmp_path, config="[api]\ntls = false\n", arguments=("--api-listen", "127.0.0.1:0"))
+    host, port = site.endpoint("api")
+    connection = http.client.HTTPConnection(host, port, timeout=20)
+    headers = {"Authorization": f"Bearer {site.admin_token}", "Accept": "text/event-stream"}
+    connection.request("GET", "/v1/events/feed?after=-1", headers=headers)
+    answer = connection.getresponse()
+    assert answer.headers["content-type"].startswith("text/event-stream")
+    while not answer.readline().startswith(b"event: token_created"):
+        pass  # the first one of the log: the token itself
+    begun = time.monotonic()
+    assert site.stop() == 0
+    assert time.monotonic() - begun < 8
+    answer.read()
+    connection.close()
+
+
+def test_a_stranger_cannot_hold_a_connection_by_a_body(tmp_path: Path) -> None:
+    """It is refused before its body is read, and the rest of the body is not waited for."""
+    site = EimSite(tmp_path, config="[api]\ntls = false\n", arguments=("--api-listen", "127.0.0.1:0"))
+    try:
+        with socket.create_connection(site.endpoint("api"), timeout=20) as stranger:
+            stranger.sendall(
+                b"POST /v1/tokens HTTP/1.1\r\nHost: eim\r\nContent-Type: application/json\r\n"
+                b"Content-Length: 100000\r\n\r\n{"
+            )
+            received = b""
+            while piece := stranger.recv(65536):
+                received += piece
+        assert received.startswith(b"HTTP/1.1 401 ")
+        assert b"access.token_missing" in received
     finally:
         assert site.stop() == 0

@@ -7,6 +7,7 @@ the body, repetition under an `Idempotency-Key`. Whatever is refused here or rai
 
 from __future__ import annotations
 
+import asyncio
 import json
 import logging
 import time
@@ -30,6 +31,8 @@ Send = Callable[[Message], Awaitable[None]]
 Application = Callable[[Scope, Receive, Send], Awaitable[None]]
 
 JSON: Final = "application/json"
+PIECE_S: Final = 20.0
+WHOLE_S: Final = 20.0
 WRITING: Final = frozenset({"POST", "PUT", "PATCH", "DELETE"})
 _log = logging.getLogger("keim.api")
 
@@ -95,9 +98,9 @@ class Edge:
         if media_type not in (None, JSON):
             if "idempotency-key" in headers:
                 raise Refused("files are not remembered: leave the key out", code="api.bad_key")
-            await self._application(scope, _counted(receive, self._limits.upload, headers), exchange.send)
+            await self._application(scope, _counted(receive, self._limits.upload, exchange), exchange.send)
             return
-        body = await _body(receive, self._limits.body, headers)
+        body = await _body(receive, self._limits.body, exchange)
         if media_type == JSON:
             check_json(body, self._limits.depth)
         elif body:
@@ -165,6 +168,10 @@ class _Exchange:
         }
         self.caller: Caller | None = None
         self.more: list[tuple[bytes, bytes]] = []
+        self.is_body_pending = (
+            self.headers.get("content-length", "0") != "0" or "transfer-encoding" in self.headers
+        )
+        """Nobody has read it to its end: an answer now must end the connection too."""
         self._send = send
         self._status = 0
         self._started = time.monotonic()
@@ -179,6 +186,8 @@ class _Exchange:
             headers.append((b"x-content-type-options", b"nosniff"))
             if b"cache-control" not in names:
                 headers.append((b"cache-control", b"private, no-cache"))
+            if self.is_body_pending:
+                headers.append((b"connection", b"close"))
             message = {**message, "headers": headers}
         await self._send(message)
 
@@ -264,29 +273,41 @@ def _media_type(entry: Entry, headers: dict[str, str]) -> str | None:
     return media_type
 
 
-async def _body(receive: Receive, limit: int, headers: dict[str, str]) -> bytes:
+async def _body(receive: Receive, limit: int, exchange: _Exchange) -> bytes:
     pieces: list[bytes] = []
-    counted = _counted(receive, limit, headers)
-    while True:
-        message = await counted()
-        if message["type"] == "http.disconnect":
-            raise _Gone
-        pieces.append(message.get("body", b""))
-        if not message.get("more_body", False):
-            return b"".join(pieces)
+    counted = _counted(receive, limit, exchange)
+    try:
+        async with asyncio.timeout(WHOLE_S):
+            while True:
+                message = await counted()
+                if message["type"] == "http.disconnect":
+                    raise _Gone
+                pieces.append(message.get("body", b""))
+                if not message.get("more_body", False):
+                    return b"".join(pieces)
+    except TimeoutError:
+        raise Refused(f"the body took longer than {WHOLE_S:g} s", code="api.body_too_slow") from None
 
 
-def _counted(receive: Receive, limit: int, headers: dict[str, str]) -> Receive:
-    """Ends a body that is larger than allowed, whatever its length was said to be."""
-    declared = headers.get("content-length", "")
+def _counted(receive: Receive, limit: int, exchange: _Exchange) -> Receive:
+    """Ends a body that is larger or slower than allowed, whatever its length was said to be.
+
+    Only the waiting for the client is timed: a large file may take as long as its work takes.
+    """
+    declared = exchange.headers.get("content-length", "")
     if declared.isdecimal() and int(declared) > limit:
         raise Refused(f"a body has at most {limit} octets here", code="api.body_too_large")
     size = 0
 
     async def next_one() -> Message:
         nonlocal size
-        message = await receive()
+        try:
+            async with asyncio.timeout(PIECE_S if exchange.is_body_pending else None):
+                message = await receive()
+        except TimeoutError:
+            raise Refused(f"nothing of the body came for {PIECE_S:g} s", code="api.body_too_slow") from None
         size += len(message.get("body", b""))
+        exchange.is_body_pending = message.get("more_body", False)
         if size > limit:
             raise Refused(f"a body has at most {limit} octets here", code="api.body_too_large")
         return message

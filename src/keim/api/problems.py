@@ -36,6 +36,7 @@ STATUS: Final[dict[str, int]] = {
     "api.path_not_found": 404,
     "api.method_not_allowed": 405,
     "api.body_too_large": 413,
+    "api.body_too_slow": 408,
     "api.media_type": 415,
     "api.rate_limited": 429,
     "api.too_many_feeds": 429,
@@ -107,8 +108,6 @@ def answer_of(
     status = document["status"]
     if status == 401:
         headers["www-authenticate"] = "Bearer"
-    elif status == 413:
-        headers["connection"] = "close"
     if isinstance(error, TooOften):
         headers["retry-after"] = str(error.retry_after_s)
     elif isinstance(error, StoreFailed):

@@ -44,6 +44,8 @@ class Listener(msgspec.Struct, frozen=True, kw_only=True):
     check_peer: CheckPeer | None = None
     is_shared: bool = False
     """Several processes listen at this address; the system hands each connection to one of them."""
+    times_bodies: bool = True
+    """False: its application bounds slow bodies itself, since some may take as long as they are large."""
     on_stop: Callable[[], None] | None = None
     """Told when the server ends, so that answers without an end of their own find one."""
 
@@ -139,7 +141,12 @@ class Server:
 
         config = uvicorn.Config(
             listener.application,
-            http=_protocol(listener.check_peer, *self._timeouts_s, on_slow=note_slow),
+            http=_protocol(
+                listener.check_peer,
+                self._timeouts_s[0],
+                self._timeouts_s[1] if listener.times_bodies else None,
+                on_slow=note_slow,
+            ),
             loop="none",
             lifespan="off",
             ws="none",
@@ -178,7 +185,7 @@ def event_loop() -> asyncio.AbstractEventLoop:
 def _protocol(
     check_peer: CheckPeer | None,
     header_timeout_s: float,
-    body_timeout_s: float,
+    body_timeout_s: float | None,
     *,
     on_slow: Callable[[], None],
 ) -> type[Any]:
@@ -227,7 +234,7 @@ def _protocol(
                 self.scope["extensions"] = {PEER_EXTENSION: self._peer}  # type: ignore[dict-item]  # an extension of ours
 
         def on_headers_complete(self) -> None:
-            self._allowed_s = body_timeout_s
+            self._allowed_s, self._deadline = body_timeout_s, None
             super().on_headers_complete()
 
         def on_message_complete(self) -> None:
