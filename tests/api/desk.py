@@ -18,6 +18,7 @@ from keim.api.context import Services
 from keim.api.program import open_services
 from keim.app.eim import EimConfig
 from keim.app.eim_logs import EimLogs
+from keim.app.handover.both_sides import Handovers
 from keim.app.operators import ROLES, ApiConfig
 from keim.audit.note import NoteSigner
 from keim.error_table import error_rows
@@ -34,7 +35,9 @@ class Desk:
         self.config = EimConfig(api=api or ApiConfig(), **({"wrap_key": MEMORY} | config))
         services = site.run(open_services(site.service, self.config, world()))
         logs = EimLogs(site.store.engine, cache(NoteSigner.new), services.clock.now)
-        self.services: Services = structs.replace(services, logs=logs)  # with keys that are in no file
+        self.services: Services = structs.replace(  # with keys that are in no file
+            services, logs=logs, handovers=Handovers(site.service, logs)
+        )
         self.application = build(self.services)
         self._tokens: dict[tuple[str, tuple[Scope, ...]], str] = {}
         self.client = httpx.AsyncClient(

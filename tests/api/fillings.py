@@ -7,14 +7,21 @@ whose parameter has no line here fails the walk: add one when you add a noun.
 from __future__ import annotations
 
 from collections.abc import Callable
+from datetime import timedelta
 from typing import Any
 
 from tests.api.desk import Desk
+from tests.card_lab import configuration
 
 from keim.api.approvals import Held, acts_on
 from keim.api.context import Services
+from keim.api.handover_papers import PAPER
+from keim.app.handover.papers import signed, write_invitation
+from keim.audit.note import NoteSigner
 from keim.eim.change import Change
 from keim.eim.facts import Context, Facts
+from keim.eim.handover.papers import BundleHeader, written
+from keim.eim.handover.rows import Invitation, Remover
 from keim.eim.picture import ProfileInstalled
 from keim.io.api_store.rows import Approval
 from keim.pki.world import example_eids
@@ -100,6 +107,54 @@ def leaf(desk: Desk, tenant: str) -> str:
     return str(desk.site.run(desk.services.logs.of(tenant).size()) - 1)
 
 
+def handover(desk: Desk, tenant: str) -> str:
+    """A plan for the tenant's device, with an invitation that somebody else signed."""
+    device(desk, tenant)
+    if desk.ask("GET", "/handovers/walk", role="owner", tenant=tenant).is_success:
+        return "walk"
+    signer = NoteSigner.new("new.example.org/audit")
+    invitation = Invitation(
+        id="0" * 32,
+        eim_id="new.example.org",
+        entry=configuration("new.example.org").encode(),
+        log_key=signer.key.text,
+        expires_at=desk.services.clock.now() + timedelta(days=1),
+    )
+    body = {
+        "invitation": write_invitation(invitation, signer).decode(),
+        "key": signer.key.text,
+        "name": "walk",
+    }
+    return made(desk, tenant, "/handovers", body)
+
+
+def invitation(desk: Desk, tenant: str) -> str:
+    """With a bundle that was taken, of no devices."""
+    signer = NoteSigner.new("old.example.org/audit")
+    id_ = made(desk, tenant, "/invitations", {"sender_key": signer.key.text})
+    header = BundleHeader(
+        handover="walk",
+        number=1,
+        invitation=id_,
+        sender="old.example.org",
+        receiver=desk.services.eim.eim.eim_id,
+        log_key=signer.key.text,
+        made_at=desk.services.clock.now(),
+        remover=Remover.NEW,
+        devices=0,
+    )
+    answer = desk.ask(
+        "POST",
+        f"/invitations/{id_}/bundles",
+        role="owner",
+        tenant=tenant,
+        content=signed(written(header), signer),
+        headers={"content-type": PAPER},
+    )
+    assert answer.is_success, answer.text
+    return id_
+
+
 ICCIDS = ("8944501112345678907", "8944501112345678915")
 FILLINGS: dict[str, Filling] = {
     "eid": device,
@@ -111,6 +166,10 @@ FILLINGS: dict[str, Filling] = {
     "tenant_name": lambda desk, tenant: desk.tenant(tenant),
     "approval_id": approval,
     "webhook_id": webhook,
+    "handover_id": handover,
+    "bundle_number": lambda desk, tenant: "0",
+    "invitation_id": invitation,
+    "taken_number": lambda desk, tenant: "1",
     "product": product,
     "code_id": code,
     "delivery_id": lambda desk, tenant: "1",

@@ -73,7 +73,7 @@ class Operators:
         for guest in side.run(side.arrivals.store.guests("main")):
             for taken in side.run(side.arrivals.store.all_taken(guest.invitation.id)):
                 if taken.is_whole:
-                    self.receipt.write_bytes(side.run(side.incoming.receipt(taken.invitation, taken.id)))
+                    self.receipt.write_bytes(side.run(side.incoming.receipt(taken.invitation, 1)))
 
     def rounds(self, turn: Callable[[Callable[[], None], Side], None], most: int = 12) -> None:
         for _ in range(most):

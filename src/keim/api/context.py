@@ -16,6 +16,7 @@ from keim.app.code_setup import CodesAtWork
 from keim.app.eim import EimConfig
 from keim.app.eim_logs import EimLogs
 from keim.app.eim_service import EimService
+from keim.app.handover.both_sides import Handovers
 from keim.app.operators import ApiConfig
 from keim.app.webhook_setup import WebhooksAtWork
 from keim.io.api_store import ApiStore
@@ -38,6 +39,7 @@ class Services(msgspec.Struct, frozen=True, kw_only=True):
     world: World
     filters: FilterStore
     logs: EimLogs
+    handovers: Handovers
     """Of the tenants: checkpoints, proofs and tiles."""
     stopping: asyncio.Event
     """Set when the server ends: answers that go on for ever (feeds) end then."""

@@ -14,6 +14,7 @@ from keim.app.eim import EimConfig, log_signers_of
 from keim.app.eim_logs import EimLogs
 from keim.app.eim_service import EimService
 from keim.app.es2_orders import Es2Orders
+from keim.app.handover.both_sides import Handovers
 from keim.app.operators import Operators
 from keim.app.status import periodically
 from keim.app.webhook_setup import open_webhooks
@@ -55,6 +56,8 @@ async def open_services(service: EimService, config: EimConfig, world: World) ->
     await api.prepare()
     logs = EimLogs(service.store.engine, log_signers_of(config, service.eim.eim_id), service.clock.now)
     await logs.prepare()
+    handovers = Handovers(service, logs)
+    await handovers.prepare()
     webhooks = await open_webhooks(
         service.store.engine,
         config.webhooks,
@@ -77,5 +80,6 @@ async def open_services(service: EimService, config: EimConfig, world: World) ->
         world=world,
         filters=filters,
         logs=logs,
+        handovers=handovers,
         stopping=asyncio.Event(),
     )

@@ -39,6 +39,7 @@ from keim.app.eim_retention import Retention
 from keim.app.eim_service import EimService
 from keim.app.eim_tls import Contexts
 from keim.app.eim_v1_0 import OldForms
+from keim.app.handover.both_sides import Handovers
 from keim.app.operators import OperatorsFactory, listener_of
 from keim.app.status import StatusRoutes, periodically
 from keim.errors import Refused
@@ -84,6 +85,7 @@ class Running(msgspec.Struct, frozen=True):
     injection: Injection
     logs: EimLogs
     retention: Retention
+    handovers: Handovers
 
     def take(self, world: World, config: EimConfig) -> None:
         """Keys and revocation lists of a PKI that has changed."""
@@ -126,7 +128,9 @@ async def open_service(config: EimConfig, world: World) -> Running:
     await logs.prepare()
     retention = Retention(engine, logs, config.retention, clock.now)
     await retention.prepare()
-    return Running(service, outside, injection, logs, retention)
+    handovers = Handovers(service, logs)
+    await handovers.prepare()
+    return Running(service, outside, injection, logs, retention, handovers)
 
 
 def device_carriers_of(world: World, config: InjectionConfig) -> dict[str, DeviceCarrier]:
@@ -302,6 +306,7 @@ async def serve_with(
                 periodically(1.0, service.keep_time, "eim planned orders"),
                 periodically(60.0, service.purge, "eim purge"),
                 periodically(5.0, running.logs.publisher.run, "eim audit checkpoints"),
+                periodically(10.0, running.handovers.run, "eim hand-overs"),
                 periodically(LOOK_S, watch.look, "eim certificates"),
                 *(work() for work in beside),
                 *(periodically(1.0, work, "eim injection") for work in injections),

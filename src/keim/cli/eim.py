@@ -9,7 +9,7 @@ import sys
 from pathlib import Path
 from typing import Any
 
-from keim.cli import eim_archive, eim_openapi, eim_reach, eim_rotate_key
+from keim.cli import eim_archive, eim_handover, eim_openapi, eim_reach, eim_rotate_key
 from keim.cli.exit_codes import ExitCode
 from keim.cli.output import note, print_json
 from keim.cli.parser import Nouns
@@ -54,6 +54,7 @@ def register(nouns: Nouns) -> None:
     eim_reach.register(verbs, _add_configuration, configuration)
     eim_openapi.register(verbs)
     eim_archive.register(verbs, _add_configuration, configuration)
+    eim_handover.register(verbs)
 
 
 def _add_configuration(parser: argparse.ArgumentParser) -> None:

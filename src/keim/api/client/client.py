@@ -16,6 +16,7 @@ from typing import Self
 from keim.api.client.access import Approvals, Tenants, Tokens
 from keim.api.client.catalogue import Catalogue
 from keim.api.client.devices import Devices, Events
+from keim.api.client.handovers import Handovers, Invitations
 from keim.api.client.http_transport import TIMEOUT_S, HttpTransport
 from keim.api.client.models import Bootstrap, BundleReport, ImportReport, Me, WayIn, WaysIn
 from keim.api.client.operations import Operations
@@ -47,6 +48,8 @@ class Client:
         self.devices = Devices(self.session)
         self.operations = Operations(self.session)
         self.events = Events(self.session)
+        self.handovers = Handovers(self.session)
+        self.invitations = Invitations(self.session)
 
     def me(self) -> Me:
         return self.session.call(Me, "GET", "/me")

@@ -197,3 +197,66 @@ class WayIn(Shown, frozen=True, kw_only=True):
 
 class WaysIn(Shown, frozen=True, kw_only=True):
     items: tuple[WayIn, ...]
+
+
+class Handover(Shown, frozen=True, kw_only=True):
+    id: str
+    to: str
+    created_at: datetime
+    started_at: datetime | None = None
+    removed_by: str
+    devices: dict[str, int]
+    approval: str | None = None
+
+
+class LeavingDevice(Shown, frozen=True, kw_only=True):
+    eid: str
+    step: str
+    at: datetime
+    why: tuple[str, ...] = ()
+    bundle: int | None = None
+
+
+class HandoverRehearsal(Shown, frozen=True, kw_only=True):
+    devices: int
+    blocked: int
+    reasons: dict[str, int]
+    package_octets: int
+    bundles: int
+    bundle_octets: int
+
+
+class Moved(Shown, frozen=True, kw_only=True):
+    moved: int
+    unproved: dict[str, str] = {}
+
+
+class WrittenBundle(Shown, frozen=True, kw_only=True):
+    number: int
+    devices: int
+
+
+class HandoverInvitation(Shown, frozen=True, kw_only=True):
+    id: str
+    created_at: datetime
+    expires_at: datetime
+    sender_key: str = ""
+    old_eim_id: str = ""
+    devices: dict[str, int]
+    bundles: tuple[str, ...] = ()
+    paper: str
+
+
+class ArrivingDevice(Shown, frozen=True, kw_only=True):
+    eid: str
+    step: str
+    at: datetime
+    bundle: str
+    why: tuple[str, ...] = ()
+
+
+class TakenBundle(Shown, frozen=True, kw_only=True):
+    bundle: str
+    devices: int
+    refused: dict[str, str] = {}
+    is_rehearsal: bool = False

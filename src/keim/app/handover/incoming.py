@@ -77,14 +77,28 @@ class Incoming(NewSide):
         return write_invitation(guest.invitation, self.logs.signer_of(guest.tenant))
 
     async def receive(
-        self, paper: bytes, *, tenant: str | None = None, sender_key: str = "", actor: str = ""
+        self,
+        paper: bytes,
+        *,
+        tenant: str | None = None,
+        sender_key: str = "",
+        actor: str = "",
+        invitation: str | None = None,
+        is_rehearsal: bool = False,
     ) -> tuple[Received, bytes]:
-        """(what became of it, the receipt). `sender_key` only where the invitation did not name it."""
+        """(what became of it, the receipt). `sender_key` only where the invitation did not name it.
+
+        `invitation`: it must answer this one. `is_rehearsal`: nothing but a rehearsal's is looked at.
+        """
         guest = await self._guest_in(paper, tenant)
+        if invitation not in (None, guest.invitation.id):
+            raise Refused("the bundle answers another invitation", code="handover.wrong_receiver")
         key = self._sender(guest, sender_key)
         header, lines = read_bundle(paper, key)
         self._check(guest, header, key)
         digest = sha256(paper).digest()
+        if is_rehearsal and not header.is_rehearsal:
+            raise Refused("this is no rehearsal: it would be taken", code="handover.rehearsal")
         if header.is_rehearsal:
             refused = {line.eid: why for line in lines if (why := await self._why_not(guest, line))}
             told = Received(bundle=header.id, devices=len(lines), refused=refused, is_rehearsal=True)
@@ -98,7 +112,7 @@ class Incoming(NewSide):
         whole = replace(taken, is_whole=True, refused=refused)
         await self.store.engine.commit([taken_row(whole)])
         told = Received(bundle=header.id, devices=len(lines), refused=refused, is_rehearsal=False)
-        return told, await self.receipt(guest.invitation.id, header.id)
+        return told, await self.receipt(guest.invitation.id, header.number)
 
     async def _guest_in(self, paper: bytes, tenant: str | None) -> Guest:
         """Which invitation the paper names: nothing of it is believed yet."""
@@ -123,6 +137,8 @@ class Incoming(NewSide):
             raise Refused("the bundle is for another eIM", code="handover.wrong_receiver")
         if header.log_key != key.text or guest.old_eim_id not in ("", header.sender):
             raise Refused("the bundle is of another eIM than those before it", code="handover.wrong_sender")
+        if guest.handover not in ("", header.handover):
+            raise Refused("the invitation serves another hand-over", code="handover.wrong_sender")
         if not guest.old_eim_id and guest.invitation.expires_at <= self.now():
             raise Refused("the invitation has expired", code="handover.invitation_expired")
 
@@ -143,6 +159,7 @@ class Incoming(NewSide):
                 guest,
                 sender_key=key.text,
                 old_eim_id=header.sender,
+                handover=header.handover,
                 actor=actor or guest.actor,
                 version=guest.version + 1,
             )
@@ -194,9 +211,10 @@ class Incoming(NewSide):
             return None
         return Picture(device, await self.service.store.knowledge(eid) or Knowledge(eid=eid, version=0))
 
-    async def receipt(self, invitation: str, bundle: str, *, tenant: str | None = None) -> bytes:
+    async def receipt(self, invitation: str, number: int, *, tenant: str | None = None) -> bytes:
         """How it stands with the devices of a bundle, signed, with what their eUICCs signed."""
         guest = await self.get(invitation, tenant)
+        bundle = f"{guest.handover}/{number}"
         taken = await self.store.taken(invitation, bundle)
         if taken is None:
             raise Refused(f"no bundle {bundle} was taken", code="handover.not_found")

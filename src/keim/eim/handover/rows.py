@@ -127,6 +127,8 @@ class Guest(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
     sender_key: str = ""
     """Whose bundles are taken; set by the first one that was accepted if it was not named before."""
     old_eim_id: str = ""
+    handover: str = ""
+    """The old eIM's name of the hand-over; an invitation serves one."""
     version: int = 1
 
 
