@@ -9,6 +9,7 @@ from functools import cache
 from pathlib import Path
 from typing import Any
 
+import msgspec
 import pytest
 from tests.card_lab import NOW, Lab, upp
 from tests.roles.eim_lab import SetClock
@@ -18,6 +19,7 @@ from keim.app.eim import SIGNING, EimConfig, configuration_data, eim_of
 from keim.app.eim_key_rotation import KeyRotation, Progress
 from keim.app.eim_service import EimService
 from keim.app.new_card import identity_from, preloaded
+from keim.der import TOLERANT
 from keim.eim import compose
 from keim.eim.events import KeyRotated
 from keim.eim.get_eim_package import KEY_IS_MISSING
@@ -34,13 +36,20 @@ from keim.ipa.configuration import Configuration
 from keim.ipa.cycle import run_cycle
 from keim.ipa.virtual import VirtualClock
 from keim.messages.es10b import AddInitialEimRequest, AddInitialEimResponse
-from keim.messages.package import Psmo
+from keim.messages.esipa import (
+    EimPackageResult,
+    GetEimPackageRequest,
+    GetEimPackageResponse,
+    ProvideEimPackageResult,
+)
+from keim.messages.package import EuiccPackageErrorUnsigned, EuiccPackageResult, Psmo
 from keim.messages.profile import ProfileInfoListRequest
 from keim.pki import Role
 from keim.pki.world import World, WorldPlan, create_world, example_eids
 
 EIM = "eim.example.com"
 EIDS = example_eids(3)
+POLL = GetEimPackageRequest(eid_value=EIDS[0].octets).encode()
 LIST = compose.package_of([Psmo(list_profile_info=ProfileInfoListRequest())])
 
 
@@ -319,6 +328,50 @@ def test_a_process_that_has_not_read_the_new_key_signs_nothing_for_whoever_prove
     fleet.poll(0)
     assert fleet.device(0).alarm == ""
     assert works(fleet, 0)
+
+
+def test_a_row_that_names_the_wrong_key_is_put_right_by_trying(fleet: Fleet) -> None:
+    """As after a restore of a database that is older than the card's new key."""
+    fleet.start()
+    fleet.read_pki()
+    fleet.poll(0)
+    device = fleet.device(0)
+    assert device.signer == fleet.current()
+    old = msgspec.structs.replace(device, signer="", version=device.version + 1)
+    fleet.run(fleet.store.change(old, []))
+    assert works(fleet, 0)
+    assert fleet.device(0).signer == fleet.current()
+    assert fleet.device(0).alarm == ""
+
+
+def test_each_key_is_tried_once_and_then_the_order_has_failed(fleet: Fleet) -> None:
+    fleet.start()
+    fleet.read_pki()
+    fleet.run(fleet.service.cancel("rotate-key 1.1 main"))
+    fleet.run(fleet.store.many.refresh())
+    fleet.run(fleet.service.answer(POLL, "c"))  # nothing but the order from here on
+    order = fleet.run(fleet.service.order(EIDS[0], LIST))
+    refused = 0
+    while True:
+        answer = fleet.run(fleet.service.answer(POLL, f"c{refused}"))
+        package = GetEimPackageResponse.decode(answer, TOLERANT).euicc_package_request
+        if package is None:
+            break
+        error = EuiccPackageErrorUnsigned(
+            eim_id=EIM, eim_transaction_id=package.euicc_package_signed.eim_transaction_id
+        )
+        result = EimPackageResult(euicc_package_result=EuiccPackageResult(euicc_package_error_unsigned=error))
+        fleet.run(
+            fleet.service.answer(
+                ProvideEimPackageResult(eid_value=EIDS[0].octets, eim_package_result=result).encode(), "c"
+            )
+        )
+        refused += 1
+    assert refused == 2
+    operations = fleet.run(fleet.store.operations(eid=EIDS[0]))
+    assert [one.state for one in operations if one.order == order.id] == [State.FAILED]
+    assert fleet.device(0).signer == fleet.old
+    assert fleet.device(0).alarm
 
 
 def test_a_second_rotation_follows_the_first(fleet: Fleet) -> None:

@@ -406,6 +406,9 @@ def test_a_lost_result_arrives_with_the_next_cycle(lab: EimLab, connection: str,
 
     lab.world.eims[EIM] = losing
     lab.cycle()
+    poll = m.GetEimPackageRequest(eid_value=EID.octets).encode()
+    for _ in range(Switches().offers_on_connection if connection else 0):
+        lab.answer(poll, connection)  # an IPA that polls on and on
     assert lab.operation(order).state is meanwhile
     lab.world.eims[EIM] = calls
     lab.cycle()

@@ -17,7 +17,7 @@ from keim.eim.conclusion import conclude
 from keim.eim.events import ResultReceived
 from keim.eim.evidence import chain_of
 from keim.eim.operations import operation_of
-from keim.eim.picture import CounterRaised
+from keim.eim.picture import AssociationUpdated, CounterRaised
 from keim.eim.results.verification import BY_SIGNATURE, SWITCHED_OFF, UNSIGNED, judged
 from keim.eim.rows import Chore, Kind, Offer, State
 from keim.eim.words import name_of
@@ -74,6 +74,12 @@ def take_unsigned(change: Change, error: EuiccPackageErrorUnsigned) -> None:
         return
     if error.eim_transaction_id not in (None, offer.transaction_id):
         return
+    if _try_another_key(change, offer):
+        told = ("refused: unsigned", "another key of this eIM is tried")
+        change.events.append(
+            _received(change, offer, State.QUEUED, told, verification=UNSIGNED, octets=error.encode())
+        )
+        return
     state = _fail(change, offer, "refused without a signature")
     text = "the eUICC does not know this eIM, its key or its token"
     if error.association_token is not None:
@@ -83,6 +89,23 @@ def take_unsigned(change: Change, error: EuiccPackageErrorUnsigned) -> None:
     change.events.append(
         _received(change, offer, state, outcome, verification=UNSIGNED, octets=error.encode())
     )
+
+
+def _try_another_key(change: Change, offer: Offer) -> bool:
+    """While keys are rotated, or after a restore, the eUICC may know another one than its row says.
+
+    Each is tried once; after all of them the first is in the row again.
+    """
+    names = list(change.eim.signers)
+    if offer.chore is not None or len(names) == 1:
+        return False
+    known = change.device.signer if change.device.signer in names else names[0]
+    following = names[(names.index(known) + 1) % len(names)]
+    change.effect(AssociationUpdated(signer=following))
+    if change.device.attempt >= len(names):
+        return False
+    _again(change, offer)
+    return True
 
 
 # reactions: what becomes of the operation
