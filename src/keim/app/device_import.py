@@ -6,6 +6,7 @@ from the numbers by which repetitions are found.
 
 from __future__ import annotations
 
+import asyncio
 from collections.abc import AsyncIterator, Iterable
 from typing import Final
 
@@ -18,10 +19,12 @@ from keim.eim.events import DeviceEnrolled
 from keim.eim.facts import Decision
 from keim.eim.rows import Device, Knowledge
 from keim.eim.settings import COUNTER_MAXIMUM
-from keim.errors import KeimError, Refused
+from keim.errors import KeimError, Refused, StoreFailed
 from keim.io.store.engine import Conflict
 
-LOT: Final = 500
+LOT: Final = 1000
+TRIES: Final = 8
+"""How often a lot is written anew because somebody else has just enrolled one of it."""
 MOST_PROBLEMS: Final = 10_000
 """More are counted, but not told one by one."""
 
@@ -53,10 +56,16 @@ class Report(msgspec.Struct):
     problems: list[BadRow] = []
 
 
+_Made = tuple[DeviceRow, Device, Knowledge | None, DeviceEnrolled]
+
+
 class DeviceImport:
     def __init__(self, service: EimService, terms: Terms) -> None:
         self._service = service
         self._terms = terms
+        self._looks_first = terms.is_rehearsal
+        """Whether a lot asks which devices are here: not before the first one was."""
+        self._pending: asyncio.Task[None] | None = None
         self.report = Report(problems=[])
 
     async def run(self, pieces: AsyncIterator[bytes]) -> Report:
@@ -64,14 +73,18 @@ class DeviceImport:
         orders.checked_tags(self._terms.tags)
         reader = DeviceFileReader(self._terms.form, accepts_check_digits=self._terms.accepts_check_digits)
         lot: list[DeviceRow] = []
-        async for piece in pieces:
-            lot = await self._take(reader.feed(piece), lot)
-        lot = await self._take(reader.end(), lot)
-        await self._enrol(lot)
+        try:
+            async for piece in pieces:
+                lot = await self._take(reader.feed(piece), lot)
+            lot = await self._take(reader.end(), lot)
+            await self._enrol(lot)
+        finally:
+            await self._settled()
         self.report.problems.sort(key=lambda problem: problem.line)
         return self.report
 
     async def _take(self, rows: Iterable[DeviceRow | BadRow], lot: list[DeviceRow]) -> list[DeviceRow]:
+        """While one lot is written the next one is read: the database and we work at the same time."""
         for row in rows:
             self.report.rows += 1
             if isinstance(row, BadRow):
@@ -79,21 +92,28 @@ class DeviceImport:
                 continue
             lot.append(row)
             if len(lot) >= LOT:
-                await self._enrol(lot)
+                await self._settled()
+                self._pending = asyncio.create_task(self._enrol(lot))
+                await asyncio.sleep(0)
                 lot = []
         return lot
 
+    async def _settled(self) -> None:
+        pending, self._pending = self._pending, None
+        if pending is not None:
+            await pending
+
     async def _enrol(self, lot: list[DeviceRow]) -> None:
-        known = await self._service.store.known([row.eid for row in lot])
+        known = await self._service.store.known([row.eid for row in lot]) if self._looks_first else set()
         for row in lot:
             if row.eid in known:
                 self._know(row)
         fresh = [made for row in lot if row.eid not in known and (made := self._made(row)) is not None]
         if fresh and not self._terms.is_rehearsal:
-            await self._commit(fresh)
+            fresh = await self._commit(fresh)
         self.report.enrolled += len(fresh)
 
-    def _made(self, row: DeviceRow) -> tuple[DeviceRow, Device, Knowledge | None, DeviceEnrolled] | None:
+    def _made(self, row: DeviceRow) -> _Made | None:
         service, terms = self._service, self._terms
         try:
             made = orders.enrol(
@@ -113,19 +133,25 @@ class DeviceImport:
             return None
         return row, *made
 
-    async def _commit(self, fresh: list[tuple[DeviceRow, Device, Knowledge | None, DeviceEnrolled]]) -> None:
-        """All in one transaction; one by one where somebody has enrolled one of them at this moment."""
-        try:
-            await self._service.store.commit(self._decision(fresh))
-        except Conflict:
-            for one in fresh:
-                try:
-                    await self._service.store.commit(self._decision([one]))
-                except Conflict:
-                    self.report.enrolled -= 1
-                    self._know(one[0])
+    async def _commit(self, fresh: list[_Made]) -> list[_Made]:
+        """All in one transaction, without those that are here already; which were written."""
+        for _ in range(TRIES):
+            try:
+                await self._service.store.commit(self._decision(fresh))
+            except Conflict:
+                self._looks_first = True
+                known = await self._service.store.known([device.eid for _, device, *_ in fresh])
+                for row, *_ in fresh:
+                    if row.eid in known:
+                        self._know(row)
+                fresh = [made for made in fresh if made[0].eid not in known]
+                if not fresh:
+                    return []
+            else:
+                return fresh
+        raise StoreFailed("the same rows changed again and again", code="store.contended")
 
-    def _decision(self, fresh: list[tuple[DeviceRow, Device, Knowledge | None, DeviceEnrolled]]) -> Decision:
+    def _decision(self, fresh: list[_Made]) -> Decision:
         rows: list[Device | Knowledge] = []
         for _, device, knowledge, _ in fresh:
             rows.append(device)
