@@ -9,8 +9,9 @@ from typing import Any
 import pytest
 
 from keim.der import tlv
-from keim.errors import Malformed, PeerError, StoreFailed, TimedOut, Unreachable
+from keim.errors import Malformed, PeerError, Refused, StoreFailed, TimedOut, Unreachable
 from keim.ids import Eid
+from keim.io.device_mqtt import MqttDevices
 from keim.io.entropy import OsEntropy
 from keim.io.esipa_door import EsipaDoor
 from keim.io.esipa_mqtt import EsipaMqttServer
@@ -333,6 +334,30 @@ def test_a_busy_device_and_a_silent_one_are_told_apart() -> None:
             await pushing
         with pytest.raises(TimedOut):
             await field.server.inject(EID, PUSH, timeout_s=0)
+
+    run(test())
+
+
+def test_packages_are_pushed_to_addresses_that_name_an_eid() -> None:
+    async def test() -> None:
+        field = Field(nothing)
+        devices = MqttDevices(field.server, timeout_s=5)
+        for address, key in (("mqtt://nobody", b""), (f"mqtt://{EID}", b"a key")):
+            with pytest.raises(Refused) as refused:
+                await devices.reach(address, key)
+            assert refused.value.code == "eim.bad_device_address"
+        exchange = await devices.reach(f"mqtt://{EID}", b"")
+        for status, payload in (("busy", b""), ("", RECEIVED)):
+            pushing = asyncio.ensure_future(exchange.send(PUSH))
+            await asyncio.sleep(0)
+            field.say(payload, correlation=field.uplink.published[-1].correlation, status=status)
+            if status:
+                with pytest.raises(Unreachable) as busy:
+                    await pushing
+                assert busy.value.code == "eim.device_busy"
+            else:
+                assert await pushing == RECEIVED
+        exchange.close()
 
     run(test())
 

@@ -11,7 +11,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from benchmarks.wire_mqtt import mqtt_way
+from benchmarks import wire_mqtt
 from msgspec import convert
 from tests.card_lab import iccid
 from tests.e2e.test_eim_serve import released
@@ -441,11 +441,11 @@ def test_a_configuration_that_cannot_work_is_refused_with_a_reason(wrong: dict[s
 
 
 def test_the_benchmark_of_the_wire_has_its_way_through_a_broker(tmp_path: Path) -> None:
-    with mqtt_way(tmp_path, prefix=("nice",)) as way:
+    with wire_mqtt.mqtt_way(tmp_path, prefix=("nice",)) as way:
         site = EimSite(tmp_path, config=way.eim_config)
         device = SiteDevice(site)
         order = site.order(device.eid, SWITCH)
-        device.cycle(carrier=way.carrier(device.eid))
+        device.cycle(carrier=wire_mqtt.carrier_of(way.device_config(device.eid)))
         assert order in succeeded(site, device)
         assert site.stop() == 0
 
