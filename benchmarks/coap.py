@@ -24,6 +24,7 @@ from cryptography.hazmat.primitives.asymmetric import ec
 from cryptography.hazmat.primitives.serialization import Encoding, PublicFormat
 from cryptography.x509.oid import NameOID
 
+from benchmarks.coap_floods import floods
 from keim.io.dtls_openssl import OpenSslConfig, OpenSslDatagrams
 from keim.io.entropy import OsEntropy
 from keim.wire.coap.endpoint import CoapEndpoint
@@ -301,6 +302,7 @@ def run(json: bool) -> int:
     memory = association_octets()
     times = measure_handshakes()
     octets = exchange_octets()
+    flooded = floods(CREDENTIAL, TRUST)
     bare_us = times["bare key generation, agreement, signature"]
     ratios = {
         "full / bare": times["full"] / bare_us,
@@ -310,7 +312,9 @@ def run(json: bool) -> int:
         "octets per live association": memory,
     }
     if json:
-        found = {"microseconds": times, "ratios": ratios, "targets": TARGETS, "octets": octets}
+        found = {"microseconds": times, "ratios": ratios, "targets": TARGETS, "octets": octets} | {
+            "floods": flooded
+        }
         print(json_module.dumps(found))
         return 0
     print("server CPU, median of 7 rounds               us       per second")
@@ -325,6 +329,8 @@ def run(json: bool) -> int:
         "\none exchange on a live association with connection id, IPv4 octets of datagrams as made: "
         f"{octets['up']} up, {octets['down']} down, {total} in 2 packets"
     )
+    for name, values in flooded.items():
+        print(f"\n{name}: " + ", ".join(f"{what} {value:.4g}" for what, value in values.items()))
     return 0
 
 

@@ -82,6 +82,7 @@ def report(rows: list[dict[str, Any]], method: str, *, as_json: bool) -> str:
         document = {"method": method, "rows": rows, "ratios": found, "targets": TARGETS}
         return json.dumps(document | {"links": msgspec.to_builtins(models)})
     lines = [f"Captured: {method}. IPv4 octets and packets; seconds and joules are modelled.", ""]
+    lines += [*_overview(rows, models), ""]
     for job, title in TITLES.items():
         lines += [f"**{title}**", "", *_table([row for row in rows if row["job"] == job], models), ""]
     lines.append(
@@ -90,6 +91,30 @@ def report(rows: list[dict[str, Any]], method: str, *, as_json: bool) -> str:
         f"{TARGETS['packets']:.3f} wanted) of the same over a new TLS 1.3 connection."
     )
     return "\n".join(lines)
+
+
+def _overview(rows: list[dict[str, Any]], models: dict[str, Link]) -> list[str]:
+    """Octets, packets and round trips of all jobs, and the enable as a model sees it."""
+    by_way: dict[str, dict[str, dict[str, Any]]] = {}
+    for row in rows:
+        by_way.setdefault(row["way"], {})[row["job"]] = row
+    shown = [models["nb_iot_good"], models["nb_iot_poor"]]
+    head = ["octets / packets / round trips", "exchange", "poll", "enable", "download"]
+    head += [f"enable on {link.title} (modelled)" for link in shown]
+    lines = [f"| {' | '.join(head)} |", f"|---|{'---:|' * (len(head) - 1)}"]
+    for way, jobs in by_way.items():
+        cells = [_short(jobs.get(job)) for job in TITLES]
+        enable = jobs.get("enable")
+        cells += [
+            "" if enable is None else f"{link.seconds(enable):.0f} s, {link.joules(enable):.1f} J"
+            for link in shown
+        ]
+        lines.append(f"| {way} | {' | '.join(cells)} |")
+    return lines
+
+
+def _short(row: dict[str, Any] | None) -> str:
+    return "" if row is None else f"{octets(row):,} / {packets(row)} / {row['round_trips']}"
 
 
 def _table(rows: list[dict[str, Any]], models: dict[str, Link]) -> list[str]:

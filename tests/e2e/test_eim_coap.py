@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import os
+import random
 import re
 import signal
+import socket
 import sqlite3
 from collections.abc import Iterator
 from pathlib import Path
@@ -23,6 +25,7 @@ from tests.shared import needs_system
 from keim.app.ipa_coap import CoapSection
 from keim.errors import Unreachable, Untrusted
 from keim.io.dtls_notes import DtlsNote
+from keim.io.entropy import OsEntropy
 from keim.io.esipa_coap import EsipaCoapClient
 from keim.io.ipa_coap import CoapPeers
 from keim.io.pem import key_pem
@@ -32,7 +35,10 @@ from keim.messages.esipa import GetEimPackageRequest
 from keim.pki import Curve
 from keim.pki.world import generate_key
 from keim.wire.dtls.association import SKIP, restored
+from keim.wire.dtls.config import DtlsConfig, Target
+from keim.wire.dtls.endpoint import DtlsEndpoint
 from keim.wire.dtls.sessions import decode_session
+from keim.wire.dtls.trust import PinnedKeys
 
 PEER = EimPeer(EIM, EIM)
 POLL = GetEimPackageRequest(eid_value=EIDS[3].octets).encode()
@@ -171,6 +177,28 @@ def test_a_sequence_number_is_never_used_twice_whatever_happens(site: EimSite) -
         carrier.close()
     assert tops[0] >= SKIP
     assert tops[1] >= tops[0] + SKIP
+
+
+def test_garbage_at_the_port_harms_nobody(site: EimSite) -> None:
+    """Random, cut, mutated and repeated datagrams from one socket while a device lives on another."""
+    device, chance = SiteDevice(site), random.Random(7)
+    ask(device)
+    stranger = DtlsEndpoint(DtlsConfig(trust=PinnedKeys([b"x"]), cid_octets=0), entropy=OsEntropy())
+    stranger.connect(site.endpoint("coap"), 0.0, Target())
+    [(hello, where)] = stranger.datagrams_to_send()
+    with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as noise:
+        for turn in range(5000):
+            octets = bytearray(hello if turn % 2 else chance.randbytes(chance.randint(1, 1400)))
+            octets[chance.randrange(len(octets))] ^= 1 << chance.randrange(8)
+            if turn % 7 == 0:
+                octets[:3] = bytes((chance.choice((20, 21, 22, 23, 25)), 254, 253))
+            noise.sendto(octets[: chance.randint(1, len(octets))], where)
+            if turn % 500 == 0:
+                assert ask(device) == 0
+    assert ask(device) == 0
+    text = site.status("/metrics")[1]
+    assert number(text, 'keim_coap_associations{state="live"}') == 1
+    assert number(text, 'keim_coap_associations{state="half_open"}') == 0
 
 
 def test_another_program_may_not_use_the_same_associations(site: EimSite) -> None:

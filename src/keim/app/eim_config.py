@@ -78,6 +78,9 @@ class EimConfig(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     """The operators' API; None: it is off."""
     tls: bool = True
     """False only behind something that ends TLS itself."""
+    pin_tls_key: bool = False
+    """Entries for eUICCs name the key of our TLS certificate: devices then need no authority for it, and over
+    DTLS no certificate at all."""
     client_certificates: bool = False
     """Devices may show a certificate of the PKI's roots."""
     store: str = "eim.db"

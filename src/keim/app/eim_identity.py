@@ -13,7 +13,13 @@ from keim.eim.addresses import AddressPolicy
 from keim.eim.settings import Eim, key_name
 from keim.errors import Refused
 from keim.io.pkcs11_uri import signer_of_uri
-from keim.messages.package import EimConfigurationData, EimIdType, EimPublicKeyData, EimSupportedProtocol
+from keim.messages.package import (
+    EimConfigurationData,
+    EimIdType,
+    EimPublicKeyData,
+    EimSupportedProtocol,
+    TrustedPublicKeyDataTls,
+)
 from keim.pki import Role
 from keim.pki.world import Credential, World
 from keim.seams import Signer
@@ -99,13 +105,16 @@ def signing_spki_of(world: World, config: EimConfig) -> bytes:
 def configuration_data(world: World, config: EimConfig, *, counter: int = 0) -> EimConfigurationData:
     """What a card's maker stores, or another eIM adds: everything that makes this eIM known to an eUICC."""
     eim_id = eim_id_of(config, world)
+    tls = world.get("eim-tls")
+    pinned = TrustedPublicKeyDataTls(trusted_eim_pk_tls=PublicKeyInfo(tls.certificate.spki))
     return EimConfigurationData(
         eim_id=eim_id,
-        eim_fqdn=name_in(world.get("eim-tls")),
+        eim_fqdn=name_in(tls),
         eim_id_type=EimIdType.EIM_ID_TYPE_FQDN,
         counter_value=counter,
         association_token=-1,
         eim_public_key_data=EimPublicKeyData(eim_public_key=PublicKeyInfo(signing_spki_of(world, config))),
+        trusted_public_key_data_tls=pinned if config.pin_tls_key else None,
         eim_supported_protocol=protocols_of(config),
         indirect_profile_download=True,
     )
