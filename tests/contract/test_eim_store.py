@@ -18,7 +18,7 @@ from tests.shared import needs_system
 
 from keim.eim import compose
 from keim.eim.events import OrderPlaced, PackageDelivered, ResultReceived
-from keim.eim.rows import OrderState, State
+from keim.eim.rows import DeviceState, OrderState, State
 from keim.eim.settings import Rules
 from keim.ids import Eid
 from keim.io.store.engine import Engine
@@ -208,6 +208,18 @@ def test_an_order_for_all_of_a_tenant_takes_nobody_elses_devices(desk: EimOnly) 
     ]
     assert [number for number, _ in told] == [0, 1, 2, 3]
     assert len(desk.run(desk.store.events("south"))) == 1
+
+
+def test_an_order_for_many_tells_how_far_it_is(desk: EimOnly) -> None:
+    told: list[int] = []
+    eids = fleet(desk, 30)
+    desk.run(desk.service.change_device(eids[0], state=DeviceState.ARCHIVED))
+    order = desk.run(desk.service.order_for_many(LISTING, progress=told.append))
+    assert order.devices == 30, "the archived one is left out, the device of the desk is in"
+    assert told == sorted(told)
+    assert told[-1] == 30
+    listed = desk.run(desk.service.order_for_many(LISTING, eids=[*eids, *eids, "8" * 32]))
+    assert listed.devices == 30, "each once, whoever is unknown not at all"
 
 
 def test_after_a_cancel_nobody_else_gets_an_order_for_many(desk: EimOnly) -> None:

@@ -157,16 +157,17 @@ class OperatorsSide:
         actor: str = "",
         expires_at: datetime | None = None,
         terms: Terms | None = None,
+        progress: Callable[[int], None] | None = None,
     ) -> Order:
         """One row and one event for all of a tenant's devices, those of a list, or those of the ordinals.
 
-        `lots` come sorted. Whom it is for is frozen now.
+        `lots` come sorted. Whom it is for is frozen now; `progress` is told how many are in so far.
         """
         name = reference or self._new_reference()
         if await self.store.order(name) is not None:
             raise Refused(f"the reference {name!r} is in use", code="eim.reference_in_use")
         try:
-            count = await self.store.freeze(name, eids, tenant=tenant, lots=lots)
+            count = await self.store.freeze(name, eids, tenant=tenant, lots=lots, progress=progress)
         except Conflict:
             raise Refused(f"the reference {name!r} is in use", code="eim.reference_in_use") from None
         terms = terms or Terms(actor=actor, expires_at=expires_at)

@@ -8,31 +8,57 @@ from __future__ import annotations
 
 from array import array
 from bisect import bisect_left
-from collections.abc import Iterable, Iterator
-from itertools import groupby
+from collections.abc import Iterable, Iterator, Sequence
 from typing import Final
 
 GROUP: Final = 1 << 16
 _BITMAP_OCTETS: Final = GROUP // 8
 _LIST_LIMIT: Final = _BITMAP_OCTETS // 2
 """More ordinals than this are smaller as a bitmap."""
+_ONE: Final = ord("1")
 
 
 def encode_group(low: list[int]) -> bytes:
     """Sorted, distinct, below 65536. The length tells the form: only a bitmap has 8192 octets."""
-    if len(low) >= _LIST_LIMIT:
-        bitmap = bytearray(_BITMAP_OCTETS)
-        for value in low:
-            bitmap[value >> 3] |= 1 << (value & 7)
-        return bytes(bitmap)
-    return b"".join(value.to_bytes(2, "big") for value in low)
+    if len(low) < _LIST_LIMIT:
+        return b"".join(value.to_bytes(2, "big") for value in low)
+    digits = bytearray(b"0") * GROUP
+    for value in low:
+        digits[value] = _ONE
+    digits.reverse()
+    return int(digits, 2).to_bytes(_BITMAP_OCTETS, "little")
 
 
-def groups_of(ordinals: Iterable[int]) -> Iterator[tuple[int, bytes, int]]:
+class Gathering:
+    """Groups out of sorted ordinals that come in lots: a group is given when it is complete."""
+
+    def __init__(self) -> None:
+        self._high = -1
+        self._low: list[int] = []
+
+    def add(self, lot: Sequence[int]) -> list[tuple[int, bytes, int]]:
+        """(group, octets, how many) of those that this lot completes."""
+        complete: list[tuple[int, bytes, int]] = []
+        start = 0
+        while start < len(lot):
+            high = lot[start] >> 16
+            stop = bisect_left(lot, (high + 1) << 16, start)
+            if high != self._high:
+                complete += self.rest()
+                self._high = high
+            self._low += [ordinal & 0xFFFF for ordinal in lot[start:stop]]
+            start = stop
+        return complete
+
+    def rest(self) -> list[tuple[int, bytes, int]]:
+        low, self._low = self._low, []
+        return [(self._high, encode_group(low), len(low))] if low else []
+
+
+def groups_of(ordinals: Iterable[int]) -> list[tuple[int, bytes, int]]:
     """(group, octets, how many) of ordinals that come sorted."""
-    for high, members in groupby(ordinals, key=lambda ordinal: ordinal >> 16):
-        low = [ordinal & 0xFFFF for ordinal in members]
-        yield high, encode_group(low), len(low)
+    gathering = Gathering()
+    return gathering.add(list(ordinals)) + gathering.rest()
 
 
 class Selection:

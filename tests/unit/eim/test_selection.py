@@ -6,7 +6,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from keim.eim.selection import Selection, groups_of
+from keim.eim.selection import Gathering, Selection, groups_of
 from keim.io.rate_limit import RateLimit
 
 
@@ -33,6 +33,21 @@ def test_groups_survive_being_written_down() -> None:
     members = [0, 1, 65535, 65536, 70000, 1 << 24]
     written = [(group, octets) for group, octets, _ in groups_of(members)]
     assert list(Selection(written)) == members
+
+
+@given(st.sets(st.integers(0, 1 << 18), max_size=400), st.integers(1, 50))
+def test_lots_of_any_size_make_the_same_groups(members: set[int], size: int) -> None:
+    ordered, gathering = sorted(members), Gathering()
+    groups = [group for n in range(0, len(ordered), size) for group in gathering.add(ordered[n : n + size])]
+    assert groups + gathering.rest() == groups_of(ordered)
+    assert gathering.rest() == []
+
+
+def test_a_full_group_is_a_bitmap_with_every_bit_in_its_place() -> None:
+    members = [value for value in range(1 << 16) if value % 3 != 1]
+    ((group, octets, count),) = groups_of(members)
+    assert (group, len(octets), count) == (0, 8192, len(members))
+    assert [v for v in range(1 << 16) if octets[v >> 3] >> (v & 7) & 1] == members
 
 
 def test_a_rate_is_kept_on_average_and_a_burst_is_allowed() -> None:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import asyncio
 from collections.abc import AsyncIterator, Iterable, Sequence
 from datetime import datetime, timedelta
 from typing import Any, Final, NamedTuple
@@ -13,7 +12,7 @@ from keim.eim.events import Event
 from keim.eim.facts import Decision, Facts, Known, Named, Next, NotDelivered, OrderMove, Wanted
 from keim.eim.offers import order_of
 from keim.eim.rows import MAIN, Contact, Device, Errand, Knowledge, Operation, Order, OrderState, Relay
-from keim.eim.selection import groups_of
+from keim.io.eim_store.freezing import Progress, freeze, ordinals_of_all, ordinals_of_list
 from keim.io.eim_store.leaves import KeptObjects, event_in, leaves_of
 from keim.io.eim_store.many import OrdersForMany
 from keim.io.eim_store.schema import MIGRATIONS
@@ -29,8 +28,6 @@ from keim.io.store.leaf_shelf import whole
 
 _CANDIDATES: Final = 4
 """Orders looked at in one poll: more only when several have expired."""
-_LOT: Final = 8_000
-"""Devices that are read at once while a selection is made."""
 _DEVICE: Final = "SELECT ordinal, row FROM eim_devices WHERE eid = ?"
 _DEVICE_AND_NEXT: Final = Lookup(
     "SELECT d.eid, d.ordinal, d.row, o.id, o.row FROM eim_devices d"
@@ -273,75 +270,24 @@ class EimStore:
         *,
         tenant: str = MAIN,
         lots: AsyncIterator[list[int]] | None = None,
+        progress: Progress | None = None,
     ) -> int:
-        """Writes the selection of an order for many: all active devices of a tenant, or those of the list.
+        """Writes the selection of an order for many; how many devices it holds.
 
-        Or those of the ordinals in `lots`, which come sorted.
-
-        In lots, so that devices that poll meanwhile wait for none longer than a moment.
+        All active devices of a tenant, those of the list, or those of the ordinals in `lots`, which come
+        sorted.
         """
-        total = 0
-        async for part, octets, count in self._parts(
-            eids, self._ordinals(tenant) if lots is None else lots, tenant
-        ):
-            await self.engine.commit(
-                [
-                    Statement(
-                        "INSERT INTO eim_selections (reference, part, octets) VALUES (?, ?, ?)",
-                        (reference, part, octets),
-                    )
-                ]
-            )
-            total += count
-        return total
+        if eids is not None:
+            lots = ordinals_of_list(self.engine, tenant, eids)
+        elif lots is None:
+            lots = ordinals_of_all(self.engine, tenant)
+        return await freeze(self.engine, reference, lots, progress=progress)
 
     async def thaw(self, reference: str) -> None:
         """Takes back a selection that no order was placed for."""
         without_order = "NOT EXISTS (SELECT 1 FROM eim_orders WHERE eim_orders.reference = ?)"
         sql = f"DELETE FROM eim_selections WHERE reference = ? AND {without_order}"
         await self.engine.commit([Statement(sql, (reference, reference))])
-
-    async def _parts(
-        self, eids: Sequence[str] | None, lots: AsyncIterator[list[int]], tenant: str
-    ) -> AsyncIterator[tuple[int, bytes, int]]:
-        gathered: list[int] = []
-        if eids is None:
-            async for lot in lots:
-                gathered += lot
-                full = gathered[-1] >> 16
-                if gathered[0] >> 16 != full:
-                    cut = next(i for i, ordinal in enumerate(gathered) if ordinal >> 16 == full)
-                    for group in groups_of(gathered[:cut]):
-                        yield group
-                    gathered = gathered[cut:]
-        else:
-            for start in range(0, len(eids), 500):
-                lot_of_eids = eids[start : start + 500]
-                marks = ", ".join("?" * len(lot_of_eids))
-                rows = await self.engine.fetch(
-                    f"SELECT ordinal FROM eim_devices WHERE tenant = ? AND eid IN ({marks})",
-                    tenant,
-                    *lot_of_eids,
-                )
-                gathered += [row[0] for row in rows]
-            gathered = sorted(set(gathered))
-        for group in groups_of(gathered):
-            yield group
-
-    async def _ordinals(self, tenant: str) -> AsyncIterator[list[int]]:
-        last = -1
-        while True:
-            rows = await self.engine.fetch(
-                "SELECT ordinal FROM eim_devices WHERE tenant = ? AND ordinal > ? AND state = 'active'"
-                f" ORDER BY ordinal LIMIT {_LOT:d}",
-                tenant,
-                last,
-            )
-            if not rows:
-                return
-            yield [row[0] for row in rows]
-            last = rows[-1][0]
-            await asyncio.sleep(0)  # whoever polls meanwhile gets its turn
 
     async def order(self, reference: str) -> tuple[Order, OrderState] | None:
         rows = await self.engine.fetch("SELECT id, state, row FROM eim_orders WHERE reference = ?", reference)

@@ -105,6 +105,10 @@ class Engine(Protocol):
 
     async def look_up(self, lookup: Lookup, key: Any) -> list[tuple[Any, ...]]: ...
 
+    async def look_up_all(self, lookup: Lookup, keys: Sequence[Any]) -> list[tuple[Any, ...]]:
+        """Of a lot of keys that one asks for, in no order."""
+        ...
+
     async def commit(self, statements: Sequence[Statement], entries: Sequence[Entry] = ()) -> None: ...
 
     async def migrate(self, component: str, migrations: Sequence[Migration]) -> None:

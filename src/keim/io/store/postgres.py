@@ -93,6 +93,9 @@ class PostgresEngine:
             self._spawn(self._read())
         return await future
 
+    async def look_up_all(self, lookup: Lookup, keys: Sequence[Any]) -> list[tuple[Any, ...]]:
+        return await self.fetch(lookup.many, keys)
+
     async def _read(self) -> None:
         while self._asked:
             lookup = next(iter(self._asked))

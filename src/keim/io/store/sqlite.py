@@ -76,6 +76,9 @@ class SqliteEngine:
     async def look_up(self, lookup: Lookup, key: Any) -> list[tuple[Any, ...]]:
         return await self.fetch(lookup.one, key)
 
+    async def look_up_all(self, lookup: Lookup, keys: Sequence[Any]) -> list[tuple[Any, ...]]:
+        return [row for key in keys for row in await self.fetch(lookup.one, key)]
+
     async def commit(self, statements: Sequence[Statement], entries: Sequence[Entry] = ()) -> None:
         if not statements and not entries:
             return

@@ -1,0 +1,75 @@
+"""Freezing whom an order for many is for: a million devices in one call, in lots that nobody notices.
+
+Each lot is read in a moment and each part of the selection is a transaction of its own, so that devices that
+poll meanwhile wait for neither. Imports keim.eim.selection and keim.io.store.engine only.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import AsyncIterator, Callable, Sequence
+from typing import Final
+
+from keim.eim.selection import Gathering
+from keim.io.store.engine import Engine, Lookup, Statement
+
+Progress = Callable[[int], None]
+"""Told how many devices are in the selection so far."""
+
+_LOT: Final = 4000
+"""Ordinals that are read at once, from an index alone."""
+_LOT_OF_EIDS: Final = 1000
+_ORDINALS: Final = (
+    f"SELECT ordinal FROM eim_devices WHERE tenant = ? AND ordinal > ? ORDER BY ordinal LIMIT {_LOT:d}"
+)
+_APART: Final = (
+    "SELECT ordinal FROM eim_devices WHERE tenant = ? AND ordinal > ? AND ordinal <= ? AND state <> 'active'"
+)
+_BY_EID: Final = Lookup(
+    "SELECT eid, tenant, ordinal FROM eim_devices WHERE eid = ?",
+    "SELECT eid, tenant, ordinal FROM eim_devices WHERE eid = ANY(?)",
+)
+_PART: Final = "INSERT INTO eim_selections (reference, part, octets) VALUES (?, ?, ?)"
+
+
+async def freeze(
+    engine: Engine, reference: str, lots: AsyncIterator[list[int]], *, progress: Progress | None = None
+) -> int:
+    """Writes the selection; `lots` come sorted. How many devices it holds."""
+    gathering, total = Gathering(), 0
+    async for lot in lots:
+        total += await _write(engine, reference, gathering.add(lot))
+        if progress is not None:
+            progress(total)
+        await asyncio.sleep(0)  # whoever polls meanwhile gets its turn
+    total += await _write(engine, reference, gathering.rest())
+    if progress is not None:
+        progress(total)
+    return total
+
+
+async def _write(engine: Engine, reference: str, groups: list[tuple[int, bytes, int]]) -> int:
+    for part, octets, _ in groups:
+        await engine.commit([Statement(_PART, (reference, part, octets))])
+    return sum(count for _, _, count in groups)
+
+
+async def ordinals_of_all(engine: Engine, tenant: str) -> AsyncIterator[list[int]]:
+    """A tenant's active devices."""
+    last = -1
+    while rows := await engine.fetch(_ORDINALS, tenant, last):
+        first, last = last, rows[-1][0]
+        apart = {row[0] for row in await engine.fetch(_APART, tenant, first, last)}
+        yield [row[0] for row in rows if row[0] not in apart] if apart else [row[0] for row in rows]
+
+
+async def ordinals_of_list(engine: Engine, tenant: str, eids: Sequence[str]) -> AsyncIterator[list[int]]:
+    """Of those in the list that are this tenant's."""
+    found: set[int] = set()
+    for start in range(0, len(eids), _LOT_OF_EIDS):
+        rows = await engine.look_up_all(_BY_EID, eids[start : start + _LOT_OF_EIDS])
+        found.update(ordinal for _, owner, ordinal in rows if owner == tenant)
+        await asyncio.sleep(0)
+    ordered = sorted(found)
+    for start in range(0, len(ordered), _LOT):
+        yield ordered[start : start + _LOT]
