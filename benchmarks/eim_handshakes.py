@@ -1,0 +1,63 @@
+"""What a TLS connection costs the server: a full handshake, and one that resumes a session."""
+
+from __future__ import annotations
+
+import socket
+import ssl
+import time
+from typing import Any
+
+from benchmarks.eim_peers import Child
+from keim.app.eim import EimConfig, serve
+from keim.messages import esipa as m
+from keim.pki.world import World, example_eids
+
+CONNECTIONS = 300
+_POLL = m.GetEimPackageRequest(eid_value=next(iter(example_eids(1, "89990001"))).octets).encode()
+_REQUEST = (
+    b"POST /gsma/rsp2/asn1 HTTP/1.1\r\nHost: eim.example.com\r\nContent-Type: application/x-gsma-rsp-asn1\r\n"
+    b"X-Admin-Protocol: gsma/rsp/v2.1.0\r\nContent-Length: %d\r\n\r\n%b" % (len(_POLL), _POLL)
+)
+
+
+def measure(config: EimConfig, world: World, core: int) -> dict[str, Any]:
+    server = Child(lambda ready: serve(config, on_ready=lambda told: ready(told["listen"]["esipa"])), core)
+    try:
+        versions = (ssl.TLSVersion.TLSv1_2, ssl.TLSVersion.TLSv1_3)
+        return {version.name.replace("_", "."): _of_version(server, world, version) for version in versions}
+    finally:
+        server.end()
+
+
+def _of_version(server: Child, world: World, version: ssl.TLSVersion) -> dict[str, float]:
+    context = ssl.create_default_context(cadata=world.roots[0].pem.decode())
+    context.verify_flags &= ~ssl.VERIFY_X509_STRICT
+    context.minimum_version = context.maximum_version = version
+    full = _cost(server, context, None)
+    session = _session(server, context)
+    resumed = _cost(server, context, session)
+    return {"full_us": full, "resumed_us": resumed, "ratio": round(resumed / full, 3)}
+
+
+def _connect(server: Child, context: ssl.SSLContext, session: ssl.SSLSession | None) -> ssl.SSLSocket:
+    plain = socket.create_connection(("127.0.0.1", server.port), timeout=20)
+    return context.wrap_socket(plain, server_hostname="eim.example.com", session=session)
+
+
+def _session(server: Child, context: ssl.SSLContext) -> ssl.SSLSession:
+    """Of a connection that has got an answer: TLS 1.3 brings its ticket behind the handshake."""
+    with _connect(server, context, None) as connection:
+        connection.sendall(_REQUEST)
+        assert connection.recv(4096).startswith(b"HTTP/1.1 200 ")
+        assert connection.session is not None
+        return connection.session
+
+
+def _cost(server: Child, context: ssl.SSLContext, session: ssl.SSLSession | None) -> float:
+    """Microseconds of the server for one connection that is opened, used for nothing and closed."""
+    before = server.cpu_s()
+    for _ in range(CONNECTIONS):
+        with _connect(server, context, session) as connection:
+            assert connection.session_reused is (session is not None)
+    time.sleep(0.2)  # the last ones are closed
+    return round((server.cpu_s() - before) / CONNECTIONS * 1e6, 1)
