@@ -136,3 +136,28 @@ def test_a_wrong_tag_for_all_is_refused_before_anything_is_read(desk: Desk) -> N
 
 def test_viewers_import_nothing(desk: Desk) -> None:
     assert refusal(send(desk, EID, role="viewer"), 403) == "access.scope_missing"
+
+
+@pytest.mark.parametrize(("form", "media_type"), [("csv", CSV), ("jsonl", JSON_LINES)])
+def test_what_is_exported_comes_in_again(any_desk: Desk, desk: Desk, form: str, media_type: str) -> None:
+    euicc, eum = world().euicc(EID).certificate.der.hex(), world().get("eum").certificate.der.hex()
+    head = "eid,token,counter,tags,euicc_certificate,eum_certificate"
+    report(any_desk, f"{head}\n{EID},5,7,b|a,{euicc},{eum}\n" + "".join(f"{eid},,,,,\n" for eid in eids(700)))
+    exported = any_desk.ask("GET", "/exports/devices", params={"form": form})
+    assert exported.headers["content-type"].startswith(media_type.partition(";")[0])
+    assert counted(report(desk, exported.content, media_type)) == (701, 701, 0, 0)
+    old, new = devices(any_desk)[EID], devices(desk)[EID]
+    assert (new.token, new.counter, new.point) == (old.token, old.counter, old.point)
+    again = desk.ask("GET", "/exports/devices", params={"form": form})
+    assert again.content == exported.content
+
+
+def test_an_export_starts_no_formula_in_a_spreadsheet(desk: Desk) -> None:
+    desk.ask("POST", "/devices", {"eid": EID, "tags": ["=1+1"]})
+    exported = desk.ask("GET", "/exports/devices", params={"form": "csv"}).text
+    assert ",'=1+1," in exported
+
+
+def test_an_export_holds_nothing_of_another_tenant(desk: Desk) -> None:
+    report(desk, EID)
+    assert desk.ask("GET", "/exports/devices", tenant="other").content == b""

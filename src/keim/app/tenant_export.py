@@ -2,39 +2,31 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Coroutine, Iterable, Iterator, Sequence
+from collections.abc import Callable, Coroutine, Iterable, Iterator
 from typing import Any, Final
 
 import msgspec
 
+from keim.app.device_lines import LOT, DeviceLines, Exported
 from keim.app.eim_logs import EimLogs
 from keim.app.eim_service import EimService
 from keim.app.tenant_bundle import (
     FORMAT,
     HEADER,
-    DeviceLine,
     Header,
     OrderLine,
     StateLine,
     WebhookLine,
 )
 from keim.audit.export import export
-from keim.eim.rows import Device, DeviceState, Knowledge, Order
+from keim.eim.rows import DeviceState, Order
 from keim.errors import Refused
 from keim.io.bundle_file import written
 from keim.io.code_store import CodeStore
 from keim.io.eim_store.log import Source
 from keim.io.webhook_store import WebhookStore
 
-LOT: Final = 500
 AUDIT_PIECE: Final = 4 * 1024 * 1024
-_DEVICES: Final = (
-    "SELECT d.ordinal, d.row, k.row FROM eim_devices d LEFT JOIN eim_knowledge k ON k.eid = d.eid"
-    f" WHERE d.tenant = ? AND d.ordinal > ? ORDER BY d.ordinal LIMIT {LOT:d}"
-)
-_TAGS: Final = (
-    "SELECT ordinal, tag FROM eim_tags WHERE tenant = ? AND ordinal BETWEEN ? AND ? ORDER BY ordinal, tag"
-)
 _ORDERS: Final = (
     "SELECT id, row FROM eim_orders WHERE tenant = ? AND id > ? AND eid IS NOT NULL"
     f" AND state IN ('active', 'planned') ORDER BY id LIMIT {LOT:d}"
@@ -52,8 +44,6 @@ class TenantExport:
         self._tenant = tenant
         self._run = run
         self._engine = service.store.engine
-        self._device = msgspec.json.Decoder(Device).decode
-        self._knowledge = msgspec.json.Decoder(Knowledge).decode
         self._order = msgspec.json.Decoder(Order).decode
 
     def pieces(self) -> Iterator[bytes]:
@@ -78,9 +68,7 @@ class TenantExport:
         states: list[StateLine] = []
         waiting: dict[str, list[str]] = {}
         for number, lot in enumerate(self._device_lots()):
-            tags = self._tags(lot[0][0], lot[-1][0])
-            rows = [self._line(device, known, tags.get(ordinal, ())) for ordinal, device, known in lot]
-            yield f"devices/{number}", lines(rows)
+            yield f"devices/{number}", lines([exported.line for exported in lot])
             for ordinal, device, _ in lot:
                 if device.state is not DeviceState.ACTIVE:
                     states.append(StateLine(device.eid, device.state.value))
@@ -100,35 +88,11 @@ class TenantExport:
         )
         yield from self._log()
 
-    def _device_lots(self) -> Iterator[list[tuple[int, Device, Knowledge | None]]]:
-        after = -1
-        while rows := self._run(self._engine.fetch(_DEVICES, self._tenant, after)):
-            yield [
-                (ordinal, self._device(row), None if known is None else self._knowledge(known))
-                for ordinal, row, known in rows
-            ]
-            after = rows[-1][0]
-
-    def _tags(self, first: int, last: int) -> dict[int, list[str]]:
-        """By the ordinals of the devices between these."""
-        found: dict[int, list[str]] = {}
-        for ordinal, tag in self._run(self._engine.fetch(_TAGS, self._tenant, first, last)):
-            found.setdefault(ordinal, []).append(tag)
-        return found
-
-    def _line(self, device: Device, known: Knowledge | None, tags: Sequence[str]) -> DeviceLine:
-        euicc = eum = None
-        if known is not None and known.euicc_certificate and known.eum_certificate:
-            euicc, eum = known.euicc_certificate.hex(), known.eum_certificate.hex()
-        return DeviceLine(
-            eid=device.eid,
-            token=device.token,
-            counter=device.counter,
-            tags=tuple(tags),
-            euicc_certificate=euicc,
-            eum_certificate=eum,
-            signer=device.signer or next(iter(self._service.eim.signers)),
-        )
+    def _device_lots(self) -> Iterator[list[Exported]]:
+        devices, after = DeviceLines(self._service, self._tenant), -1
+        while lot := self._run(devices.lot(after)):
+            yield lot
+            after = lot[-1].ordinal
 
     def _orders(self, waiting: dict[str, list[str]]) -> Iterator[OrderLine]:
         for reference, eids in waiting.items():

@@ -17,6 +17,7 @@ from keim.errors import Refused
 
 if TYPE_CHECKING:
     from keim.api.client import Client
+    from keim.api.client.transport import Stream
 
 
 def register(nouns: Nouns) -> None:
@@ -34,13 +35,24 @@ def register(nouns: Nouns) -> None:
     bootstrap.add_argument("--block", type=int, metavar="OCTETS", help="of one STORE DATA at most")
     bootstrap.add_argument("--script", metavar="FILE", help="APDUs for `keim euicc script`")
     bootstrap.add_argument("--der", metavar="FILE", help="AddInitialEim for `keim ipa provision`")
+    devices = verb(verbs, "devices", _devices, "devices as `keim import devices` reads them")
+    devices.add_argument("file", metavar="FILE")
+    devices.add_argument("--format", choices=("csv", "jsonl"), help="default: by the file's name, else CSV")
     bundle = verb(verbs, "bundle", _bundle, "everything that a tenant owns, signed, as one file")
     bundle.add_argument("file", metavar="FILE")
 
 
+def _devices(args: argparse.Namespace, client: Client) -> int:
+    form = args.format or ("jsonl" if args.file.endswith((".jsonl", ".ndjson")) else "csv")
+    return _saved(client.export_devices(form), args, "keim import devices")
+
+
 def _bundle(args: argparse.Namespace, client: Client) -> int:
+    return _saved(client.export_bundle(), args, "keim import bundle")
+
+
+def _saved(stream: Stream, args: argparse.Namespace, elsewhere: str) -> int:
     target = Path(args.file)
-    stream = client.export_bundle()
     progress = Progress("octets")
     try:
         with _fresh(target) as file:
@@ -54,7 +66,7 @@ def _bundle(args: argparse.Namespace, client: Client) -> int:
         print_json({"file": str(target), "octets": progress.done})
     else:
         print(target)
-        note(f"{progress.done} octets; it comes in elsewhere with: keim import bundle {target}")
+        note(f"{progress.done} octets; it comes in elsewhere with: {elsewhere} {target}")
     return ExitCode.OK
 
 

@@ -80,6 +80,10 @@ class Client:
             ImportReport, "/imports/devices", pieces, media_type=media_type, length=length, query=query
         )
 
+    def export_devices(self, form: str = "jsonl") -> Stream:
+        """As `import_devices` reads them: `jsonl` or `csv`; read it in pieces, then close it."""
+        return self.session.download("/exports/devices", query={"form": form})
+
     def export_bundle(self) -> Stream:
         """What the tenant owns, signed; read it in pieces, then close it."""
         return self.session.download("/exports/bundle", method="POST")
