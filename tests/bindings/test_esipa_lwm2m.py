@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import queue
 from collections.abc import AsyncIterator, Awaitable, Callable
 from datetime import UTC, datetime, timedelta
 from functools import cache
@@ -22,8 +23,10 @@ from keim.io.coap import CoapNode
 from keim.io.device_lwm2m import Lwm2mDevices
 from keim.io.entropy import OsEntropy
 from keim.io.esipa_door import EsipaDoor
+from keim.io.ipa_lwm2m import Lwm2mCarrier, Way
 from keim.io.lwm2m_client import Lwm2mClient
 from keim.io.lwm2m_server import Lwm2mServer
+from keim.ipa.trust import EimPeer
 from keim.wire import lwm2m
 from keim.wire.coap import numbers
 from keim.wire.coap.events import Request, Response
@@ -420,6 +423,45 @@ def test_a_registration_is_renewed_before_it_ends_and_is_forgotten_after_it() ->
             await device._refresh()  # it is not known any more, and registers anew
             assert field.server.reach(EID) is not entry
             assert await device.exchange(POLL, 10) == NOTHING
+
+    run(test())
+
+
+def test_a_daemon_without_a_network_goes_on_and_connects_when_it_is_asked() -> None:
+    """After a switch of profiles the old connection ends at once, and there may be no way to make another."""
+    ways: list[Exception | Way] = []
+
+    def way(_peer: EimPeer) -> Way:
+        found = ways.pop(0)
+        if isinstance(found, Exception):
+            raise found
+        return found
+
+    async def test() -> None:
+        field = Field()
+        address = field.server.open("127.0.0.1")
+        carrier = Lwm2mCarrier(
+            "eim.example.com",
+            way,
+            lifetime_s=300,
+            settings=FAST,
+            commands=queue.SimpleQueue(),  # type: ignore[arg-type]  # only put into
+        )
+        peer = EimPeer("eim.example.com", "eim.example.com", eid=EID)
+        ways[:] = [
+            Way(PlainDatagrams(), address, Target()),
+            Unreachable("no network"),
+            Unreachable("still none"),
+            Way(PlainDatagrams(), address, Target()),
+        ]
+        assert await asyncio.to_thread(carrier.call_eim, peer, POLL, 10) == NOTHING
+        await asyncio.to_thread(carrier.close)
+        with pytest.raises(Unreachable):
+            await asyncio.to_thread(carrier.call_eim, peer, POLL, 10)
+        assert await asyncio.to_thread(carrier.call_eim, peer, POLL, 10) == NOTHING
+        await asyncio.to_thread(carrier.end)
+        assert len(field.server.registry) == 0
+        await field.server.close()
 
     run(test())
 

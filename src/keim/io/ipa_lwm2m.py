@@ -7,6 +7,7 @@ the registration ends with the cycle. Imports keim.errors, keim.ipa and its neig
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import queue
 import threading
 from collections.abc import Callable, Coroutine
@@ -14,7 +15,7 @@ from concurrent.futures import Future
 from concurrent.futures import TimeoutError as FutureTimeout
 from typing import Any, Final, NamedTuple, TypeVar
 
-from keim.errors import Refused, TimedOut
+from keim.errors import KeimError, Refused, TimedOut
 from keim.io.ipa_listener import Injected as Waiting
 from keim.io.lwm2m_client import Lwm2mClient
 from keim.ipa.trust import EimPeer
@@ -68,7 +69,8 @@ class Lwm2mCarrier:
     def close(self) -> None:
         self._drop(says_goodbye=False)
         if self._commands is not None and self._peer is not None:
-            self._opened(self._peer)
+            with contextlib.suppress(KeimError):  # there may be no network yet: the next call opens it
+                self._opened(self._peer)
 
     def end(self) -> None:
         self._commands = None
@@ -78,10 +80,9 @@ class Lwm2mCarrier:
         client, thread = self._client, self._thread
         self._client = self._thread = None
         if client is not None and thread is not None:
-            try:
+            with contextlib.suppress(TimedOut):  # its loop ends with it
                 thread.run(client.close(says_goodbye=says_goodbye), GRACE_S)
-            finally:
-                thread.end()
+            thread.end()
 
     def _opened(self, peer: EimPeer) -> tuple[Lwm2mClient, _LoopThread]:
         if not peer.eid:
@@ -90,8 +91,13 @@ class Lwm2mCarrier:
             self._drop(says_goodbye=True)
         self._peer = peer
         if self._client is None or self._thread is None:
-            self._thread = _LoopThread()
-            self._client = self._thread.run(self._make(peer), GRACE_S)
+            thread = _LoopThread()
+            try:
+                self._client = thread.run(self._make(peer), GRACE_S)
+            except KeimError:
+                thread.end()
+                raise
+            self._thread = thread
         return self._client, self._thread
 
     async def _make(self, peer: EimPeer) -> Lwm2mClient:
@@ -146,6 +152,9 @@ class _LoopThread:
         self._thread.start()
 
     def run(self, work: Coroutine[Any, Any, T], timeout_s: float) -> T:
+        if not self._loop.is_running():
+            work.close()
+            raise TimedOut("the connection was closed meanwhile", code="ipa.peer_silent")
         future: Future[T] = asyncio.run_coroutine_threadsafe(work, self._loop)
         try:
             return future.result(timeout_s + GRACE_S)
@@ -157,6 +166,15 @@ class _LoopThread:
         self._loop.call_soon_threadsafe(work)
 
     def end(self) -> None:
+        with contextlib.suppress(TimedOut):
+            self.run(_cancel_all(), GRACE_S)
         self._loop.call_soon_threadsafe(self._loop.stop)
         self._thread.join(GRACE_S)
         self._loop.close()
+
+
+async def _cancel_all() -> None:
+    others = asyncio.all_tasks() - {asyncio.current_task()}
+    for task in others:
+        task.cancel()
+    await asyncio.gather(*others, return_exceptions=True)

@@ -7,12 +7,13 @@ Imports keim.errors, keim.ipa, keim.seams, keim.wire and its neighbours in keim.
 
 from __future__ import annotations
 
+import contextlib
 import queue
 import threading
 from collections.abc import Callable
 from typing import Any, Final
 
-from keim.errors import PeerError, Refused, TimedOut, Unreachable
+from keim.errors import KeimError, PeerError, Refused, TimedOut, Unreachable
 from keim.io.ipa_control import Command
 from keim.io.ipa_listener import Injected as Waiting
 from keim.io.mqtt import Delivery, MqttClient, MqttSettings
@@ -64,7 +65,8 @@ class MqttCarrier:
     def close(self) -> None:
         self._drop()
         if self._commands is not None and self._eid:
-            self._opened(self._eid)
+            with contextlib.suppress(KeimError):  # what is wrong is told to who calls next
+                self._opened(self._eid)
 
     def end(self) -> None:
         self._commands = None
