@@ -56,7 +56,7 @@ class Child:
             os.sched_setaffinity(0, {core})
             with asyncio.Runner(loop_factory=event_loop) as runner:
                 runner.run(start(lambda where: os.write(writing, where.encode() + b"\n") and None))
-        except BaseException:
+        except BaseException:  # it ends here, whatever it was: told, then gone
             traceback.print_exc()
         finally:
             os._exit(0)
