@@ -133,7 +133,8 @@ class ShownTwin(Shown):
     enrolled_at: Moment
     tags: list[str]
     alarm: str | None
-    network: str | None
+    network: str | None = Field(description="Where it was registered last, as it said.")
+    address: str | None = Field(description="Where it takes packages that are pushed.")
     asked: ShownLayer
     believed: ShownLayer
     proved: ShownLayer

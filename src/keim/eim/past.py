@@ -14,7 +14,7 @@ from msgspec.structs import replace
 from keim.eim import events as told
 from keim.eim.events import Event
 from keim.eim.picture import Picture, all_applied
-from keim.eim.rows import Device, DeviceState, Knowledge, Order, State
+from keim.eim.rows import Device, DeviceState, Knowledge, Order, Reach, State
 from keim.eim.twin import Standing, in_turn
 
 _OPEN: Final = (State.QUEUED, State.DELIVERED, State.UNKNOWN)
@@ -86,6 +86,8 @@ class Past:
             case told.DeviceChanged():
                 if event.tags is not None:
                     self.tags = event.tags
+                if event.address is not None:
+                    device = replace(device, reach=Reach(event.address) if event.address else None)
                 state = device.state if event.state is None else event.state
                 self.device = replace(device, state=state, alarm="" if event.clears_alarm else device.alarm)
             case told.PackageDelivered(counter=int() as counter):

@@ -22,22 +22,36 @@ class _Effect(msgspec.Struct, frozen=True, kw_only=True, tag_field="effect", omi
 
 
 class ProfileEnabled(_Effect, frozen=True, kw_only=True, tag="profile_enabled"):
+    """And every other one disabled."""
+
     iccid: str
+    """In human order."""
 
 
 class ProfileDisabled(_Effect, frozen=True, kw_only=True, tag="profile_disabled"):
+    """The profile is there, and not enabled."""
+
     iccid: str
+    """In human order."""
 
 
 class ProfileDeleted(_Effect, frozen=True, kw_only=True, tag="profile_deleted"):
+    """The profile is there no more."""
+
     iccid: str
+    """In human order."""
 
 
 class ProfileInstalled(_Effect, frozen=True, kw_only=True, tag="profile_installed"):
+    """The profile is there."""
+
     iccid: str
+    """In human order."""
 
 
 class FallbackSet(_Effect, frozen=True, kw_only=True, tag="fallback_set"):
+    """This profile has the fallback attribute, and no other."""
+
     iccid: str
     """Empty: no profile has the attribute any more."""
 
@@ -46,41 +60,64 @@ class ProfilesListed(_Effect, frozen=True, kw_only=True, tag="profiles_listed"):
     """All of them, by the eUICC."""
 
     profiles: tuple[ProfileImage, ...]
+    """`iccid`, `is_enabled`, `has_fallback_attribute`, and `info`: ProfileInfo as it came."""
 
 
 class EimsListed(_Effect, frozen=True, kw_only=True, tag="eims_listed"):
+    """All eIMs that the eUICC obeys."""
+
     eims: tuple[str, ...]
+    """Their eimIds."""
 
 
 class EimAdded(_Effect, frozen=True, kw_only=True, tag="eim_added"):
+    """The eUICC obeys another eIM too."""
+
     eim_id: str
+    """Its eimId."""
     token: int | None = None
+    """The association token that the eUICC made for it."""
     counter: int | None = None
+    """The counter that it begins with."""
 
 
 class EimDeleted(_Effect, frozen=True, kw_only=True, tag="eim_deleted"):
+    """The eUICC obeys an eIM no more."""
+
     eim_id: str
+    """Its eimId."""
     is_ours: bool = False
+    """Ours: the device is archived."""
 
 
 class AssociationUpdated(_Effect, frozen=True, kw_only=True, tag="association_updated"):
     """Our own: another counter, another key of ours."""
 
     counter: int | None = None
+    """The last one that counts as used."""
     signer: str | None = None
+    """The name of the key."""
 
 
 class CounterRaised(_Effect, frozen=True, kw_only=True, tag="counter_raised"):
+    """Counters were left out: the eUICC may have seen higher ones."""
+
     counter: int
+    """The last one that counts as used."""
 
 
 class DefaultAddressSet(_Effect, frozen=True, kw_only=True, tag="default_address_set"):
+    """The eUICC has another default SM-DP+."""
+
     address: str
     """Empty: none."""
 
 
 class TokenTold(_Effect, frozen=True, kw_only=True, tag="token_told"):
+    """The device says that this is our association token."""
+
     token: int
+    """It is tried until a signature proves it."""
 
 
 class TokenProved(_Effect, frozen=True, kw_only=True, tag="token_proved"):
@@ -91,19 +128,28 @@ class KeyProved(_Effect, frozen=True, kw_only=True, tag="key_proved"):
     """A chain to a CI ends in this key of the eUICC."""
 
     point: bytes
+    """Uncompressed."""
     curve: str
+    """Its name."""
 
 
 class Learned(_Effect, frozen=True, kw_only=True, tag="learned"):
     """Out of a data request; members that are absent were not told. Empty addresses: there is none."""
 
     info1: bytes | None = None
+    """EUICCInfo1 as it came."""
     info2: bytes | None = None
+    """EUICCInfo2 as it came."""
     device_info: bytes | None = None
+    """DeviceInfo as it came."""
     features: int | None = None
+    """IpaFeatures, bit 0 of the standard as 1."""
     protocols: int | None = None
+    """IpaSupportedProtocols, bit 0 of the standard as 1."""
     default_smdp_address: str | None = None
+    """Of the default SM-DP+."""
     root_smds_address: str | None = None
+    """Of the root SM-DS."""
 
 
 class PictureDoubted(_Effect, frozen=True, kw_only=True, tag="picture_doubted"):

@@ -93,6 +93,8 @@ class Twin(msgspec.Struct, frozen=True, kw_only=True):
     alarm: str | None
     network: str | None
     """Where it was registered last, as it said."""
+    address: str | None
+    """Where it takes packages that are pushed."""
     asked: Layer
     believed: Layer
     proved: Layer
@@ -133,6 +135,7 @@ def twin_of(
         tags=tags,
         alarm=device.alarm or None,
         network=device.plmn or None,
+        address=None if device.reach is None else device.reach.address,
         asked=asked,
         believed=believed,
         proved=proved,
