@@ -59,10 +59,13 @@ class ShownOperation(Shown):
     id: str
     kind: str = Field(examples=["package"], description="`package`, `data`, `download`.")
     what: list[str] = Field(examples=[["enable 8944501112345678907"]], description="One line for a command.")
-    state: State = Field(description="For many: the least advanced; when all have ended, the worst.")
+    state: State | None = Field(
+        description="For many: the least advanced; when all have ended, the worst. Null: not counted."
+    )
     devices: int
-    counts: dict[str, int] = Field(
-        examples=[{"succeeded": 90, "queued": 10}], description="Devices by state."
+    counts: dict[str, int] | None = Field(
+        examples=[{"succeeded": 90, "queued": 10}],
+        description="Devices by state. Lists leave very large operations uncounted: look at them one by one.",
     )
     eid: str | None = Field(default=None, description="Of an operation for one device.")
     outcome: Outcome | None = Field(default=None, description="Of an operation for one device.")
@@ -77,16 +80,21 @@ class ShownOperation(Shown):
 
 
 async def shown_operation(
-    placed: Placed, services: Services, response: Response | None = None
+    placed: Placed, services: Services, response: Response | None = None, *, most: int | None = None
 ) -> ShownOperation:
+    """`most`: an operation for more devices is not counted."""
     order, now = placed.order, services.clock.now()
-    counts = await reading(services).counts(placed, now)
     one = await reading(services).carried(placed, now)
+    counts = None
+    if one is not None:
+        counts = {one.state.value: 1}
+    elif most is None or order.devices <= most:
+        counts = await reading(services).counts(placed, now)
     shown = ShownOperation(
         id=order.reference,
         kind=KINDS[type(order.work)],
         what=list(words_of(order.work)),
-        state=_state(counts) if counts else State.SUCCEEDED,
+        state=None if counts is None else _state(counts),
         devices=order.devices,
         counts=counts,
         eid=order.eid,

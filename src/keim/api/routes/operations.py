@@ -31,6 +31,8 @@ from keim.io.eim_store.reading import Placed
 
 router = APIRouter(tags=["operations"])
 
+COUNTED_IN_LISTS: Final = 10_000
+"""Devices of an operation up to which a list tells how many are in which state."""
 LONGEST_WAIT_S: Final = 60.0
 _LOOK_S: Final = 0.25
 """How often a request that waits looks; a feed is cheaper for whoever waits for much."""
@@ -76,7 +78,7 @@ async def list_operations(
     """All operations of every kind, the newest first."""
     before = number_position(cursor, "operations", first=0)
     rows = await reading(services).orders(caller.tenant, before=before or None, limit=limit + 1)
-    items = [await shown_operation(row, services) for row in rows[:limit]]
+    items = [await shown_operation(row, services, most=COUNTED_IN_LISTS) for row in rows[:limit]]
     following = cursor_of("operations", rows[limit - 1].order.id) if len(rows) > limit else None
     return Page(items=items, next=following)
 
@@ -95,10 +97,11 @@ async def show_operation(
     """One operation with its counts; with `wait` the answer comes when it has ended, or then."""
     until = time.monotonic() + wait
     while True:
+        began = time.monotonic()
         shown = await shown_operation(await _own(operation_id, caller, services), services, response)
         if not is_open(shown) or time.monotonic() >= until or services.stopping.is_set():
             break
-        await asyncio.sleep(_LOOK_S)
+        await asyncio.sleep(max(_LOOK_S, 4 * (time.monotonic() - began)))
     if is_among(if_none_match, version_of(shown)):
         return Response(status_code=304)  # type: ignore[return-value]  # FastAPI passes a Response on as it is
     return shown

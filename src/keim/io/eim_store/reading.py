@@ -237,11 +237,8 @@ class Reading:
         return Carried(order.eid, state_of(order, placed.state, operation, now), operation)
 
     async def counts(self, placed: Placed, now: datetime) -> dict[str, int]:
-        """How many devices by state; those that have not been given it are as the order itself is."""
+        """Of an order for many; devices that have not been given it are as the order itself is."""
         order = placed.order
-        one = await self.carried(placed, now)
-        if one is not None:
-            return {one.state.value: 1}
         rows = await self._engine.fetch(
             "SELECT state, COUNT(*) FROM eim_operations WHERE order_id = ? AND is_of_many = 1 GROUP BY state",
             order.id,
