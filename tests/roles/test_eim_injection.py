@@ -15,7 +15,7 @@ from keim.app.eim_injection import Injection
 from keim.eim import compose
 from keim.eim.events import DeviceChanged, ResultRefused
 from keim.eim.rows import Reach, State, Switches
-from keim.errors import Refused, TimedOut, Unreachable
+from keim.errors import Refused, StoreFailed, TimedOut, Unreachable
 from keim.ipa.context import Ipa
 from keim.ipa.effects import Procedure
 from keim.ipa.initialise import initialise
@@ -221,6 +221,9 @@ def test_a_request_that_was_lost_is_sent_again_with_the_same_octets(lab: Gateway
     lab._accept = accept_of_lab  # type: ignore[method-assign]  # as above
     lab.later(minutes=1)
     lab.call()
+    assert len(lab.sent) == 1, "its result may be on its way"
+    lab.later(minutes=10)
+    lab.call()
     assert lab.sent[0] == lab.sent[1]
     assert lab.operation(order).state is State.SUCCEEDED
     assert lab.device().counter == 1
@@ -348,3 +351,51 @@ def test_without_acknowledgements_nothing_is_owed() -> None:
     lab.call()
     assert lab.tags() == ["BF51"]
     lab.close()
+
+
+def test_a_call_that_is_cut_off_by_the_end_of_the_program_is_made_again_at_once(lab: Gateway) -> None:
+    order = lab.order(LIST)
+
+    async def cut() -> None:
+        silent = asyncio.Event()
+
+        async def never(message: bytes) -> bytes:
+            del message
+            silent.set()
+            await asyncio.Event().wait()
+            return b""
+
+        connection = Connection(lab)
+        connection.send = never  # type: ignore[method-assign]  # nobody answers
+
+        async def reach(address: str, spki: bytes) -> Connection:
+            del address, spki
+            return connection
+
+        lab.injection.add_carrier("https", type("Carrier", (), {"reach": staticmethod(reach)})())
+        await lab.injection.start_visits()
+        await silent.wait()
+        await lab.injection.close()
+
+    lab.run(cut())
+    lab.injection.add_carrier("https", lab)
+    lab.call()
+    assert lab.operation(order).state is State.SUCCEEDED
+    assert lab.device().counter == 1
+
+
+def test_a_database_that_is_gone_during_a_call_ends_nothing(
+    lab: Gateway, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    order = lab.order(LIST)
+
+    async def gone(*arguments: object, **words: object) -> None:
+        raise StoreFailed("no disk")
+
+    with monkeypatch.context() as patched:
+        patched.setattr(lab.service, "commit", gone)
+        patched.setattr(lab.injection._timetable, "settle", gone)
+        lab.call()
+    lab.later(minutes=6)
+    lab.call()
+    assert lab.operation(order).state is State.SUCCEEDED

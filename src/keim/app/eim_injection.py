@@ -8,6 +8,7 @@ queued, and can be cancelled for sure.
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import json
 import logging
 from collections import Counter
@@ -22,13 +23,13 @@ from keim.app.eim_service import EimService
 from keim.eim import injection
 from keim.eim.facts import Context
 from keim.eim.rows import Device, Reach
-from keim.errors import KeimError, Refused, StoreFailed
+from keim.errors import KeimError, PeerError, Refused, StoreFailed, TimedOut
 from keim.ids import Eid
 from keim.io.injection_store import Timetable, Visit
 from keim.io.store.engine import Conflict
 
-LEASE: Final = timedelta(minutes=10)
-"""A visit is over by then, or its process is dead."""
+LEASE: Final = timedelta(minutes=5)
+"""A visit is over by then, or its process is dead; should two meet at a device, they push the same octets."""
 LOOK: Final = timedelta(seconds=60)
 """When a device that got everything is looked at again, should an order for many have come."""
 AWAITING: Final = timedelta(seconds=15)
@@ -73,6 +74,8 @@ class Injection:
         self._carriers = dict(carriers)
         self._timetable = Timetable(service.store.engine)
         self._visits: set[asyncio.Task[None]] = set()
+        self._under_way: dict[str, int] = {}
+        """EID -> failures before, of the visits that are not settled."""
         self._number = 0
         self.outcomes: Counter[str] = Counter()
         """Messages by what became of them, for the metrics."""
@@ -99,13 +102,16 @@ class Injection:
                 raise Refused(f"{eid} is not known here", code="eim.device_unknown")
             now = service.clock.now()
             changed, event = injection.addressed(device, reach, now=now, actor=actor)
+            # Before, so that a cut leaves no device with an address out; after, since a visit in between
+            # strikes off a device that has none yet.
             if reach is not None:
-                # First, so that a device with an address is always in it; one without strikes itself off.
                 await self._timetable.enter(device.eid, now)
             try:
                 await service.store.change(changed, [event])
             except Conflict:
                 continue
+            if reach is not None:
+                await self._timetable.enter(device.eid, now)
             return changed
         raise StoreFailed("the same rows changed again and again", code="store.contended")
 
@@ -117,7 +123,9 @@ class Injection:
 
     async def start_visits(self) -> int:
         """Calls whoever it is time for, in tasks of their own. How many."""
-        self._visits = {visit for visit in self._visits if not visit.done()}
+        for done in [visit for visit in self._visits if visit.done()]:
+            self._visits.discard(done)
+            done.result()  # a fault of ours is told by whoever runs this
         room = AT_ONCE - len(self._visits)
         started = 0
         for visit in await self._timetable.due(self._service.clock.now(), room) if room > 0 else ():
@@ -134,26 +142,36 @@ class Injection:
         await asyncio.gather(*self._visits)
 
     async def close(self) -> None:
-        """Calls that are under way end with an unknown outcome; the next process goes on."""
+        """Calls that are under way end with an unknown outcome; the next process goes on at once."""
         for visit in self._visits:
             visit.cancel()
         await asyncio.gather(*self._visits, return_exceptions=True)
+        self._visits.clear()
+        for visit_of, failures in self._under_way.items():
+            with contextlib.suppress(StoreFailed):
+                await self._timetable.settle(visit_of, self._service.clock.now(), failures=failures)
+        self._under_way.clear()
 
     async def gauge(self) -> dict[str, int]:
         return {**self.outcomes, "unreachable_devices": await self._timetable.trouble()}
 
     async def _visit(self, visit: Visit) -> None:
+        self._under_way[visit.eid] = visit.failures
         try:
             await self._call(visit.eid)
         except KeimError as error:
             self.outcomes["failed"] += 1
-            trouble = f"{error.code}: {error}"
             _log.warning(json.dumps({"event": "injection_failed", "code": error.code}))
-            pause = min(FIRST_PAUSE_S * 2**visit.failures, LONGEST_PAUSE_S)
-            next_at = self._service.clock.now() + timedelta(seconds=pause)
-            await self._timetable.settle(
-                visit.eid, next_at, failures=min(visit.failures + 1, 20), trouble=trouble
-            )
+            with contextlib.suppress(StoreFailed):  # it is due again when its lease is over
+                await self._put_off(visit, f"{error.code}: {error}")
+        del self._under_way[visit.eid]
+
+    async def _put_off(self, visit: Visit, trouble: str) -> None:
+        pause = min(FIRST_PAUSE_S * 2**visit.failures, LONGEST_PAUSE_S)
+        next_at = self._service.clock.now() + timedelta(seconds=pause)
+        await self._timetable.settle(
+            visit.eid, next_at, failures=min(visit.failures + 1, 20), trouble=trouble
+        )
 
     async def _call(self, eid: str) -> None:
         service = self._service
@@ -188,7 +206,12 @@ class Injection:
         message = await self._next(eid, connection)
         if not message:
             return False
-        answer = injection.read_answer(await exchange.send(message))
+        try:
+            answer = injection.read_answer(await exchange.send(message))
+        except (TimedOut, PeerError):
+            self.outcomes["unknown"] += 1
+            await self._wait_for_result(eid, message, connection)
+            raise
         self.outcomes["answered"] += 1
         wanted = injection.wanted_for(eid, answer)
         for _ in range(TRIES):
@@ -200,6 +223,14 @@ class Injection:
                 continue
             return True
         raise StoreFailed("the same rows changed again and again", code="store.contended")
+
+    async def _wait_for_result(self, eid: str, message: bytes, connection: str) -> None:
+        """Nobody knows what became of the message: the device may bring the result by itself."""
+        service = self._service
+        facts = await service.store.load(injection.wanted(eid))
+        context = Context(service.clock.now(), service.entropy, connection)
+        with contextlib.suppress(Conflict):  # it has just brought it
+            await service.commit(injection.unanswered(service.eim, facts, message, context))
 
     async def _next(self, eid: str, connection: str) -> bytes:
         """Signed and stored; empty if nothing is to be sent now."""

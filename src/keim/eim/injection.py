@@ -123,7 +123,7 @@ def answered(
     if device is None:
         return Decision(reply=b"")
     change = Change(eim, facts, context, device)
-    if sent[read_tlv(sent).content :].startswith(b"\xbf\x53"):
+    if _acknowledges(sent):
         # What is refused stays in the card, and comes again by itself.
         change.set(owed=())
         return change.decision(b"")
@@ -138,6 +138,20 @@ def answered(
     else:
         _wait(change, RESULT_PAUSE)
     return change.decision(b"")
+
+
+def unanswered(eim: Eim, facts: Facts, sent: bytes, context: Context) -> Decision:
+    """`sent` may have arrived: a package is not pushed again before its result had time to come."""
+    if facts.device is None:
+        return Decision(reply=b"")
+    change = Change(eim, facts, context, facts.device)
+    if not _acknowledges(sent):
+        _wait(change, RESULT_PAUSE)
+    return change.decision(b"")
+
+
+def _acknowledges(sent: bytes) -> bool:
+    return sent[read_tlv(sent).content :].startswith(b"\xbf\x53")
 
 
 def _result_in(answer: TransferEimPackageResponse) -> EimPackageResult | None:
