@@ -69,7 +69,7 @@ def test_a_device_that_is_registered_is_told_to_the_receiver(desk: Desk, receive
     work(desk)
     (request,) = receiver.received
     now = desk.services.clock.now()
-    assert verify(request.headers, request.body, webhook["secret"], now=now) == "main-0"
+    assert verify(request.headers, request.body, webhook["secret"], now=now) == "main-1"
     event = json.loads(request.body)
     assert (event["type"], event["subject"], event["data"]["how"]) == (
         "keim.device_enrolled",
@@ -96,7 +96,7 @@ def test_a_webhook_is_tested_rotated_paused_resumed_and_removed(desk: Desk, rece
     assert paused["reason"].startswith("by token:")
     desk.site.run(desk.services.eim.enrol(EID))
     resumed = desk.ask("POST", f"{path}/resume", {"from": "now"}, role="operator").json()
-    assert (resumed["state"], resumed["after"]) == ("active", 0)
+    assert (resumed["state"], resumed["after"]) == ("active", 3)
     assert desk.ask("POST", f"{path}/resume", {"after": -1}, role="operator").json()["after"] == -1
     assert refusal(desk.ask("POST", f"{path}/resume", {"after": 99})) == "webhook.position_invalid"
     assert desk.ask("DELETE", path).status_code == 204

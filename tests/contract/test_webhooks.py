@@ -24,6 +24,7 @@ from keim.eim.webhooks import signature
 from keim.eim.webhooks.message import Logged
 from keim.eim.webhooks.rows import WebhookState
 from keim.errors import Refused
+from keim.io.eim_store import EimStore
 from keim.io.key_wrap import AesKeyWrap
 from keim.io.store.engine import Conflict
 from keim.io.store.open import open_engine
@@ -132,6 +133,7 @@ def play(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[Callable[[S
             engine = await open_engine(where)
             desk = Desk(engine)
             try:
+                await EimStore(engine).prepare()
                 await desk.store.prepare()
                 await script(desk)
             finally:
@@ -213,8 +215,10 @@ def test_two_days_of_failures_pause_it_and_a_person_resumes_it(play: Callable[[S
         _, progress = await desk.webhooks.get("main", webhook.id)
         assert progress.state is WebhookState.PAUSED
         assert len(desk.received) == 9
+        told = [event for _, event in await EimStore(desk.store.engine).events()]
+        assert [(event.what, event.reason[:5]) for event in told] == [("created", ""), ("paused", "no de")]
         desk.answers = []
-        await desk.webhooks.resume(progress)
+        await desk.webhooks.resume(webhook, progress)
         await desk.work()
         assert desk.ids()[9:] == ["main-0", "main-1", "main-2"]
 
@@ -225,20 +229,20 @@ def test_a_resumed_webhook_may_skip_or_begin_again(play: Callable[[Script], None
     async def script(desk: Desk) -> None:
         webhook, _, _ = await desk.create()
         _, progress = await desk.webhooks.get("main", webhook.id)
-        progress = await desk.webhooks.pause(progress, "by a person")
+        progress = await desk.webhooks.pause(webhook, progress, actor="somebody")
         desk.happen(*KINDS)
         await desk.work()
         assert desk.received == []
-        progress = await desk.webhooks.resume(progress, skips=True)
+        progress = await desk.webhooks.resume(webhook, progress, skips=True)
         desk.happen("alarm_raised")
         await desk.work()
         assert desk.ids() == ["main-3"]
         with pytest.raises(Conflict):
-            await desk.webhooks.resume(progress)  # the worker has moved it on
+            await desk.webhooks.resume(webhook, progress)  # the worker has moved it on
         _, progress = await desk.webhooks.get("main", webhook.id)
         with pytest.raises(Refused):
-            await desk.webhooks.resume(progress, after=99)
-        await desk.webhooks.resume(progress, after=1)
+            await desk.webhooks.resume(webhook, progress, after=99)
+        await desk.webhooks.resume(webhook, progress, after=1)
         await desk.work()
         assert desk.ids() == ["main-3", "main-2", "main-3"]
 
@@ -334,9 +338,9 @@ def test_what_is_gone_is_gone(play: Callable[[Script], None]) -> None:
     async def script(desk: Desk) -> None:
         webhook, _, _ = await desk.create()
         await desk.webhooks.test(webhook)
-        await desk.webhooks.remove("main", webhook.id)
+        await desk.webhooks.remove(webhook)
         assert await desk.store.deliveries("main", webhook.id) == []
-        for call in (desk.webhooks.remove("main", webhook.id), desk.webhooks.get("main", webhook.id)):
+        for call in (desk.webhooks.remove(webhook), desk.webhooks.get("main", webhook.id)):
             with pytest.raises(Refused) as refused:
                 await call
             assert refused.value.code == "webhook.not_found"

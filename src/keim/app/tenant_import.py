@@ -209,14 +209,20 @@ class TenantImport:
             report.webhooks += 1
             if not self._terms.is_rehearsal:
                 with _told(report, row.url):
-                    _, progress, _ = await self._webhooks.create(
+                    webhook, progress, _ = await self._webhooks.create(
                         self._terms.tenant,
                         row.url,
                         types=row.types,
                         tags=row.tags,
                         description=row.description,
+                        actor=self._terms.actor,
                     )
-                    await self._webhooks.pause(progress, "imported: rotate its secret, then resume it")
+                    await self._webhooks.pause(
+                        webhook,
+                        progress,
+                        actor=self._terms.actor,
+                        reason="imported: rotate its secret, then resume it",
+                    )
 
 
 @contextmanager

@@ -5,10 +5,13 @@ from __future__ import annotations
 from collections.abc import Awaitable, Callable, Sequence
 from datetime import datetime, timedelta
 
+from keim.eim.events import WebhookChanged
 from keim.eim.webhooks import message, signature
 from keim.eim.webhooks.message import Logged
 from keim.eim.webhooks.rows import Delivery, Webhook
 from keim.errors import KeimError
+from keim.io.eim_store.leaves import entry_of
+from keim.io.store.engine import Entry
 from keim.io.webhook_sender import WebhookSender
 from keim.seams import Clock, KeyWrap
 from keim.wire.http import CONTENT_TYPE, HttpResponse
@@ -67,6 +70,12 @@ class Deliverer:
         if previous is not None and until is not None and now < until:
             secrets.append(self._key_wrap.unwrap(previous, context))
         return secrets
+
+
+def told(webhook: Webhook, what: str, now: datetime, *, actor: str = "", reason: str = "") -> list[Entry]:
+    """For the tenant's log, in the transaction that makes it true."""
+    event = WebhookChanged(at=now, actor=actor, reason=reason, webhook=webhook.id, what=what, url=webhook.url)
+    return [entry_of(event, webhook.tenant)]
 
 
 def _context(tenant: str, id_: str) -> bytes:

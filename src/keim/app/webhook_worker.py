@@ -17,12 +17,12 @@ from typing import Final
 import msgspec
 
 from keim.app.status import periodically
-from keim.app.webhook_delivery import Deliverer, ReadLog
+from keim.app.webhook_delivery import Deliverer, ReadLog, told
 from keim.eim.webhooks import message, schedule
 from keim.eim.webhooks.message import Logged
-from keim.eim.webhooks.rows import Progress, Webhook
+from keim.eim.webhooks.rows import Progress, Webhook, WebhookState
 from keim.errors import KeimError
-from keim.io.store.engine import Conflict
+from keim.io.store.engine import Conflict, Entry
 from keim.io.webhook_store import WebhookStore
 from keim.seams import Clock, Entropy
 
@@ -128,7 +128,7 @@ class WebhookWorker:
         return self._lease_until is not None and self._clock.now() < self._lease_until
 
     async def _is_wanted(self, webhook: Webhook, logged: Logged) -> bool:
-        if not message.wants_kind(webhook, logged.kind):
+        if not message.wants_kind(webhook, logged.kind) or message.is_about(webhook, logged):
             return False
         if not webhook.tags:
             return True
@@ -153,7 +153,10 @@ class WebhookWorker:
                 retry_after=retry_after,
                 jitter=self._entropy.bytes(1)[0] / 255,
             )
-        await self._store.move(after, delivery)
+        news: list[Entry] = []
+        if after.state is WebhookState.PAUSED:
+            news = told(webhook, "paused", self._clock.now(), reason=after.reason)
+        await self._store.move(after, delivery, news)
         return after
 
     async def _passed(self, progress: Progress) -> Progress:

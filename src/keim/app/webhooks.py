@@ -11,10 +11,11 @@ from typing import Final
 
 import msgspec
 
-from keim.app.webhook_delivery import Deliverer, ReadLog
+from keim.app.webhook_delivery import Deliverer, ReadLog, told
 from keim.eim.webhooks import message, schedule, signature
 from keim.eim.webhooks.rows import Delivery, Progress, Webhook
 from keim.errors import Refused
+from keim.io.store.engine import Entry
 from keim.io.webhook_store import WebhookStore
 from keim.seams import Clock, Entropy
 
@@ -52,6 +53,7 @@ class Webhooks:
         types: Sequence[str] = (),
         tags: Sequence[str] = (),
         description: str = "",
+        actor: str = "",
     ) -> tuple[Webhook, Progress, str]:
         """The webhook, from the next event on, and its secret, which is shown this once."""
         self._deliverer.sender.check(url)
@@ -68,7 +70,7 @@ class Webhooks:
             tags=message.checked_tags(tags),
         )
         progress = Progress(tenant=tenant, id=id_, after=await self._log_end(tenant))
-        await self.store.add(webhook, progress)
+        await self.store.add(webhook, progress, self._told(webhook, "created", actor))
         return webhook, progress, signature.secret_text(secret)
 
     async def get(self, tenant: str, id_: str) -> tuple[Webhook, Progress]:
@@ -85,6 +87,7 @@ class Webhooks:
         types: Sequence[str] | None = None,
         tags: Sequence[str] | None = None,
         description: str | None = None,
+        actor: str = "",
     ) -> Webhook:
         """`Conflict` if it has been changed since `webhook` was read."""
         members: dict[str, object] = {"version": webhook.version + 1}
@@ -98,10 +101,12 @@ class Webhooks:
         if description is not None:
             members["description"] = description
         changed = msgspec.structs.replace(webhook, **members)
-        await self.store.change(changed)
+        await self.store.change(changed, self._told(changed, "changed", actor))
         return changed
 
-    async def rotate(self, webhook: Webhook, *, both_for: timedelta = ROTATION) -> tuple[Webhook, str]:
+    async def rotate(
+        self, webhook: Webhook, *, actor: str = "", both_for: timedelta = ROTATION
+    ) -> tuple[Webhook, str]:
         """A new secret; for a while bodies are signed with the old one too."""
         secret = self._entropy.bytes(signature.SECRET_OCTETS)
         changed = msgspec.structs.replace(
@@ -111,28 +116,39 @@ class Webhooks:
             previous_until=self._clock.now() + both_for,
             version=webhook.version + 1,
         )
-        await self.store.change(changed)
+        await self.store.change(changed, self._told(changed, "secret rotated", actor))
         return changed, signature.secret_text(secret)
 
-    async def remove(self, tenant: str, id_: str) -> None:
-        if not await self.store.remove(tenant, id_):
-            raise Refused(f"there is no webhook {id_[:60]!r}", code="webhook.not_found")
+    async def remove(self, webhook: Webhook, *, actor: str = "") -> None:
+        if not await self.store.remove(webhook.tenant, webhook.id, self._told(webhook, "removed", actor)):
+            raise Refused(f"there is no webhook {webhook.id}", code="webhook.not_found")
 
-    async def pause(self, progress: Progress, reason: str) -> Progress:
-        return await self._moved(schedule.paused(progress, reason))
+    async def pause(self, webhook: Webhook, progress: Progress, *, actor: str, reason: str = "") -> Progress:
+        paused = schedule.paused(progress, reason or f"by {actor}")
+        await self.store.move(paused, told=self._told(webhook, "paused", actor, reason))
+        return paused
 
-    async def resume(self, progress: Progress, *, after: int | None = None, skips: bool = False) -> Progress:
+    async def resume(
+        self,
+        webhook: Webhook,
+        progress: Progress,
+        *,
+        actor: str = "",
+        after: int | None = None,
+        skips: bool = False,
+    ) -> Progress:
         """Where it stopped; after a certain leaf; or (`skips`) only with what happens from now on."""
         end = await self._log_end(progress.tenant)
         if skips:
             after = end
         if after is not None and not -1 <= after <= end:
             raise Refused(f"the log ends with event {end}", code="webhook.position_invalid")
-        return await self._moved(schedule.resumed(progress, after=after))
+        resumed = schedule.resumed(progress, after=after)
+        await self.store.move(resumed, told=self._told(webhook, "resumed", actor))
+        return resumed
 
-    async def _moved(self, progress: Progress) -> Progress:
-        await self.store.move(progress)
-        return progress
+    def _told(self, webhook: Webhook, what: str, actor: str, reason: str = "") -> list[Entry]:
+        return told(webhook, what, self._clock.now(), actor=actor, reason=reason)
 
     async def test(self, webhook: Webhook) -> Delivery:
         """A test event, at once; the delivery tells what came of it."""

@@ -348,6 +348,15 @@ class StockLow(_Event, frozen=True, kw_only=True, tag="stock_low"):
     """As it was set."""
 
 
+class WebhookChanged(_Event, frozen=True, kw_only=True, tag="webhook_changed"):
+    """By a person, or paused by us because its receiver has failed for too long (`reason`)."""
+
+    webhook: str
+    what: str
+    """`created`, `changed`, `secret rotated`, `paused`, `resumed` or `removed`."""
+    url: str = ""
+
+
 class KeyRotated(_Event, frozen=True, kw_only=True, tag="key_rotated"):
     """The eIM's signing key: `ordered` (again), `finished`. Devices follow one by one, by their results."""
 
@@ -391,5 +400,6 @@ Event = (
     | TenantChanged
     | ApprovalChanged
     | StockLow
+    | WebhookChanged
     | KeyRotated
 )

@@ -5,13 +5,14 @@ Tables of their own (component "webhooks"). Imports keim.eim.webhooks, keim.erro
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from datetime import datetime, timedelta
 from typing import Any, Final
 
 import msgspec
 
 from keim.eim.webhooks.rows import Delivery, Progress, Webhook
-from keim.io.store.engine import Conflict, Engine, Statement, as_json, milliseconds, moment
+from keim.io.store.engine import Conflict, Engine, Entry, Statement, as_json, milliseconds, moment
 
 MIGRATIONS: Final = (
     """
@@ -52,7 +53,7 @@ class WebhookStore:
 
     # what people asked for
 
-    async def add(self, webhook: Webhook, progress: Progress) -> None:
+    async def add(self, webhook: Webhook, progress: Progress, told: Sequence[Entry] = ()) -> None:
         await self.engine.commit(
             [
                 Statement(
@@ -71,10 +72,11 @@ class WebhookStore:
                         as_json(progress),
                     ),
                 ),
-            ]
+            ],
+            told,
         )
 
-    async def change(self, webhook: Webhook) -> None:
+    async def change(self, webhook: Webhook, told: Sequence[Entry] = ()) -> None:
         """`Conflict` if somebody was faster."""
         await self.engine.commit(
             [
@@ -83,10 +85,11 @@ class WebhookStore:
                     (webhook.version, as_json(webhook), webhook.tenant, webhook.id, webhook.version - 1),
                     1,
                 )
-            ]
+            ],
+            told,
         )
 
-    async def remove(self, tenant: str, id_: str) -> bool:
+    async def remove(self, tenant: str, id_: str, told: Sequence[Entry] = ()) -> bool:
         """With all that was logged of it."""
         try:
             await self.engine.commit(
@@ -96,7 +99,8 @@ class WebhookStore:
                     Statement(
                         "DELETE FROM webhook_deliveries WHERE tenant = ? AND webhook = ?", (tenant, id_)
                     ),
-                ]
+                ],
+                told,
             )
         except Conflict:
             return False
@@ -127,7 +131,9 @@ class WebhookStore:
 
     # how far they have come
 
-    async def move(self, progress: Progress, delivery: Delivery | None = None) -> None:
+    async def move(
+        self, progress: Progress, delivery: Delivery | None = None, told: Sequence[Entry] = ()
+    ) -> None:
         """`Conflict` if a person has paused, moved or removed it meanwhile."""
         statements = [
             Statement(
@@ -146,7 +152,7 @@ class WebhookStore:
         ]
         if delivery is not None:
             statements.append(_logged(delivery))
-        await self.engine.commit(statements)
+        await self.engine.commit(statements, told)
 
     async def log(self, delivery: Delivery) -> None:
         await self.engine.commit([_logged(delivery)])

@@ -102,7 +102,12 @@ async def create_webhook(
 ) -> MadeWebhook:
     """Send events to a receiver, from the next one on. The answer holds the secret, this once."""
     webhook, progress, secret = await services.webhooks.people.create(
-        caller.tenant, asked.url, types=asked.types, tags=asked.tags, description=asked.description
+        caller.tenant,
+        asked.url,
+        types=asked.types,
+        tags=asked.tags,
+        description=asked.description,
+        actor=caller.actor,
     )
     response.headers["Location"] = f"/v1/webhooks/{webhook.id}"
     response.headers["Cache-Control"] = "no-store"
@@ -145,7 +150,12 @@ async def change_webhook(
     webhook, progress = await services.webhooks.people.get(caller.tenant, webhook_id)
     check_match(if_match, webhook.version)
     changed = await services.webhooks.people.change(
-        webhook, url=asked.url, types=asked.types, tags=asked.tags, description=asked.description
+        webhook,
+        url=asked.url,
+        types=asked.types,
+        tags=asked.tags,
+        description=asked.description,
+        actor=caller.actor,
     )
     response.headers["ETag"] = etag_of(changed.version)
     return _shown(changed, progress)
@@ -154,7 +164,8 @@ async def change_webhook(
 @router.delete("/webhooks/{webhook_id}", status_code=204)
 async def remove_webhook(webhook_id: WebhookId, caller: Admin, services: Served) -> Response:
     """Remove a webhook with its log of deliveries."""
-    await services.webhooks.people.remove(caller.tenant, webhook_id)
+    webhook, _ = await services.webhooks.people.get(caller.tenant, webhook_id)
+    await services.webhooks.people.remove(webhook, actor=caller.actor)
     return Response(status_code=204)
 
 
@@ -164,7 +175,7 @@ async def rotate_secret(
 ) -> MadeWebhook:
     """Make a new secret; for a day messages are signed with the old one too."""
     webhook, progress = await services.webhooks.people.get(caller.tenant, webhook_id)
-    changed, secret = await services.webhooks.people.rotate(webhook)
+    changed, secret = await services.webhooks.people.rotate(webhook, actor=caller.actor)
     response.headers["Cache-Control"] = "no-store"
     return MadeWebhook(**_shown(changed, progress).model_dump(), secret=secret)
 
@@ -173,7 +184,7 @@ async def rotate_secret(
 async def pause_webhook(webhook_id: WebhookId, caller: Operator, services: Served) -> ShownWebhook:
     """Send nothing until it is resumed; nothing is lost meanwhile."""
     webhook, progress = await services.webhooks.people.get(caller.tenant, webhook_id)
-    paused = await services.webhooks.people.pause(progress, f"by {caller.actor}")
+    paused = await services.webhooks.people.pause(webhook, progress, actor=caller.actor)
     return _shown(webhook, paused)
 
 
@@ -183,7 +194,9 @@ async def resume_webhook(
 ) -> ShownWebhook:
     """Go on where it stopped, from now on, or after a certain event."""
     webhook, progress = await services.webhooks.people.get(caller.tenant, webhook_id)
-    resumed = await services.webhooks.people.resume(progress, after=asked.after, skips=asked.begin == "now")
+    resumed = await services.webhooks.people.resume(
+        webhook, progress, actor=caller.actor, after=asked.after, skips=asked.begin == "now"
+    )
     return _shown(webhook, resumed)
 
 

@@ -20,6 +20,7 @@ from keim.errors import Refused
 CLOUD_EVENT: Final = "application/cloudevents+json; charset=utf-8"
 TYPE_PREFIX: Final = "keim."
 TEST_KIND: Final = "webhook_test"
+OWN_KIND: Final = "webhook_changed"
 FILTERS: Final = 50
 _PATTERN: Final = re.compile(r"[a-z][a-z0-9_]{0,62}\*?|\*", re.ASCII)
 
@@ -61,6 +62,11 @@ def trial_event(now: datetime) -> Logged:
 
 def wants_kind(webhook: Webhook, kind: str) -> bool:
     return not webhook.types or any(fnmatchcase(kind, pattern) for pattern in webhook.types)
+
+
+def is_about(webhook: Webhook, logged: Logged) -> bool:
+    """A webhook is not told of itself: else each of its changes would be a delivery of its own."""
+    return logged.kind == OWN_KIND and webhook.id.encode() in logged.detail
 
 
 def wants_tags(webhook: Webhook, tags: Collection[str]) -> bool:
