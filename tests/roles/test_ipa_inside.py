@@ -41,7 +41,7 @@ class DnsStream:
     def send(self, octets: bytes) -> None:
         self.waiting = dns.answer(octets, HOSTS.get(dns.name_asked(octets)))
 
-    def receive(self) -> bytes:
+    def receive(self, *, waits: bool = False) -> bytes:
         waiting, self.waiting = self.waiting, b""
         return waiting
 
@@ -87,7 +87,7 @@ class TlsServer:
             )
             self.tls.write(text.encode() + response.body)
 
-    def receive(self) -> bytes:
+    def receive(self, *, waits: bool = False) -> bytes:
         return self.outgoing.read()
 
     def close(self) -> None:

@@ -98,11 +98,13 @@ def _credential(world: World, euicc: Credential) -> SigningCredential:
     )
 
 
-def with_preloaded(state: CardState, octets: bytes, *, is_enabled: bool) -> CardState:
+def with_preloaded(
+    state: CardState, octets: bytes, *, is_enabled: bool, fallback_allowed: bool | None = None
+) -> CardState:
     """The state with one more profile, as the factory loads it: no session, no notifications."""
     package = Package.decode(octets)
     file_system = file_system_of(octets)
-    described = metadata(package)
+    described = metadata(package, fallback_allowed=fallback_allowed)
     if any(profile.iccid == described.iccid for profile in state.profiles):
         iccid = Iccid.from_octets(described.iccid)
         raise Refused(f"The profile {iccid} is given twice.", code="euicc.profile_twice")

@@ -27,8 +27,8 @@ class Stream(Protocol):
 
     def send(self, octets: bytes) -> None: ...
 
-    def receive(self) -> bytes:
-        """What has arrived by now; nothing is no error."""
+    def receive(self, *, waits: bool) -> bytes:
+        """What has arrived by now; nothing is no error. `waits`: the card can do nothing until then."""
         ...
 
     def close(self) -> None: ...
@@ -52,6 +52,8 @@ class Terminal:
     epoch: datetime = field(default_factory=lambda: datetime(2026, 11, 20, 12))
     profile: bytes = TERMINAL_PROFILE
     has_network: Callable[[], bool] = lambda: True
+    on_profile_change: Callable[[], None] = lambda: None
+    """A REFRESH that is no reset: the modem reads the card anew and looks for the other network."""
     now_s: float = 0.0
     timers: dict[int, float] = field(default_factory=dict)
     channels: dict[int, Channel] = field(default_factory=dict)
@@ -71,6 +73,10 @@ class Terminal:
         self.card.reset()
         self._send(bytes((0x80, 0xAA, 0, 0, len(CAPABILITY_WITHOUT_IPAD))) + CAPABILITY_WITHOUT_IPAD)
         self._send(bytes((0x80, 0x10, 0, 0, len(self.profile))) + self.profile)
+
+    def set_clock(self, moment: datetime) -> None:
+        """What the terminal tells a card that asks for date and time; timers are not touched."""
+        self.epoch = moment - timedelta(seconds=self.now_s)
 
     def run(self, seconds: float) -> None:
         """Lets time pass: timers expire in their order."""
@@ -97,6 +103,8 @@ class Terminal:
             if is_reset:
                 self.start()
                 return
+            if self.commands[-1] == bip.REFRESH:
+                self.on_profile_change()
             while answer[-2:-1] != b"\x91" and (event := self._event()) is not None:
                 answer = self.card.transmit(bytes((0x80, 0xC2, 0, 0, len(event))) + event)
 
@@ -104,7 +112,7 @@ class Terminal:
         """ "Data available" for the first channel whose empty buffer has filled."""
         for number, channel in self.channels.items():
             if not channel.buffer:
-                channel.buffer = channel.stream.receive()
+                channel.buffer = channel.stream.receive(waits=True)
                 if channel.buffer:
                     left = min(len(channel.buffer), 0xFF)
                     return bip.event(
@@ -179,7 +187,7 @@ class Terminal:
             return bip.response(details, performed, bip.object_tlv(0x80 | bip.CHANNEL_DATA_LENGTH, b"\xff"))
         wanted = members[bip.CHANNEL_DATA_LENGTH][0]
         if len(channel.buffer) < wanted:
-            channel.buffer += channel.stream.receive()
+            channel.buffer += channel.stream.receive(waits=False)
         data, channel.buffer = channel.buffer[:wanted], channel.buffer[wanted:]
         self.octets += len(data)
         left = bip.object_tlv(0x80 | bip.CHANNEL_DATA_LENGTH, bytes((min(len(channel.buffer), 0xFF),)))
