@@ -23,7 +23,7 @@ class Noun(NamedTuple):
 
 
 NOUNS: tuple[Noun, ...] = (
-    Noun("up", "run the whole world on this machine (not there yet)"),
+    Noun("up", "run the whole world on this machine: servers, devices, the zero-touch story"),
     Noun("test", "run all tests (in a checkout: ./keim test)"),
     Noun("pki", "make, look at and check certificates: a test world in one command"),
     Noun("decode", "show what a message, an APDU or an APDU log says, field by field"),

@@ -13,7 +13,7 @@ import fcntl
 import json
 import os
 import shutil
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Final
@@ -30,6 +30,8 @@ from keim.messages.package import EimConfigurationData
 from keim.pki.world import World, WorldPlan, create_world
 from keim.sim.factory import make_card, world_with_devices
 from keim.sim.plan import MOST_DEVICES, PlannedDevice, plan
+from keim.sim.processes import run_keim
+from keim.sim.radio import LOOPBACK
 from keim.smdp.rows import Protection
 from keim.smdp.stock import Label, admit
 
@@ -81,13 +83,16 @@ class Home:
             save_files(self.pki, extended)
         return len(extended.credentials)
 
-    def write_configurations(self, smdp: tuple[str, int]) -> None:
+    def write_eim_configuration(self, smdp: tuple[str, int]) -> None:
         """For this start: the eIM is told where the SM-DP+ listens now."""
         _write(
             self.folder / "eim.toml",
             f"""
             pki = "{self.pki}"
             store = "{self.folder / "eim.db"}"
+            api_listen = "{LOOPBACK}:0"
+            [api]
+            tls = false
             [rules]
             ranges = ["{EIN}"]
             [addresses]
@@ -96,6 +101,20 @@ class Home:
             connect = "{smdp[0]}:{smdp[1]}"
             """,
         )
+
+    def keep_first_token(self) -> None:
+        """The operators' first token, made with the eIM's database and readable by its owner only."""
+        if not self.token_file.exists():
+            document = run_keim("eim", "init", "--config", str(self.folder / "eim.toml"), "--json")
+            _write(self.token_file, document["admin_token"])
+
+    @property
+    def token_file(self) -> Path:
+        return self.folder / "token"
+
+    @property
+    def token(self) -> str:
+        return self.token_file.read_text("utf-8").strip()
 
     def write_smdp_configuration(self) -> None:
         _write(
@@ -140,13 +159,12 @@ class Home:
             await service.store.engine.close()
         return len(missing)
 
-    def make_cards(self, on_made: Callable[[PlannedDevice], None]) -> int:
+    def make_cards(self) -> int:
         world = self.world()
         eim = self._eim_entry(world)
         missing = [planned for planned in self.plan if not self.card(planned).exists()]
         for planned in missing:
             make_card(self.card(planned), planned, world, eim=eim, smdp=SMDP, smds=SMDS)
-            on_made(planned)
         return len(missing)
 
     def card(self, planned: PlannedDevice) -> Path:

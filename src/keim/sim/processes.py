@@ -1,4 +1,4 @@
-"""The servers of a simulated world: the real programs, as child processes in this process group.
+"""The programs of a simulated world: the real commands, as child processes in this process group.
 
 A server says in one JSON document that it listens, and where. It ends with its parent, also when the parent
 is killed.
@@ -17,11 +17,27 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any, Final
 
-from keim.errors import TimedOut, Unreachable
+from keim.errors import TimedOut, Unreachable, WorldError
 
 START_S: Final = 30.0
 STOP_S: Final = 15.0
+COMMAND_S: Final = 300.0
 PR_SET_PDEATHSIG: Final = 1
+
+
+def run_keim(*arguments: str, may_fail: bool = False) -> dict[str, Any]:
+    """A command to its end: the JSON document on its stdout. `may_fail`: a document of bad news is one too."""
+    command = [sys.executable, "-m", "keim.cli", *arguments]
+    done = subprocess.run(
+        command, capture_output=True, text=True, check=False, stdin=subprocess.DEVNULL, timeout=COMMAND_S
+    )
+    if done.returncode and not (may_fail and done.stdout.strip()):
+        raise WorldError(
+            f"keim {' '.join(arguments)} ended with {done.returncode}: {done.stderr.strip()}",
+            code="sim.command_failed",
+        )
+    document: dict[str, Any] = json.loads(done.stdout)
+    return document
 
 
 def _ends_with_parent() -> Callable[[], None] | None:

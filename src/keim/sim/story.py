@@ -106,6 +106,11 @@ class Story:
 
         yield from threads.map(play, [device for device in here if device not in struck])
 
+    def is_to_come(self, device: SimulatedDevice, chapter: str) -> bool:
+        """Whether this device has not had that chapter yet."""
+        outcome = self._operator.outcome(str(device.planned.eid), self._reference(device, chapter))
+        return outcome is None or outcome.state != SUCCEEDED
+
     def _play(self, device: SimulatedDevice, name: str, chapter: Chapter) -> Line:
         up, down, began = device.bearer.octets_up, device.bearer.octets_down, time.monotonic()
         is_good = True
