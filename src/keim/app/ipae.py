@@ -12,6 +12,8 @@ from collections.abc import Callable, Generator, Sequence
 from contextlib import suppress
 from datetime import UTC, datetime, timedelta
 
+import msgspec
+
 from keim.app.ipae_link import AWAIT, Conversation, HttpsOverBip
 from keim.errors import KeimError, Malformed
 from keim.euicc.applets import (
@@ -68,7 +70,8 @@ class Ipae:
         server_roots: tuple[Certificate, ...] | None = None,
         on_event: Callable[[Event], None] = lambda event: None,
     ) -> None:
-        self._configuration = configuration
+        # The terminal must hear of each switch by a REFRESH, also of those that nobody but the card knows of.
+        self._configuration = msgspec.structs.replace(configuration, has_refresh_flag=True)
         self._dns_server = dns_server
         self._eim_roots, self._server_roots = eim_roots, server_roots
         self._on_event = on_event

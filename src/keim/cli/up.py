@@ -31,8 +31,9 @@ def register(nouns: Nouns) -> None:
     parser = nouns.add_parser(
         "up",
         help="run the whole world on this machine: servers, devices, the zero-touch story",
-        description="Start an eIM, an SM-DP+, an SM-DS and devices with software eUICCs on loopback, and play the "
-        "zero-touch story: wake, enrol, download, enable, report, audit. A second start goes on with what is there.",
+        description="Start an eIM, an SM-DP+, an SM-DS and devices with software eUICCs on loopback, and "
+        "play the zero-touch story: wake, enrol, download, enable, report, audit. A second start goes on "
+        "with what is there.",
     )
     parser.add_argument("--once", action="store_true", help="end after the story instead of serving on")
     parser.add_argument("--devices", type=int, metavar="N", help="how many devices (12)")
@@ -125,11 +126,11 @@ class Play:
                 self._verdict(
                     "PASS",
                     planned.name,
-                    f"profile {iccid} enabled, proved by the eUICC's signature (leaf {leaf}); EID {planned.eid}",
+                    f"profile {iccid} enabled, proved by the eUICC's signature (leaf {leaf}) {planned.eid}",
                 )
             else:
                 failures.append(planned.name)
-                self._verdict("FAIL", planned.name, f"profile {iccid} enabled instead; EID {planned.eid}")
+                self._verdict("FAIL", planned.name, f"profile {iccid} enabled instead ({planned.eid})")
         return failures
 
     def _lesson(self, world: World, mishap: Mishap) -> list[str]:
@@ -138,7 +139,11 @@ class Play:
         told = "came as predicted" if not faults else f"did not come as predicted: {'; '.join(faults)}"
         self._verdict("PASS" if not faults else "FAIL", device.planned.name, f"{mishap.name} {told}")
         if not (self._args.json or self._args.jsonl):
-            for label, text in (("what happened", mishap.lesson), ("must act", mishap.who), ("next", mishap.next)):
+            for label, text in (
+                ("what happened", mishap.lesson),
+                ("must act", mishap.who),
+                ("next", mishap.next),
+            ):
                 print(textwrap.fill(f"  {label}: {text}", 100, subsequent_indent="    "))
         return faults
 
@@ -172,9 +177,13 @@ class Play:
             for name, where in server.listen.items()
         }
         if self._args.jsonl:
-            _print_line({"type": "ready", "api": api, "token_file": str(self._home.token_file), "listen": listen})
+            _print_line(
+                {"type": "ready", "api": api, "token_file": str(self._home.token_file), "listen": listen}
+            )
         elif self._args.json:
-            print_json({"type": "ready", "api": api, "token_file": str(self._home.token_file), "listen": listen})
+            print_json(
+                {"type": "ready", "api": api, "token_file": str(self._home.token_file), "listen": listen}
+            )
         else:
             self._invite(world, api)
         sys.stdout.flush()

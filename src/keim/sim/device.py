@@ -40,7 +40,7 @@ from keim.sim.radio import LOOPBACK, Bearer, Radio
 from keim.sim.terminal import Terminal
 
 TIMERS: Final = Timers(
-    poll_idle_s=60.0, poll_busy_s=60.0, attach_s=2.0, delivery_pauses_s=(1.0, 1.0), request_s=20.0
+    poll_idle_s=60.0, poll_busy_s=60.0, attach_s=30.0, delivery_pauses_s=(1.0, 1.0), request_s=20.0
 )
 SHORTEST_PAUSE_S: Final = 0.02
 RESULT_SIGNATURE: Final = bytes.fromhex("5F3740")
@@ -209,7 +209,8 @@ class DeviceWithIpae(SimulatedDevice):
 
     def _has_network(self) -> bool:
         is_covered = self.modem.attach()
-        self.terminal.plmn = self.modem.plmn
+        if is_covered:
+            self.terminal.plmn = self.modem.plmn
         return is_covered
 
     def wake(self) -> None:

@@ -26,7 +26,7 @@ PR_SET_PDEATHSIG: Final = 1
 
 
 def run_keim(*arguments: str, may_fail: bool = False) -> dict[str, Any]:
-    """A command to its end: the JSON document on its stdout. `may_fail`: a document of bad news is one too."""
+    """A command to its end: the JSON document on its stdout, with `may_fail` also one of bad news."""
     command = [sys.executable, "-m", "keim.cli", *arguments]
     done = subprocess.run(
         command, capture_output=True, text=True, check=False, stdin=subprocess.DEVNULL, timeout=COMMAND_S

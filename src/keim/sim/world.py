@@ -52,7 +52,10 @@ class World:
         home.write_smdp_configuration()
         home.fill_stock()
         self._start_servers()
-        self._say("cards", f"{home.make_cards()} cards made, {len(home.plan)} in all, each with its bootstrap profile")
+        self._say(
+            "cards",
+            f"{home.make_cards()} cards made, {len(home.plan)} in all, each with its bootstrap profile",
+        )
         self.radio.start()
         self.radio.add_server(EIM, *self.servers["eim"].listen["esipa"])
         self.radio.add_server(SMDP, *self.servers["smdp"].listen["es9+"])
@@ -94,7 +97,8 @@ class World:
         ]
         if not open_for:
             raise Refused(
-                f"every device has its profile already, so {name} can strike none", code="sim.nothing_to_strike"
+                f"every device has its profile already, so {name} can strike none",
+                code="sim.nothing_to_strike",
             )
         return mishap_of(
             name, open_for, chance.choice, uncovered=self.networks.uncovered, smdp=self.servers["smdp"]
@@ -161,4 +165,3 @@ def _words(event: PackageExecuted | DownloadEnded | ProfileSwitched | RolledBack
 
 def _free() -> str:
     return f"{LOOPBACK}:0"
-
