@@ -62,7 +62,8 @@ class Bearer:
 
     async def _listen(self, name: str) -> int:
         async def carry(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
-            await self._carry(name, reader, writer)
+            with contextlib.suppress(asyncio.CancelledError):  # the end of the world
+                await self._carry(name, reader, writer)
 
         server = await asyncio.start_server(carry, LOOPBACK, 0)
         self._radio.listeners.append(server)
@@ -133,6 +134,7 @@ class Radio:
         self.name_server = NAME_SERVER
         """The address of the DNS in this internet, and the port at which it really listens."""
         self.name_server_port = 0
+        self._name_server: asyncio.BaseTransport | None = None
         self._addresses: dict[str, bytes] = {}
         self._names: dict[bytes, str] = {}
         self._loop = asyncio.new_event_loop()
@@ -143,10 +145,10 @@ class Radio:
         self.name_server_port = self.call(self._start_name_server())
 
     async def _start_name_server(self) -> int:
-        transport, _ = await self._loop.create_datagram_endpoint(
+        self._name_server, _ = await self._loop.create_datagram_endpoint(
             lambda: NameServer(self._addresses), (LOOPBACK, 0)
         )
-        port: int = transport.get_extra_info("sockname")[1]
+        port: int = self._name_server.get_extra_info("sockname")[1]
         return port
 
     def add_server(self, name: str, host: str, port: int) -> None:
@@ -168,12 +170,15 @@ class Radio:
 
     def stop(self) -> None:
         async def end() -> None:
+            if self._name_server is not None:
+                self._name_server.close()
             for server in self.listeners:
                 server.close()
             tasks = asyncio.all_tasks() - {asyncio.current_task()}
             for task in tasks:
                 task.cancel()
             await asyncio.gather(*tasks, return_exceptions=True)
+            await asyncio.sleep(0)  # what was closed is told so in the next turn of the loop
 
         if self._thread.is_alive():
             self.call(end())
