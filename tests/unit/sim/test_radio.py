@@ -49,7 +49,7 @@ def carried(port: int, octets: bytes) -> bytes:
     """The answer, or nothing where the connection broke."""
     try:
         return exchange(port, octets)
-    except ConnectionError:
+    except OSError:
         return b""
 
 
