@@ -14,6 +14,7 @@ from typing import Final
 
 import msgspec
 
+from keim.app.ipa_coap import CoapSection, coap_peers
 from keim.app.ipae import Ipae
 from keim.errors import KeimError
 from keim.euicc.card import Card
@@ -21,6 +22,7 @@ from keim.euicc.faults import Faults
 from keim.io.card_file import CardFile
 from keim.io.drive import drive
 from keim.io.entropy import OsEntropy
+from keim.io.ipa_carriers import EimCarrier
 from keim.io.ipa_device import Device as IpaDevice
 from keim.io.ipa_device import Observer
 from keim.io.ipa_http import HttpPeers
@@ -35,7 +37,7 @@ from keim.messages.ipa_data import IpaFeatures
 from keim.pki import Certificate
 from keim.sim.bip_sockets import dial_over
 from keim.sim.network import HomeNetworks, Modem, WentDark
-from keim.sim.plan import PlannedDevice, Way
+from keim.sim.plan import Kind, PlannedDevice, Way
 from keim.sim.radio import LOOPBACK, Bearer, Radio
 from keim.sim.terminal import Terminal
 
@@ -136,7 +138,18 @@ class DeviceWithIpad(SimulatedDevice):
             eim_roots=roots,
             server_roots=roots,
             addresses={name: (LOOPBACK, self.bearer.port(name)) for name in self.site.radio.servers},
+            carriers=self._carriers(),
         )
+
+    def _carriers(self) -> dict[str, EimCarrier]:
+        """ESipa over CoAP; downloads that go past the eIM stay with HTTPS."""
+        if self.planned.kind is not Kind.IPAD_COAP:
+            return {}
+        names = self.site.radio.datagram_servers
+        addresses = {name: (LOOPBACK, self.bearer.datagram_port(name)) for name in names}
+        state = str(self._folder / "ipa-state")
+        peers = coap_peers(CoapSection(), state, eim_roots=self.site.roots, addresses=addresses)
+        return dict.fromkeys(names, peers)
 
     def wake(self) -> None:
         self.modem.reset()
@@ -168,7 +181,7 @@ class DeviceWithIpad(SimulatedDevice):
         return performed
 
     def close(self) -> None:
-        self.peers.close()
+        self.peers.end()
         super().close()
 
     # keim.io.ipa_network.Network: the modem knows

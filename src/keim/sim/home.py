@@ -93,6 +93,9 @@ class Home:
             api_listen = "{LOOPBACK}:0"
             [api]
             tls = false
+            [coap]
+            listen = "{LOOPBACK}:0"
+            state = "{self.folder / "coap.db"}"
             [rules]
             ranges = ["{EIN}"]
             [addresses]

@@ -12,7 +12,7 @@ from typing import Final
 from keim.ids import Iccid
 from keim.sim.device import SimulatedDevice
 from keim.sim.operator import Operator, reference_of
-from keim.sim.plan import Kind, PlannedDevice
+from keim.sim.plan import PlannedDevice
 from keim.sim.processes import ServerProcess
 
 
@@ -184,7 +184,7 @@ def mishap_of(
     smdp: ServerProcess,
 ) -> Mishap:
     """One of `NAMES`; the seed chooses who is struck."""
-    outside = [planned for planned in plan if planned.kind is Kind.IPAD]
+    outside = [planned for planned in plan if not planned.kind.is_inside]
     match name:
         case NoCoverage.name:
             return NoCoverage(choose(plan).name, uncovered)

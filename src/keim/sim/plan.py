@@ -28,6 +28,7 @@ class Kind(StrEnum):
     """Where the assistant runs, and how it speaks to the eIM."""
 
     IPAD = "IPAd HTTPS"
+    IPAD_COAP = "IPAd CoAP"
     IPAE = "IPAe HTTPS"
 
     @property
@@ -46,7 +47,7 @@ class Way(StrEnum):
     """The device learns from the SM-DS that a profile waits."""
 
 
-KINDS: Final = (Kind.IPAD, Kind.IPAD, Kind.IPAE)
+KINDS: Final = (Kind.IPAD, Kind.IPAD_COAP, Kind.IPAE)
 WAYS: Final = (Way.INDIRECT, Way.DIRECT, Way.INDIRECT, Way.DISCOVERY)
 
 

@@ -27,6 +27,7 @@ class Bearer:
     def __init__(self, radio: Radio) -> None:
         self._radio = radio
         self._ports: dict[str, int] = {}
+        self.tasks: set[asyncio.Future[None]] = set()
         self._links: set[asyncio.StreamWriter] = set()
         self._is_covered = False
         self.octets_up = 0
@@ -59,6 +60,24 @@ class Bearer:
         if name not in self._ports:
             self._ports[name] = self._radio.call(self._listen(name))
         return self._ports[name]
+
+    def datagram_port(self, name: str) -> int:
+        """Of this bearer, for datagrams to the server of that name; 0 where there is none."""
+        if name not in self._radio.datagram_servers:
+            return 0
+        key = f"{name}/udp"
+        if key not in self._ports:
+            self._ports[key] = self._radio.call(self._relay(name))
+        return self._ports[key]
+
+    async def _relay(self, name: str) -> int:
+        server = self._radio.datagram_servers[name]
+        transport, relay = await asyncio.get_running_loop().create_datagram_endpoint(
+            lambda: DatagramRelay(self, server), (LOOPBACK, 0)
+        )
+        self._radio.relays.append(relay)
+        port: int = transport.get_extra_info("sockname")[1]
+        return port
 
     async def _listen(self, name: str) -> int:
         async def carry(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
@@ -108,6 +127,61 @@ class Bearer:
             writer.transport.abort()
 
 
+class DatagramRelay(asyncio.DatagramProtocol):
+    """One device's datagrams to one server: each address of the device has a socket of its own beyond."""
+
+    def __init__(self, bearer: Bearer, server: tuple[str, int]) -> None:
+        self._bearer, self._server = bearer, server
+        self._transport: asyncio.DatagramTransport | None = None
+        self._beyond: dict[tuple[str, int], asyncio.DatagramTransport] = {}
+        self._waiting: dict[tuple[str, int], list[bytes]] = {}
+
+    def connection_made(self, transport: asyncio.BaseTransport) -> None:
+        self._transport = cast(asyncio.DatagramTransport, transport)  # made by create_datagram_endpoint
+
+    def datagram_received(self, data: bytes, addr: tuple[str, int]) -> None:
+        if not self._bearer.is_covered:
+            return  # lost, as datagrams are
+        self._bearer.octets_up += len(data)
+        if (beyond := self._beyond.get(addr)) is not None:
+            beyond.sendto(data)
+        elif addr in self._waiting:
+            self._waiting[addr].append(data)
+        else:
+            self._waiting[addr] = [data]
+            task = asyncio.ensure_future(self._open(addr))
+            self._bearer.tasks.add(task)
+            task.add_done_callback(self._bearer.tasks.discard)
+
+    async def _open(self, addr: tuple[str, int]) -> None:
+        loop = asyncio.get_running_loop()
+        transport, _ = await loop.create_datagram_endpoint(
+            lambda: DatagramWayBack(self, addr), remote_addr=self._server
+        )
+        self._beyond[addr] = transport
+        for data in self._waiting.pop(addr):
+            transport.sendto(data)
+
+    def back(self, data: bytes, addr: tuple[str, int]) -> None:
+        if self._bearer.is_covered and self._transport is not None:
+            self._bearer.octets_down += len(data)
+            self._transport.sendto(data, addr)
+
+    def close(self) -> None:
+        for transport in self._beyond.values():
+            transport.close()
+        if self._transport is not None:
+            self._transport.close()
+
+
+class DatagramWayBack(asyncio.DatagramProtocol):
+    def __init__(self, relay: DatagramRelay, device: tuple[str, int]) -> None:
+        self._relay, self._device = relay, device
+
+    def datagram_received(self, data: bytes, addr: tuple[str, int]) -> None:
+        self._relay.back(data, self._device)
+
+
 class NameServer(asyncio.DatagramProtocol):
     """The DNS of this small internet: an address of its own for each server, for clients that ask by UDP."""
 
@@ -130,7 +204,9 @@ class Radio:
 
     def __init__(self) -> None:
         self.servers: dict[str, tuple[str, int]] = {}
+        self.datagram_servers: dict[str, tuple[str, int]] = {}
         self.listeners: list[asyncio.Server] = []
+        self.relays: list[DatagramRelay] = []
         self.name_server = NAME_SERVER
         """The address of the DNS in this internet, and the port at which it really listens."""
         self.name_server_port = 0
@@ -174,6 +250,8 @@ class Radio:
                 self._name_server.close()
             for server in self.listeners:
                 server.close()
+            for relay in self.relays:
+                relay.close()
             tasks = asyncio.all_tasks() - {asyncio.current_task()}
             for task in tasks:
                 task.cancel()

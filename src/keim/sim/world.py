@@ -58,6 +58,7 @@ class World:
         )
         self.radio.start()
         self.radio.add_server(EIM, *self.servers["eim"].listen["esipa"])
+        self.radio.datagram_servers[EIM] = self.servers["eim"].listen["coap"]
         self.radio.add_server(SMDP, *self.servers["smdp"].listen["es9+"])
         self.radio.add_server(SMDS, *self.servers["smds"].listen["es11"])
         site = Site(

@@ -150,3 +150,31 @@ def test_names_have_addresses_that_stay_when_a_server_moves(world: Any) -> None:
             b"\x00", (LOOPBACK, radio.name_server_port)
         )  # nonsense is not answered and harms nobody
     assert ask(NAME) == first
+
+
+def test_datagrams_are_carried_and_counted_and_lost_without_coverage() -> None:
+    radio = Radio()
+    radio.start()
+    try:
+        with (
+            socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as server,
+            socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as device,
+        ):
+            server.bind((LOOPBACK, 0))
+            server.settimeout(10)
+            device.settimeout(10)
+            radio.datagram_servers[NAME] = server.getsockname()
+            bearer = radio.bearer()
+            port = bearer.datagram_port(NAME)
+            assert bearer.datagram_port("nobody.example.com") == 0
+            device.sendto(b"lost", (LOOPBACK, port))
+            bearer.is_covered = True
+            for word in (b"one", b"three"):
+                device.sendto(word, (LOOPBACK, port))
+                heard, beyond = server.recvfrom(100)
+                assert heard == word
+            server.sendto(b"answer", beyond)
+            assert device.recv(100) == b"answer"
+            assert (bearer.octets_up, bearer.octets_down) == (8, 6)
+    finally:
+        radio.stop()
