@@ -7,8 +7,6 @@ from typing import Final, Protocol
 
 import msgspec
 
-from keim.messages.package import Psmo
-
 SUCCEEDED: Final = "succeeded"
 ENDED: Final = frozenset({"failed", "rolled_back", "expired", "cancelled", "superseded"})
 """Without success; an order that ended so is placed anew."""
@@ -34,8 +32,8 @@ class Operator(Protocol):
         """Enrolled, and its certificates were learned."""
         ...
 
-    def order(self, eid: str, commands: Sequence[Psmo], reference: str) -> None:
-        """One package; the same reference again is the same order."""
+    def order(self, eid: str, commands: Sequence[dict[str, object]], reference: str) -> None:
+        """One package of commands as the API names them; the same reference again is the same order."""
         ...
 
     def download(self, eid: str, activation_code: str | None, reference: str) -> None:

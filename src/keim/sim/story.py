@@ -17,7 +17,6 @@ import msgspec
 
 from keim.errors import KeimError
 from keim.ids import Iccid
-from keim.messages.package import EnablePsmo, Psmo, SetFallbackAttributePsmo
 from keim.sim.device import SimulatedDevice
 from keim.sim.mishaps import Mishap
 from keim.sim.operator import ENDED, SUCCEEDED, Operator, Outcome, reference_of
@@ -155,8 +154,8 @@ class Story:
         raise Unfinished("the eIM has not learned its certificates")
 
     def set_fallback(self, device: SimulatedDevice) -> str:
-        iccid = Iccid(device.planned.bootstrap.full_iccid)
-        command = Psmo(set_fallback_attribute=SetFallbackAttributePsmo(iccid=iccid.octets))
+        iccid = device.planned.bootstrap.full_iccid
+        command: dict[str, object] = {"command": "set_fallback_attribute", "iccid": iccid}
         outcome = self._carry_out(device, "fallback", [command])
         return f"bootstrap {iccid} is the fallback (counter {outcome.counter})"
 
@@ -170,8 +169,8 @@ class Story:
         return f"profile {device.planned.home.full_iccid} installed ({device.planned.way.value})"
 
     def enable(self, device: SimulatedDevice) -> str:
-        iccid = Iccid(device.planned.home.full_iccid)
-        command = Psmo(enable=EnablePsmo(iccid=iccid.octets, rollback_flag=True))
+        iccid = device.planned.home.full_iccid
+        command: dict[str, object] = {"command": "enable", "iccid": iccid, "rollback": True}
         self._carry_out(device, "enable", [command])
         return f"enabled with rollback armed, attached to {device.modem.imsi[:5]}"
 
@@ -188,7 +187,9 @@ class Story:
 
     # how an order is carried out
 
-    def _carry_out(self, device: SimulatedDevice, chapter: str, commands: Sequence[Psmo]) -> Outcome:
+    def _carry_out(
+        self, device: SimulatedDevice, chapter: str, commands: Sequence[dict[str, object]]
+    ) -> Outcome:
         reference = self._reference(device, chapter)
         self._operator.order(str(device.planned.eid), commands, reference)
         return self._until_done(device, chapter, reference)

@@ -55,8 +55,12 @@ class Session:
         *,
         query: Mapping[str, Any] | None = None,
         etag: str | None = None,
+        key: str | None = None,
     ) -> T:
-        """The answer as `type_`; members that it does not know are left out."""
+        """The answer as `type_`; members that it does not know are left out.
+
+        `key` makes the same change by another run of a program the same change.
+        """
         headers = dict(self._headers)
         if etag is not None:
             headers["if-match"] = etag
@@ -65,7 +69,7 @@ class Session:
             headers["content-type"] = JSON
             octets = msgspec.json.encode(body)
         if method != "GET":
-            headers["idempotency-key"] = uuid.uuid4().hex
+            headers["idempotency-key"] = key or uuid.uuid4().hex
         request = Request(method=method, target=_target(path, query), headers=headers, body=octets)
         return self._read(type_, self._patiently(request))
 
