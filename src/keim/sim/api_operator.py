@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
+import threading
 from collections.abc import Sequence
-from typing import Any
+from typing import Any, TypeVar
 
 import msgspec
 
@@ -13,6 +14,8 @@ from keim.eim.rows import MAIN
 from keim.errors import Refused
 from keim.sim.home import Home
 from keim.sim.operator import Outcome
+
+T = TypeVar("T")
 
 
 class _Told(msgspec.Struct, frozen=True, kw_only=True):
@@ -36,12 +39,26 @@ class _Event(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class ApiOperator:
+    """From any thread, one call at a time: a client has one connection."""
+
     def __init__(self, client: Client) -> None:
         self._session = client.session
+        self._lock = threading.Lock()
+
+    def _call(
+        self,
+        kind: type[T],
+        method: str,
+        path: str,
+        body: dict[str, object] | None = None,
+        key: str | None = None,
+    ) -> T:
+        with self._lock:
+            return self._session.call(kind, method, path, body, key=key)
 
     def is_known(self, eid: str) -> bool:
         try:
-            device = self._session.call(dict[str, Any], "GET", f"/devices/{eid}")
+            device = self._call(dict[str, Any], "GET", f"/devices/{eid}")
         except Refused as refused:
             if refused.code == "eim.device_unknown":
                 return False
@@ -56,13 +73,13 @@ class ApiOperator:
         self._place("/downloads", {"eid": eid, **source}, reference)
 
     def _place(self, path: str, body: dict[str, object], reference: str) -> None:
-        self._session.call(_Operation, "POST", path, body, key=reference)
+        self._call(_Operation, "POST", path, body, key=reference)
 
     def outcome(self, eid: str, reference: str) -> Outcome | None:
         del eid  # the operation says it
         path = f"/operations/{reference_of(MAIN, reference)}"
         try:
-            found = self._session.call(_Operation, "GET", path)
+            found = self._call(_Operation, "GET", path)
         except Refused as refused:
             if refused.code == "eim.order_unknown":
                 return None
@@ -79,7 +96,8 @@ class ApiOperator:
         )
 
     def events(self, eid: str) -> list[str]:
-        return [event.type for event in self._session.pages(_Event, "/events", query={"device": eid})]
+        with self._lock:
+            return [event.type for event in self._session.pages(_Event, "/events", query={"device": eid})]
 
 
 def connect(home: Home, where: tuple[str, int]) -> ApiOperator:

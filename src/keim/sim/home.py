@@ -22,6 +22,8 @@ import msgspec
 
 from keim.app.config import load
 from keim.app.eim import EimConfig, configuration_data
+from keim.app.eim import open_service as open_eim
+from keim.app.operators import first_token
 from keim.app.smdp import SmdpConfig
 from keim.app.smdp import open_service as open_smdp
 from keim.errors import Refused
@@ -30,7 +32,6 @@ from keim.messages.package import EimConfigurationData
 from keim.pki.world import World, WorldPlan, create_world
 from keim.sim.factory import make_card, world_with_devices
 from keim.sim.plan import MOST_DEVICES, PlannedDevice, plan
-from keim.sim.processes import run_keim
 from keim.sim.radio import LOOPBACK
 from keim.smdp.rows import Protection
 from keim.smdp.stock import Label, admit
@@ -108,8 +109,21 @@ class Home:
     def keep_first_token(self) -> None:
         """The operators' first token, made with the eIM's database and readable by its owner only."""
         if not self.token_file.exists():
-            document = run_keim("eim", "init", "--config", str(self.folder / "eim.toml"), "--json")
-            _write(self.token_file, document["admin_token"])
+            token = asyncio.run(self._first_token())
+            if token is None:
+                raise Refused(
+                    f"the token of this world is gone from {self.folder}", code="sim.folder_unusable"
+                )
+            _write(self.token_file, token)
+
+    async def _first_token(self) -> str | None:
+        """As `keim eim init` does."""
+        running = await open_eim(self.eim_config(), self.world())
+        service = running.service
+        try:
+            return await first_token(service.store.engine, service.clock, service.entropy)
+        finally:
+            await running.close()
 
     @property
     def token_file(self) -> Path:

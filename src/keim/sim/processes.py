@@ -60,7 +60,8 @@ class ServerProcess:
     def is_running(self) -> bool:
         return self._process is not None and self._process.poll() is None
 
-    def start(self) -> None:
+    def launch(self) -> None:
+        """In the main thread: where a thread ends, its children are told that their parent did."""
         command = [sys.executable, "-m", "keim.cli", self.noun, "serve", "--json", *self._arguments]
         with self._log.open("a", encoding="utf-8") as log:
             self._process = subprocess.Popen(
@@ -72,6 +73,9 @@ class ServerProcess:
                 env={**os.environ, "PYTHONUNBUFFERED": "1"},
                 preexec_fn=_ends_with_parent(),  # noqa: PLW1509 - one system call, no lock of ours is taken
             )
+
+    def await_ready(self) -> None:
+        assert self._process is not None  # it was launched
         document = self._first_document(self._process)
         self.listen = {name: _endpoint(where) for name, where in document["listen"].items()}
 
@@ -106,7 +110,8 @@ class ServerProcess:
             if (option := options.get(name)) in given:
                 given[given.index(option) + 1] = f"{host}:{port}"
         self._arguments = tuple(given)
-        self.start()
+        self.launch()
+        self.await_ready()
 
     def kill(self) -> None:
         """As in a power failure."""

@@ -70,22 +70,29 @@ class World:
         self.devices = [open_device(planned, site) for planned in home.plan]
 
     def _start_servers(self) -> None:
+        """SM-DS and SM-DP+ come up side by side; the eIM is told where the SM-DP+ listens."""
         home = self.home
         pki = ("--pki", str(home.pki))
-        self._server("smds", *pki, "--store", str(home.folder / "smds.db"), "--servers-listen", _free())
-        self._server("smdp", "--config", str(home.folder / "smdp.toml"), "--operators-listen", _free())
+        self._launch("smds", *pki, "--store", str(home.folder / "smds.db"), "--servers-listen", _free())
+        self._launch("smdp", "--config", str(home.folder / "smdp.toml"), "--operators-listen", _free())
+        self._await("smds", "smdp")
         home.write_eim_configuration(self.servers["smdp"].listen["es9+"])
         home.keep_first_token()
-        self._server("eim", "--config", str(home.folder / "eim.toml"))
+        self._launch("eim", "--config", str(home.folder / "eim.toml"))
+        self._await("eim")
         self.operator = self._connect(home, self.servers["eim"].listen["api"])
 
-    def _server(self, noun: str, *arguments: str) -> None:
+    def _launch(self, noun: str, *arguments: str) -> None:
         listen = ("--listen", _free(), "--status-listen", _free())
-        server = ServerProcess(noun, (*arguments, *listen), self.home.folder / f"{noun}.log")
-        self.servers[noun] = server
-        server.start()
-        where = ", ".join(f"{name} {host}:{port}" for name, (host, port) in server.listen.items())
-        self._say(noun, where)
+        self.servers[noun] = ServerProcess(noun, (*arguments, *listen), self.home.folder / f"{noun}.log")
+        self.servers[noun].launch()
+
+    def _await(self, *nouns: str) -> None:
+        for noun in nouns:
+            server = self.servers[noun]
+            server.await_ready()
+            where = ", ".join(f"{name} {host}:{port}" for name, (host, port) in server.listen.items())
+            self._say(noun, where)
 
     def mishap(self, name: str) -> Mishap:
         """Strikes a device for which the chapter is still to come."""
