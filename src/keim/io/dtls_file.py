@@ -42,7 +42,8 @@ class Kept(msgspec.Struct, frozen=True):
 
 
 class AssociationFile:
-    """Of one worker among `workers`. Writing is safe from any one thread at a time."""
+    """Of one worker among `workers`. Writes may come from any thread; reads, which never wait for them, come
+    from the one that made it."""
 
     def __init__(self, path: Path, wrap: KeyWrap, *, worker: int = 0, workers: int = 1) -> None:
         self.path, self._wrap = path, wrap
@@ -56,6 +57,7 @@ class AssociationFile:
             self._db.execute("PRAGMA journal_mode = WAL")
             self._db.execute("PRAGMA synchronous = FULL")
             self._db.executescript(_TABLES)
+            self._reading = sqlite3.connect(path, timeout=PATIENCE_S)
         except (OSError, sqlite3.Error) as fault:
             raise _failed(path, fault) from fault
 
@@ -106,11 +108,11 @@ class AssociationFile:
     def close(self) -> None:
         with self._lock:
             self._db.close()
+        self._reading.close()
 
     def _all(self, statement: str, values: tuple[object, ...]) -> list[tuple[bytes, ...]]:
         try:
-            with self._lock:
-                return self._db.execute(statement, values).fetchall()
+            return self._reading.execute(statement, values).fetchall()
         except sqlite3.Error as fault:
             raise _failed(self.path, fault) from fault
 

@@ -82,7 +82,10 @@ class Keeper:
         assert endpoint.changed is not None
         if now >= self._purge_at:
             self._purge_at = now + PURGE_S
-            await asyncio.to_thread(self._file.purge, now)
+            try:
+                await asyncio.to_thread(self._file.purge, now)
+            except StoreFailed as fault:
+                _tell(fault)
         if not (endpoint.changed or self._gone or self._sessions.new):
             return
         before = {one: one.snapshot_at for one in endpoint.changed}
