@@ -8,6 +8,7 @@ import re
 import signal
 import socket
 import sqlite3
+import threading
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -17,21 +18,29 @@ import pytest
 from cryptography.hazmat.primitives.serialization import Encoding, PublicFormat
 from tests.e2e.coap_peers import free_port
 from tests.e2e.test_eim_certificates import rotate, told
+from tests.e2e.test_eim_serve import released
 from tests.eim_processes import EIDS, EIM, EimSite, SiteDevice
 from tests.postgres_cluster import Cluster, cluster  # noqa: F401 - pytest finds the fixture here
-from tests.server_processes import keim
+from tests.server_processes import Site, keim
 from tests.shared import needs_system
 
 from keim.app.ipa_coap import CoapSection
+from keim.cli.program import run_command
+from keim.eim import compose
+from keim.eim.rows import State
 from keim.errors import Unreachable, Untrusted
+from keim.ids import Iccid
+from keim.io.card_server import serve_tcp
 from keim.io.dtls_notes import DtlsNote
 from keim.io.entropy import OsEntropy
 from keim.io.esipa_coap import EsipaCoapClient
 from keim.io.ipa_coap import CoapPeers
 from keim.io.pem import key_pem
 from keim.io.pki_files import load_world
+from keim.ipa.configuration import Configuration
 from keim.ipa.trust import EimPeer, Trust
 from keim.messages.esipa import GetEimPackageRequest
+from keim.messages.ipa_data import IpaFeatures
 from keim.pki import Curve
 from keim.pki.world import generate_key
 from keim.wire.dtls.association import SKIP, restored
@@ -237,6 +246,65 @@ def test_devices_can_be_asked_for_a_proof(tmp_path: Path) -> None:
             ask(SiteDevice(site, 1))
     finally:
         assert site.stop() == 0
+
+
+def test_each_run_of_the_program_goes_on_with_the_association_of_the_last(
+    site: EimSite, capsys: pytest.CaptureFixture[str]
+) -> None:
+    device, ready, port = SiteDevice(site), threading.Event(), [0]
+
+    def note(_host: str, number: int) -> None:
+        port[0] = number
+        ready.set()
+
+    threading.Thread(
+        target=serve_tcp, args=(device.lab.card, "127.0.0.1", 0),
+        kwargs={"on_ready": note, "connections": 4}, daemon=True,
+    ).start()  # fmt: skip
+    assert ready.wait(10)
+    (device.folder / "ci.pem").write_bytes(site.world.roots[0].pem)
+    file = device.folder / "ipa.toml"
+    file.write_text(
+        f'card = "tcp:127.0.0.1:{port[0]}"\nstate = "{device.folder}/ipa.state"\n'
+        f'eim_ca = "{device.folder}/ci.pem"\nresolve = {{"{EIM}" = "{site.at["coap"]}"}}\n'
+        f'[eims."{EIM}"]\ncarrier = "coaps"\n'
+    )
+    for _ in range(2):
+        assert run_command(["ipa", "run", "--once", "--config", str(file)]) == 0
+    before = datagrams(site)
+    assert run_command(["ipa", "run", "--once", "--config", str(file)]) == 0
+    assert datagrams(site) == (before[0] + 1, before[1] + 1)
+    capsys.readouterr()
+    run_command(["ipa", "doctor", "--config", str(file)])
+    assert EIM in capsys.readouterr().out
+    assert number(site.status("/metrics")[1], 'keim_coap_associations{state="live"}') == 1
+
+
+@pytest.mark.parametrize("max_block", [1024, 128])
+def test_a_download_is_relayed_block_by_block(tmp_path: Path, max_block: int) -> None:
+    (tmp_path / "smdp").mkdir()
+    smdp = Site(tmp_path / "smdp", profiles=1)
+    try:
+        outside = (
+            '[addresses]\nallowed = ["smdpplus.example.com"]\n'
+            f'[servers."smdpplus.example.com"]\nconnect = "{smdp.smdp_at["es9+"]}"\n'
+        )
+        eim = site_with(tmp_path, before=outside, world=smdp.world, pki=tmp_path / "smdp" / "pki")
+        try:
+            features = IpaFeatures.INDIRECT_RSP_SERVER_COMMUNICATION
+            device = SiteDevice(eim, configuration=Configuration(features=features))
+            code = compose.download_by_code(f"1$smdpplus.example.com${released(smdp)}")
+            order = eim.order(device.eid, code)
+            device.cycle(carrier=device.coap(CoapSection(max_block=max_block)))
+            operation = eim.operation(device.eid, order)
+            assert operation.state is State.SUCCEEDED, operation
+            installed = operation.outcome[0].removeprefix("install: ok ")
+            assert Iccid(installed).octets in device.lab.states()
+            assert device.pending() == 0
+        finally:
+            assert eim.stop() == 0
+    finally:
+        smdp.stop()
 
 
 @pytest.mark.parametrize("engine", ["native", "openssl"])
