@@ -3,7 +3,8 @@ radio links would make of them.
 
 Our IPA with our card on one side, our eIM and SM-DP+ as processes on the other, between them virtual Ethernet
 in network namespaces of the benchmark's own (MTU 1500, offloads off, 30 ms each way), captured on the way.
-Octets are those of IPv4 packets. Seconds and joules are modelled (benchmarks/wire_links.toml).
+Where namespaces are not allowed, all is on loopback and the device's sockets are counted. Octets are those of
+IPv4 packets. Seconds and joules are modelled (benchmarks/wire_links.toml).
 """
 
 from __future__ import annotations
@@ -13,7 +14,7 @@ import os
 import shutil
 import subprocess
 import sys
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import ExitStack, contextmanager
 from pathlib import Path
 from tempfile import TemporaryDirectory
@@ -63,9 +64,9 @@ WAYS: Final = (
 class Child:
     """The device's process: one JSON object there, one back."""
 
-    def __init__(self) -> None:
+    def __init__(self, prefix: Sequence[str]) -> None:
         self._process = subprocess.Popen(
-            ["unshare", "--net", sys.executable, "-m", "benchmarks.wire_device"],
+            [*prefix, sys.executable, "-m", "benchmarks.wire_device"],
             stdin=subprocess.PIPE,
             stdout=subprocess.PIPE,
             text=True,
@@ -94,9 +95,9 @@ class Child:
 
 
 @contextmanager
-def exchange_server(pki: Path) -> Iterator[dict[str, str]]:
+def exchange_server(pki: Path, address: str) -> Iterator[dict[str, str]]:
     process = subprocess.Popen(
-        [sys.executable, "-m", "benchmarks.wire_exchange", str(pki), SERVER],
+        [sys.executable, "-m", "benchmarks.wire_exchange", str(pki), address],
         stdout=subprocess.PIPE,
         stderr=subprocess.DEVNULL,  # it ends while a connection is kept, and says so
         text=True,
@@ -113,38 +114,32 @@ def exchange_server(pki: Path) -> Iterator[dict[str, str]]:
 class Bench:
     """The eIM, the SM-DP+, the device and the line between them."""
 
-    def __init__(self, folder: Path, opened: ExitStack) -> None:
+    def __init__(self, folder: Path, opened: ExitStack, *, is_captured: bool) -> None:
         from tests.eim_processes import EimSite
         from tests.server_processes import Site
 
-        self.child = Child()
-        opened.callback(self.child.close)
-        make_line()
-        ip("link", "set", DEVICE_END, "netns", str(self.child.pid))
-        set_up_end(SERVER_END, SERVER)
-        self.child.ask("network")
+        self.address = SERVER if is_captured else "127.0.0.1"
+        self.line = self._connect(opened, is_captured=is_captured)
         (folder / "smdp").mkdir()
         self.smdp = Site(folder / "smdp", profiles=2 * len(WAYS))
         opened.callback(self.smdp.stop)
         pki = folder / "smdp" / "pki"
         broker = None
-        if shutil.which("mosquitto") is not None:
+        if is_captured and shutil.which("mosquitto") is not None:
             from benchmarks.wire_mqtt import mqtt_way
 
-            broker = opened.enter_context(mqtt_way(folder, host=SERVER))
+            broker = opened.enter_context(mqtt_way(folder, host=self.address))
         self.has_broker = broker is not None
-        self.exchange_at = opened.enter_context(exchange_server(pki))
+        self.exchange_at = opened.enter_context(exchange_server(pki, self.address))
         config = (
             '[addresses]\nallowed = ["smdpplus.example.com"]\n'
             f'[servers."smdpplus.example.com"]\nconnect = "{self.smdp.smdp_at["es9+"]}"\n'
-            f'[coap]\nlisten = "{SERVER}:5684"\nstate = "{folder}/coap.db"\nmove_interval_s = 0\n'
+            f'[coap]\nlisten = "{self.address}:0"\nstate = "{folder}/coap.db"\nmove_interval_s = 0\n'
             f"{'' if broker is None else broker.eim_config}"
         )
-        listen = ("--listen", f"{SERVER}:0")
+        listen = ("--listen", f"{self.address}:0")
         self.eim = EimSite(folder, world=self.smdp.world, pki=pki, config=config, arguments=listen)
         opened.callback(self.eim.stop)
-        self.line = Line()
-        opened.callback(self.line.close)
         told = self.child.ask(
             "settle",
             folder=str(folder),
@@ -161,13 +156,31 @@ class Bench:
             # what an eIM asks of a device that it does not know yet belongs to no job
             self.child.ask("run", way="https new", job="poll", at=self.eim.at)
 
+    def _connect(self, opened: ExitStack, *, is_captured: bool) -> Line | None:
+        """The device's process, and the line to it where there can be one."""
+        self.child = Child(("unshare", "--net") if is_captured else ())
+        opened.callback(self.child.close)
+        if not is_captured:
+            return None
+        make_line()
+        ip("link", "set", DEVICE_END, "netns", str(self.child.pid))
+        set_up_end(SERVER_END, SERVER)
+        self.child.ask("network")
+        line = Line()
+        opened.callback(line.close)
+        return line
+
+    def _counted(self) -> dict[str, Any]:
+        """Since the last time."""
+        return self.child.ask("counted") if self.line is None else summary(self.line.read())
+
     def measure(self, way: Way, job: str) -> dict[str, Any]:
         at = self.exchange_at if job == "exchange" else self.eim.at
         if way.warms_up:
             warm = "exchange" if job == "exchange" else "poll"
             self.child.ask("run", way=way.name, job=warm, at=at)
         order = self._order(job)
-        self.line.read()
+        self._counted()
         cycles, told = 0, dict[str, Any]()
         while not cycles or not (order is None or self._is_done(order)):
             if cycles == TRIES:
@@ -178,7 +191,7 @@ class Bench:
             "way": way.title,
             "job": job,
             "cycles": cycles,
-            **summary(self.line.read()),
+            **self._counted(),
             "device": told,
         }
 
@@ -210,10 +223,10 @@ class Bench:
         return bool(state is State.SUCCEEDED)
 
 
-def measure(say: Any) -> list[dict[str, Any]]:
+def measure(say: Any, *, is_captured: bool) -> list[dict[str, Any]]:
     found = []
     with TemporaryDirectory() as folder, ExitStack() as opened:
-        bench = Bench(Path(folder), opened)
+        bench = Bench(Path(folder), opened, is_captured=is_captured)
         for job in JOBS:
             for way in WAYS:
                 if job in way.jobs and (bench.has_broker or not way.name.startswith("mqtt")):
@@ -222,22 +235,24 @@ def measure(say: Any) -> list[dict[str, Any]]:
     return found
 
 
+METHODS: Final = {
+    "veth": "captured from veth pairs between network namespaces, MTU 1500, offloads off, 30 ms each way, "
+    "AF_PACKET",
+    "loopback": "loopback with segments of 1,448 octets, counters of the device's sockets (TCP_INFO), "
+    "without the ends of connections; round trips as the protocols need them",
+}
+
+
 def run(json: bool) -> int:
-    if not os.environ.get(INSIDE):
+    method = os.environ.get(INSIDE, "")
+    if not method:
         command = can_make_networks()
-        if command is None:
-            print(
-                "keim bench wire: this system lets nobody make a network namespace here (ip, unshare); "
-                "nothing was measured",
-                file=sys.stderr,
-            )
-            return 1
-        environment = {**os.environ, INSIDE: "veth", "PYTHONPATH": f"{ROOT / 'src'}{os.pathsep}{ROOT}"}
-        words = [*command, sys.executable, "-m", "benchmarks.wire", *(["--json"] if json else [])]
+        environment = {**os.environ, INSIDE: "veth" if command else "loopback"}
+        environment["PYTHONPATH"] = f"{ROOT / 'src'}{os.pathsep}{ROOT}"
+        words = [*(command or ()), sys.executable, "-m", "benchmarks.wire", *(["--json"] if json else [])]
         return subprocess.run(words, cwd=ROOT, env=environment, check=False).returncode
-    rows = measure(lambda text: print(text, file=sys.stderr, flush=True))
-    method = "veth pairs between network namespaces, MTU 1500, offloads off, 30 ms each way, AF_PACKET"
-    print(report(rows, method, as_json=json))
+    rows = measure(lambda text: print(text, file=sys.stderr, flush=True), is_captured=method == "veth")
+    print(report(rows, METHODS[method], as_json=json))
     return 0
 
 

@@ -16,6 +16,7 @@ from typing import Any
 from tests.eim_processes import EIM, EimSite, SiteDevice, now
 
 from benchmarks.wire_capture import DEVICE, DEVICE_END, set_up_end
+from benchmarks.wire_loopback import SocketCounts
 from keim.app.config import host_and_port
 from keim.app.ipa_coap import CoapSection
 from keim.io.drive import drive
@@ -75,6 +76,7 @@ class Bench:
         self.site: FarSite | None = None
         self.device: SiteDevice | None = None
         self.mqtt: dict[str, Any] | None = None
+        self.counts: SocketCounts | None = None
         self.kept: dict[tuple[str, str], EimCarrier] = {}
 
     def settle(self, told: dict[str, Any]) -> dict[str, Any]:
@@ -101,6 +103,12 @@ class Bench:
         elif not way.endswith("kept"):
             carrier.close()
         return found
+
+    def counted(self, _told: dict[str, Any]) -> dict[str, Any]:
+        """Since the last time; the first time begins to count."""
+        if self.counts is None:
+            self.counts = SocketCounts()
+        return dict(self.counts.take())
 
     def take_mqtt(self, told: dict[str, Any]) -> dict[str, Any]:
         self.mqtt = told["config"]
@@ -164,6 +172,7 @@ def main() -> None:
         "settle": bench.settle,
         "run": bench.run,
         "mqtt": bench.take_mqtt,
+        "counted": bench.counted,
         "end": bench.end,
     }
     print(json.dumps({"pid": os.getpid()}), flush=True)

@@ -81,7 +81,7 @@ def report(rows: list[dict[str, Any]], method: str, *, as_json: bool) -> str:
             }
         document = {"method": method, "rows": rows, "ratios": found, "targets": TARGETS}
         return json.dumps(document | {"links": msgspec.to_builtins(models)})
-    lines = [f"Captured: {method}. IPv4 octets and packets; seconds and joules are modelled.", ""]
+    lines = [f"Method: {method}. IPv4 octets and packets; seconds and joules are modelled.", ""]
     lines += [*_overview(rows, models), ""]
     for job, title in TITLES.items():
         lines += [f"**{title}**", "", *_table([row for row in rows if row["job"] == job], models), ""]
