@@ -47,6 +47,8 @@ KEPT = [
     openapi_checks.response_schema_conformance,
     openapi_checks.negative_data_rejection,
 ]
+EXAMPLES = min(300, settings().max_examples // 2)
+"""30; with --long 300."""
 
 
 class Site:
@@ -89,7 +91,7 @@ def test_every_route_keeps_its_contract(site: Site, name: str, has_ids: bool) ->
     modes = [GenerationMode.POSITIVE, GenerationMode.NEGATIVE]
     cases = st.one_of(*(operation.as_strategy(mode, path_parameters=ids) for mode in modes))
 
-    @settings(max_examples=30, suppress_health_check=list(HealthCheck), phases=[Phase.generate])
+    @settings(max_examples=EXAMPLES, suppress_health_check=list(HealthCheck), phases=[Phase.generate])
     @given(case=cases)
     def keeps_it(case: Any) -> None:
         answer = site.send(case)

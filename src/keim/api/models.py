@@ -2,16 +2,36 @@
 
 from __future__ import annotations
 
+import re
 from datetime import UTC, datetime
 from typing import Annotated, Any, Generic, TypeVar
 
-from pydantic import AfterValidator, AwareDatetime, BaseModel, ConfigDict, Field, PlainSerializer
+from pydantic import (
+    AfterValidator,
+    AwareDatetime,
+    BaseModel,
+    BeforeValidator,
+    ConfigDict,
+    Field,
+    GetCoreSchemaHandler,
+    PlainSerializer,
+)
+from pydantic_core import CoreSchema
 
 T = TypeVar("T")
+_RFC3339 = re.compile(r"\d{4}-\d\d-\d\d[Tt ]\d\d:\d\d:\d\d(\.\d{1,9})?([Zz]|[+-]\d\d:\d\d)", re.ASCII)
+_EXACT = frozenset({"bool", "int", "float"})
 
 
 def rfc3339(moment: datetime) -> str:
     return moment.astimezone(UTC).isoformat(timespec="milliseconds").replace("+00:00", "Z")
+
+
+def _text(value: object) -> object:
+    """RFC 3339 and nothing else: a number could be seconds or milliseconds of whatever epoch."""
+    if isinstance(value, datetime) or (isinstance(value, str) and _RFC3339.fullmatch(value)):
+        return value
+    raise ValueError("a time is text such as 2026-11-29T12:00:00Z, with its offset")
 
 
 def _in_utc(moment: datetime) -> datetime:
@@ -23,6 +43,7 @@ def _in_utc(moment: datetime) -> datetime:
 
 Moment = Annotated[
     AwareDatetime,
+    BeforeValidator(_text),
     AfterValidator(_in_utc),
     PlainSerializer(rfc3339, return_type=str, when_used="json"),
     Field(examples=["2026-11-29T12:00:00Z"]),
@@ -32,10 +53,28 @@ Name = Annotated[str, Field(min_length=1, max_length=100, pattern=r"^[^\x00-\x1f
 """A name that people give to something: any printable text."""
 
 
+def _be_exact(schema: Any) -> None:  # Any: the tree by which pydantic validates, of whatever shape
+    """Enums and times come as text; the rest of JSON has types of its own."""
+    if isinstance(schema, dict):
+        if schema.get("type") in _EXACT:
+            schema["strict"] = True
+        for member in schema.values():
+            _be_exact(member)
+    elif isinstance(schema, list):
+        for member in schema:
+            _be_exact(member)
+
+
 class Asked(BaseModel):
-    """The body of a request."""
+    """The body of a request. A number is no text and a truth value no number, as its schema says."""
 
     model_config = ConfigDict(extra="forbid", frozen=True)
+
+    @classmethod
+    def __get_pydantic_core_schema__(cls, source: Any, handler: GetCoreSchemaHandler) -> CoreSchema:
+        schema = handler(source)
+        _be_exact(schema)
+        return schema
 
 
 class Shown(BaseModel):
