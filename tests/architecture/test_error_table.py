@@ -15,6 +15,7 @@ from keim.error_table import error_rows
 
 CODE = re.compile(r"[a-z][a-z0-9]*(\.[a-z0-9_]+)+")
 FILE_ENDINGS = (
+    ".keim",
     ".toml",
     ".py",
     ".json",
