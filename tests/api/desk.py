@@ -25,15 +25,18 @@ from keim.error_table import error_rows
 from keim.io.api_store.rows import MAIN, Scope, Tenant, Token, new_token
 from keim.io.store.engine import Statement, as_json
 from keim.io.store.open import MEMORY
+from keim.pki.world import World
 
 
 class Desk:
     """`site` may be an `EimLab`, which has a device with our IPA and card before it."""
 
-    def __init__(self, site: EimOnly, *, api: ApiConfig | None = None, **config: Any) -> None:
+    def __init__(
+        self, site: EimOnly, *, api: ApiConfig | None = None, pki: World | None = None, **config: Any
+    ) -> None:
         self.site = site
         self.config = EimConfig(api=api or ApiConfig(), **({"wrap_key": MEMORY} | config))
-        services = site.run(open_services(site.service, self.config, world()))
+        services = site.run(open_services(site.service, self.config, pki or world()))
         logs = EimLogs(site.store.engine, cache(NoteSigner.new), services.clock.now)
         self.services: Services = structs.replace(  # with keys that are in no file
             services, logs=logs, handovers=Handovers(site.service, logs)

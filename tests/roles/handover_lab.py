@@ -180,13 +180,14 @@ class HandoverLab:
         stores: tuple[OpenStore, OpenStore],
         *,
         remover: Remover = Remover.NEW,
+        new_key: MemorySigner | None = None,
     ) -> None:
         self.world = fleet_world(count)
         self.remover = remover
         self.state = preloaded([upp(1)], is_first_enabled=True)
         common: dict[str, Any] = {"world": self.world, "folder": folder}
         self.old = Side(EIM, signer("eim-sign"), open_store=stores[0], **common)
-        self.new = Side(NEW, new_signer(), open_store=stores[1], **common)
+        self.new = Side(NEW, new_key or new_signer(), open_store=stores[1], **common)
         self.dead: set[str] = set()
         """eIMs that do not answer."""
         self.devices = [FleetDevice(self, eid) for eid in example_eids(count)]

@@ -54,6 +54,7 @@ class Incoming(NewSide):
             raise Refused("an invitation is good for 1 to 3660 days", code="handover.bad_invitation")
         if entry.eim_id != self.service.eim.eim_id:
             raise Refused("the entry is of another eIM", code="handover.bad_invitation")
+        role.signer_name(self.service.eim, entry)
         now = self.now()
         invitation = Invitation(
             id=self.service.entropy.bytes(16).hex(),

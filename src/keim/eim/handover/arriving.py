@@ -65,7 +65,7 @@ def admitted(
         counter=line.counter,
         certificates=(line.euicc_certificate, line.eum_certificate),
         tenant=guest.tenant,
-        signer=_signer_name(eim, guest),
+        signer=signer_name(eim, EimConfigurationData.decode(guest.invitation.entry)),
         tags=line.tags if known is None else (),
         actor=guest.actor,
     )
@@ -100,13 +100,13 @@ def admitted(
     return Admitted(device, knowledge, event)
 
 
-def _signer_name(eim: Eim, guest: Guest) -> str:
-    """The key that the invitation named: the eUICC knows no other of ours."""
-    point = entry_key(EimConfigurationData.decode(guest.invitation.entry)).point
+def signer_name(eim: Eim, entry: EimConfigurationData) -> str:
+    """The key of ours that an entry names: an eUICC that has it knows no other."""
+    point = entry_key(entry).point
     for name, signer in eim.signers.items():
         if signer.public_point == point:
             return name
-    raise Refused("the key of this invitation is not here any more", code="handover.bad_invitation")
+    raise Refused("the key of this invitation is not here (any more)", code="handover.bad_invitation")
 
 
 def key_of(device: Device) -> VerifyingKey:
