@@ -126,7 +126,7 @@ class World:
 
     def prove(self) -> Proof:
         home = self.home
-        return prove(home.folder / "eim.toml", home.pki / "ca.pem", home.folder / "audit.keim")
+        return prove(home.folder / "eim.toml", home.pki / "ca.pem", home.folder / "audit-log.tar")
 
     def device(self, name: str) -> SimulatedDevice:
         return next(device for device in self.devices if device.planned.name == name)
