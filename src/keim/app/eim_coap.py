@@ -117,6 +117,7 @@ class CoapCarrier:
         counters: Counters,
     ) -> None:
         self._place, self._door = place, door
+        self._handshakes = door.by_address.alike()
         self._keeper: Keeper | None = None
         self._flushing: asyncio.Task[None] | None = None
         self._is_open = False
@@ -133,7 +134,10 @@ class CoapCarrier:
         credential = world.get("eim-tls")
         native, sessions = DtlsConfig(half_open=config.half_open, associations=config.associations), None
         if config.engine == "native":
-            native = config.native(self._place)
+            native = msgspec.structs.replace(
+                config.native(self._place),
+                admits=lambda address, now: self._handshakes.allows(address[0], now),
+            )
             key = Path(config.state_key) if config.state_key else folder / "coap-state.key"
             wrap = AesKeyWrap.from_file(key)
             file = AssociationFile(
@@ -191,6 +195,7 @@ class CoapCarrier:
             "keim_coap_associations{state": {
                 "live": getattr(lower, "associations", 0),
                 "half_open": getattr(lower, "half_open", 0),
+                "refused": self._handshakes.refused,
             },
             "keim_coap_octets{way": {"in": wire.octets_in, "out": wire.octets_out},
             "keim_coap_datagrams{way": {

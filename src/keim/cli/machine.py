@@ -83,13 +83,15 @@ def openssl_findings() -> list[Finding]:
     except ImportError as error:
         return [*findings, Finding("openssl of cryptography", "missing", str(error), is_required=True)]
     findings.append(Finding("openssl of cryptography", "ok", backend.openssl_version_text()))
+    own = "DTLS 1.2 by keim's own engine"
     if find_spec("OpenSSL") is None:
-        return [*findings, Finding("dtls", "missing", "no binding for DTLS", "pip install pyOpenSSL")]
+        remedy = "pip install keim[coap], where an audited library is wanted"
+        return [*findings, Finding("dtls", "ok", f"{own} only", remedy)]
     from OpenSSL import SSL
 
     has_dtls = hasattr(SSL, "DTLS_METHOD")
     remedy = "" if has_dtls else "pip install --upgrade pyOpenSSL"
-    return [*findings, Finding("dtls", "ok" if has_dtls else "missing", "DTLS 1.2 by pyOpenSSL", remedy)]
+    return [*findings, Finding("dtls", "ok", f"{own}{' and by OpenSSL' if has_dtls else ' only'}", remedy)]
 
 
 def clock_findings() -> list[Finding]:

@@ -25,6 +25,10 @@ class RateLimit:
         self._buckets: dict[object, tuple[float, float]] = {}
         self.refused = 0
 
+    def alike(self) -> RateLimit:
+        """Another one with the same limits, for another kind of calls."""
+        return RateLimit(self._rate, self._burst, keys=self._keys)
+
     def allows(self, key: object, now_s: float) -> bool:
         if self._rate <= 0:
             return True

@@ -125,6 +125,22 @@ def test_10000_half_open_handshakes_are_bounded_and_a_good_client_still_comes_in
     assert len(lab.server._by_cid) == 1
 
 
+def test_an_address_that_begins_too_often_is_not_heard_and_the_others_are() -> None:
+    """Signatures are what a handshake costs; a peer whose cookie is right can still be told to wait."""
+    begun: list[object] = []
+
+    def admits(address: Any, _now: float) -> bool:
+        begun.append(address)
+        return address != device(1)
+
+    lab = Lab(server_config(admits=admits))
+    refused, association = lab.connect(number=1)
+    assert not refused.is_up(association)
+    assert lab.server.half_open == 0
+    assert lab.echo(*lab.connect(number=2)) == b"HELLO"
+    assert set(begun) == {device(1), device(2)}
+
+
 def with_cookie(hello: bytes, verify: bytes, sequence: int = 1) -> bytes:
     """The second hello of the first, with the cookie of a HelloVerifyRequest."""
     body = hello[25:]

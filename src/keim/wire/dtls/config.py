@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from typing import Literal
+from typing import Any, Literal
 
 import msgspec
 
@@ -46,6 +46,8 @@ class DtlsConfig(msgspec.Struct, frozen=True, kw_only=True):
     cookieless_resumptions_per_s: int = 0
     """Resumptions that are taken without the round trip of a cookie, per address prefix."""
 
+    admits: Callable[[Any, float], bool] | None = None
+    """Whether a handshake may begin with this address now; asked when its cookie was right."""
     half_open: int = 4096
     associations: int = 100_000
     warm_associations: int = 1024

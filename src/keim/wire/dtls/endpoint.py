@@ -338,6 +338,8 @@ class DtlsEndpoint:
         ):
             self._ask_for_cookie(record, fragment, offer, address, now)
             return
+        if self.config.admits is not None and not self.config.admits(address, now):
+            return  # it comes again by itself
         if before is not None:
             self._end_handshake(before)
         self._accept(record, fragment, offer, address, now)
