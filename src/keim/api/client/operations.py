@@ -9,7 +9,7 @@ from typing import Any, Final
 import msgspec
 
 from keim.api.client.device_models import Cancelled, Operation, Outcome, Target, Terms
-from keim.api.client.session import Session
+from keim.api.client.session import Session, as_text
 
 LONGEST_WAIT_S: Final = 30.0
 """Of one request; longer waits are several."""
@@ -101,5 +101,7 @@ class Operations:
 
 def request_of(body: Mapping[str, Any], target: Target, terms: Terms | None) -> dict[str, Any]:
     """The whole request; members that say nothing are left out."""
-    whole = {**body, **msgspec.to_builtins(target), **msgspec.to_builtins(terms or Terms())}
+    whole = dict(body)
+    for part in (target, terms or Terms()):
+        whole |= msgspec.to_builtins(part, enc_hook=as_text)
     return {name: value for name, value in whole.items() if value is not None}

@@ -23,6 +23,13 @@ LONGEST_PAUSE_S: Final = 60.0
 JSON: Final = "application/json"
 
 
+def as_text(value: Any) -> str:
+    """For msgspec: an `Eid` or an `Iccid` is text like any other."""
+    if isinstance(value, str):
+        return str(value)
+    raise TypeError(f"{type(value).__name__} cannot be sent")
+
+
 class FeedEvent(NamedTuple):
     id: str
     type: str
@@ -67,7 +74,7 @@ class Session:
         octets = None
         if body is not None:
             headers["content-type"] = JSON
-            octets = msgspec.json.encode(body)
+            octets = msgspec.json.encode(body, enc_hook=as_text)
         if method != "GET":
             headers["idempotency-key"] = key or uuid.uuid4().hex
         request = Request(method=method, target=_target(path, query), headers=headers, body=octets)
