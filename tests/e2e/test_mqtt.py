@@ -104,7 +104,8 @@ def test_a_device_is_managed_through_a_broker(
     assert device.pending() == 0
 
 
-def test_a_download_is_relayed_through_a_broker_with_passwords(tmp_path: Path) -> None:
+def test_a_download_is_relayed_with_version_3_and_passwords_at_both_ends(tmp_path: Path) -> None:
+    old = {"version": "3.1.1"}
     folder = tmp_path / "smdp"
     folder.mkdir()
     smdp = Site(folder, profiles=1)
@@ -114,13 +115,13 @@ def test_a_download_is_relayed_through_a_broker_with_passwords(tmp_path: Path) -
         '[addresses]\nallowed = ["smdpplus.example.com"]\n'
         f'[servers."smdpplus.example.com"]\nconnect = "{smdp.smdp_at["es9+"]}"\n'
     )
-    mqtt = toml_of(broker.config(EIM_USER))
+    mqtt = toml_of(broker.config(EIM_USER, **old))
     eim = EimSite(tmp_path, world=smdp.world, pki=folder / "pki", config=f"[mqtt]\n{mqtt}{more}")
     try:
         features = IpaFeatures.INDIRECT_RSP_SERVER_COMMUNICATION
         device = SiteDevice(eim, configuration=Configuration(features=features))
         order = eim.order(device.eid, compose.download_by_code(f"1$smdpplus.example.com${released(smdp)}"))
-        carrier = carrier_of(broker, device.eid)
+        carrier = carrier_of(broker, device.eid, **old)
         device.cycle(carrier=carrier)
         carrier.end()
         operation = eim.operation(device.eid, order)
@@ -130,7 +131,7 @@ def test_a_download_is_relayed_through_a_broker_with_passwords(tmp_path: Path) -
         assert device.pending() == 0
         wrong = broker.folder / "wrong"
         wrong.write_text("wrong", "utf-8")
-        stranger = carrier_of(broker, device.eid, password_file=str(wrong))
+        stranger = carrier_of(broker, device.eid, password_file=str(wrong), **old)
         with pytest.raises(Unreachable) as caught:
             stranger.call_eim(peer(device.eid), POLL, 10)
         stranger.end()
@@ -226,6 +227,26 @@ def test_a_broker_that_nobody_vouches_for_is_sent_nothing(site: EimSite, broker:
             device.reach_eim(peer(EIDS[3]), 10)
         device.end()
         assert caught.value.code == code
+
+
+def test_an_eim_without_its_broker_serves_the_others_and_waits_for_it(tmp_path: Path) -> None:
+    broker = Broker(tmp_path)
+    broker.stop()
+    site = site_on(broker, tmp_path)
+    try:
+        assert 'keim_mqtt{state="connected"} 0' in site.status("/metrics")[1]
+        device = SiteDevice(site)
+        first = site.order(device.eid, LIST)
+        device.cycle()  # over HTTPS
+        assert first in succeeded(site, device)
+        broker.start()
+        until(lambda: 'keim_mqtt{state="connected"} 1' in site.status("/metrics")[1])
+        second = site.order(device.eid, LIST)
+        device.cycle(carrier=carrier_of(broker, device.eid))
+        assert second in succeeded(site, device)
+    finally:
+        assert site.stop() == 0
+        broker.stop()
 
 
 def succeeded(site: EimSite, device: SiteDevice) -> set[int]:
