@@ -14,7 +14,7 @@ from tests.https_peer import HttpsPeer
 from tests.server_processes import keim
 
 from keim.app.config import load
-from keim.app.eim_injection import Injection
+from keim.app.eim_reaching import Reaching
 from keim.app.eim_service import EimService
 from keim.app.ipa import IpaConfig, assistant
 from keim.app.ipa_coap import CoapSection
@@ -25,7 +25,6 @@ from keim.eim.rows import Reach, State
 from keim.errors import KeimError, PeerError, Refused, Untrusted
 from keim.io.card_server import serve_tcp
 from keim.io.device_coap import CoapDevices
-from keim.io.device_https import HttpsCarrier
 from keim.io.pem import key_pem
 from keim.io.tls import server_context
 from keim.messages.package import EnablePsmo, Psmo, TrustedPublicKeyDataTls
@@ -112,8 +111,7 @@ class ListeningDevice(SiteDevice):
 
 
 async def set_reach(site: EimSite, service: EimService, eid: Any, reach: Reach) -> None:
-    injection = Injection(service, {"https": HttpsCarrier(site.world.get("eim-tls"), site.world.roots)})
-    await injection.set_reach(eid, reach)
+    await Reaching(service, {"https"}).set_reach(eid, reach)
 
 
 def ended(site: EimSite, eid: Any, order: int) -> Any:

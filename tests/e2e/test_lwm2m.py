@@ -17,8 +17,8 @@ from tests.mosquitto import until
 from tests.server_processes import Site
 
 from keim.app.eim import EimConfig
-from keim.app.eim_injection import Injection
 from keim.app.eim_lwm2m import Lwm2mConfig
+from keim.app.eim_reaching import Reaching
 from keim.app.eim_service import EimService
 from keim.app.eim_workers import run_workers
 from keim.app.ipa_coap import CoapSection
@@ -27,7 +27,6 @@ from keim.eim import compose
 from keim.eim.rows import Reach, State
 from keim.errors import Refused
 from keim.ids import Iccid
-from keim.io.device_lwm2m import Lwm2mDevices
 from keim.ipa.configuration import Configuration
 from keim.messages.ipa_data import IpaFeatures
 from keim.messages.package import EnablePsmo, Psmo
@@ -83,9 +82,7 @@ def test_a_registered_daemon_takes_packages_that_are_pushed(pushing: EimSite) ->
 
 
 async def reached(service: EimService, eid: Any) -> None:
-    injection = Injection(service, {})
-    injection.add_carrier("lwm2m", Lwm2mDevices(None, timeout_s=1))  # type: ignore[arg-type]  # only named
-    await injection.set_reach(eid, Reach(f"lwm2m://{eid}"))
+    await Reaching(service, {"lwm2m"}).set_reach(eid, Reach(f"lwm2m://{eid}"))
 
 
 def test_a_download_is_relayed_through_object_3443(tmp_path: Path) -> None:

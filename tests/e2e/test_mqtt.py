@@ -24,8 +24,8 @@ from tests.server_processes import Site
 from tests.shared import needs_system
 
 from keim.app.config import load
-from keim.app.eim_injection import Injection
 from keim.app.eim_mqtt import MqttCarrier, MqttConfig, config_of_worker
+from keim.app.eim_reaching import Reaching
 from keim.app.eim_service import EimService
 from keim.app.ipa import IpaConfig, carriers_of
 from keim.app.mqtt_config import BrokerConfig
@@ -35,7 +35,6 @@ from keim.eim.rows import Reach, State
 from keim.errors import KeimError, PeerError, Refused, Unreachable, Untrusted
 from keim.ids import Iccid
 from keim.io.card_server import serve_tcp
-from keim.io.device_mqtt import MqttDevices
 from keim.io.esipa_door import EsipaDoor
 from keim.io.ipa_carriers import EimCarrier
 from keim.io.metrics import Counters
@@ -350,9 +349,7 @@ def test_a_daemon_is_called_and_takes_injected_packages(tmp_path: Path) -> None:
 
 
 async def reached(service: EimService, eid: Any) -> None:
-    injection = Injection(service, {})
-    injection.add_carrier("mqtt", MqttDevices(None, timeout_s=1))  # type: ignore[arg-type]  # only named
-    await injection.set_reach(eid, Reach(f"mqtt://{eid}"))
+    await Reaching(service, {"mqtt"}).set_reach(eid, Reach(f"mqtt://{eid}"))
 
 
 def test_one_cycle_and_the_doctor_go_through_the_broker(

@@ -12,6 +12,7 @@ from tests.card_lab import EID, SMDP, iccid
 from tests.roles.eim_lab import EIM, EimLab, eim_of
 
 from keim.app.eim_injection import Injection
+from keim.app.eim_reaching import Reaching
 from keim.eim import compose
 from keim.eim.events import DeviceChanged, ResultRefused
 from keim.eim.rows import Reach, State, Switches
@@ -46,6 +47,7 @@ class Gateway(EimLab):
         super().__init__(**words)
         self.injection = Injection(self.service, {"https": self})
         self.run(self.injection.prepare())
+        self.reaching = Reaching(self.service, {"https"})
         self.knows_eim = True
         self.is_up = True
         self.sent: list[bytes] = []
@@ -121,7 +123,7 @@ class Gateway(EimLab):
 @pytest.fixture
 def lab() -> Iterator[Gateway]:
     made = Gateway()
-    made.run(made.injection.set_reach(EID, Reach(AT), actor="anna"))
+    made.run(made.reaching.set_reach(EID, Reach(AT), actor="anna"))
     yield made
     made.close()
 
@@ -171,8 +173,8 @@ def test_for_a_device_that_is_away_nothing_is_signed_and_a_cancel_is_sure(lab: G
     lab.call()
     assert lab.device().counter == 0
     assert lab.run(lab.store.operations(eid=EID)) == []
-    assert "exchange" in lab.run(lab.injection.trouble_of(EID)) or "no route" in lab.run(
-        lab.injection.trouble_of(EID)
+    assert "exchange" in lab.run(lab.reaching.trouble_of(lab.device())) or "no route" in lab.run(
+        lab.reaching.trouble_of(lab.device())
     )
     assert lab.run(lab.service.cancel(order.reference)) is True
 
@@ -316,7 +318,7 @@ def test_two_processes_do_not_call_one_device_at_once(lab: Gateway) -> None:
 def test_who_says_where_a_device_is_called_is_told_in_the_events(lab: Gateway) -> None:
     changes = [event for event in lab.events(DeviceChanged) if isinstance(event, DeviceChanged)]
     assert (changes[-1].what, changes[-1].actor) == (f"called at {AT}", "anna")
-    lab.run(lab.injection.set_reach(EID, None))
+    lab.run(lab.reaching.set_reach(EID, None))
     lab.order(LIST)
     lab.call()
     lab.later(days=1)
@@ -333,20 +335,20 @@ def test_who_says_where_a_device_is_called_is_told_in_the_events(lab: Gateway) -
 def test_nonsense_is_no_address_of_a_device(lab: Gateway, address: str) -> None:
     before = lab.device()
     with pytest.raises(Refused) as refused:
-        lab.run(lab.injection.set_reach(EID, Reach(address)))
+        lab.run(lab.reaching.set_reach(EID, Reach(address)))
     assert refused.value.code == "eim.bad_device_address"
     assert lab.device() == before
 
 
 def test_a_device_that_nobody_knows_is_not_called(lab: Gateway) -> None:
     with pytest.raises(Refused) as refused:
-        lab.run(lab.injection.set_reach("89044045930000000000009999999997", Reach(AT)))  # type: ignore[arg-type]  # no matter which
+        lab.run(lab.reaching.set_reach("89044045930000000000009999999997", Reach(AT)))  # type: ignore[arg-type]  # no matter which
     assert refused.value.code == "eim.device_unknown"
 
 
 def test_without_acknowledgements_nothing_is_owed() -> None:
     lab = Gateway(eim=eim_of(switches=Switches(acknowledges=False)))
-    lab.run(lab.injection.set_reach(EID, Reach(AT)))
+    lab.run(lab.reaching.set_reach(EID, Reach(AT)))
     lab.order(LIST)
     lab.call()
     assert lab.tags() == ["BF51"]

@@ -15,6 +15,7 @@ from keim.api.people import People
 from keim.app.code_setup import CodesAtWork
 from keim.app.eim import EimConfig
 from keim.app.eim_logs import EimLogs
+from keim.app.eim_reaching import Reaching
 from keim.app.eim_service import EimService
 from keim.app.handover.both_sides import Handovers
 from keim.app.operators import ApiConfig
@@ -38,6 +39,7 @@ class Services(msgspec.Struct, frozen=True, kw_only=True):
     config: EimConfig
     world: World
     filters: FilterStore
+    reaching: Reaching
     logs: EimLogs
     handovers: Handovers
     """Of the tenants: checkpoints, proofs and tiles."""

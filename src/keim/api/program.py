@@ -12,6 +12,7 @@ from keim.api.people import People
 from keim.app.code_setup import open_codes
 from keim.app.eim import EimConfig, log_signers_of
 from keim.app.eim_logs import EimLogs
+from keim.app.eim_reaching import Reaching
 from keim.app.eim_service import EimService
 from keim.app.es2_orders import Es2Orders
 from keim.app.handover.both_sides import Handovers
@@ -70,6 +71,8 @@ async def open_services(service: EimService, config: EimConfig, world: World) ->
     codes = await open_codes(service, es2)
     filters = FilterStore(service.store.engine)
     await filters.prepare()
+    reaching = Reaching(service, config.device_schemes)
+    await reaching.prepare()
     return Services(
         eim=service,
         api=api,
@@ -79,6 +82,7 @@ async def open_services(service: EimService, config: EimConfig, world: World) ->
         config=config,
         world=world,
         filters=filters,
+        reaching=reaching,
         logs=logs,
         handovers=handovers,
         stopping=asyncio.Event(),

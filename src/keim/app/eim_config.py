@@ -106,3 +106,9 @@ class EimConfig(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     log_level: Literal["debug", "info", "warning", "error"] = "info"
     mqtt: MqttConfig | None = None
     lwm2m: Lwm2mConfig | None = None
+
+    @property
+    def device_schemes(self) -> frozenset[str]:
+        """Of addresses at which devices can be called."""
+        more = {"mqtt": self.mqtt, "lwm2m": self.lwm2m}
+        return frozenset({"https", "coaps"}) | {name for name, config in more.items() if config is not None}

@@ -22,9 +22,8 @@ from keim.app.eim_operators import TRIES
 from keim.app.eim_service import EimService
 from keim.eim import injection
 from keim.eim.facts import Context
-from keim.eim.rows import Device, Reach
+from keim.eim.rows import Reach
 from keim.errors import KeimError, PeerError, Refused, StoreFailed, TimedOut
-from keim.ids import Eid
 from keim.io.injection_store import Timetable, Visit
 from keim.io.store.engine import Conflict
 
@@ -85,39 +84,6 @@ class Injection:
 
     async def prepare(self) -> None:
         await self._timetable.prepare()
-
-    # the operator's side
-
-    async def set_reach(self, eid: Eid, reach: Reach | None, *, actor: str = "") -> Device:
-        """Where a device is called from now on; None: nowhere."""
-        if reach is not None and injection.scheme_of(reach.address) not in self._carriers:
-            known = ", ".join(sorted(self._carriers)) or "none"
-            raise Refused(
-                f"no carrier for {reach.address}; there are: {known}", code="eim.bad_device_address"
-            )
-        service = self._service
-        for _ in range(TRIES):
-            device = await service.store.device(eid)
-            if device is None:
-                raise Refused(f"{eid} is not known here", code="eim.device_unknown")
-            now = service.clock.now()
-            changed, event = injection.addressed(device, reach, now=now, actor=actor)
-            # Before, so that a cut leaves no device with an address out; after, since a visit in between
-            # strikes off a device that has none yet.
-            if reach is not None:
-                await self._timetable.enter(device.eid, now)
-            try:
-                await service.store.change(changed, [event])
-            except Conflict:
-                continue
-            if reach is not None:
-                await self._timetable.enter(device.eid, now)
-            return changed
-        raise StoreFailed("the same rows changed again and again", code="store.contended")
-
-    async def trouble_of(self, eid: str) -> str:
-        """Why the last call failed; empty if it did not."""
-        return await self._timetable.last_trouble(eid)
 
     # the work beside the answers
 

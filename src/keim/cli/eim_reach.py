@@ -52,6 +52,7 @@ def run(args: argparse.Namespace, config: Any) -> int:
 
 async def _reach(args: argparse.Namespace, config: Any, eid: Eid) -> tuple[str, str]:
     from keim.app.eim import open_service
+    from keim.app.eim_reaching import Reaching
     from keim.eim.rows import Reach
     from keim.errors import Refused
     from keim.io.pem import read_certificates
@@ -59,18 +60,18 @@ async def _reach(args: argparse.Namespace, config: Any, eid: Eid) -> tuple[str, 
 
     running = await open_service(config, load_world(Path(config.pki)))
     try:
+        reaching = Reaching(running.service, config.device_schemes)
         if args.at is not None:
             spki = b"" if args.certificate is None else read_certificates(args.certificate)[0].spki
-            device = await running.injection.set_reach(eid, Reach(args.at, spki))
+            device = await reaching.set_reach(eid, Reach(args.at, spki))
         elif args.poll:
-            device = await running.injection.set_reach(eid, None)
+            device = await reaching.set_reach(eid, None)
         else:
             found = await running.service.store.device(eid)
             if found is None:
                 raise Refused(f"{eid} is not known here", code="eim.device_unknown")
             device = found
-        if device.reach is None:
-            return "", ""
-        return device.reach.address, await running.injection.trouble_of(device.eid)
+        address = "" if device.reach is None else device.reach.address
+        return address, await reaching.trouble_of(device)
     finally:
         await running.close()

@@ -60,6 +60,12 @@ class AskedSwitches(Asked):
     asks: bool = Field(default=True, description="False: nothing is sent that was not ordered.")
     accepts_der: bool = Field(default=False, description="Signatures as a DER SEQUENCE.")
     nests_key_data: bool = Field(default=False, description="Key data of addEim as a complete SEQUENCE.")
+    is_v1_0: bool = Field(default=False, description="ESipa in the forms of SGP.32 v1.0.")
+    covers_token: bool = Field(
+        default=True, description="False: signatures cover no association token, as in v1.0."
+    )
+    offers: int = Field(default=200, ge=1, le=100_000, description="How often one package is handed out.")
+    offers_on_connection: int = Field(default=20, ge=1, le=100_000, description="On one connection.")
 
 
 class NewDevice(Asked):
