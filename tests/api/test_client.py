@@ -145,7 +145,7 @@ def test_a_feed_in_this_process_tells_what_happens(lab: Desk, client: Client) ->
     client.devices.change(EID, add_tags=["pilot"])
     following = [next(feed).type for _ in range(1)]
     assert following == ["device_changed"]
-    feed.close()  # type: ignore[attr-defined]  # a generator
+    feed.close()  # type: ignore[attr-defined]  # it is a generator
 
 
 def operation(**counts: int) -> Operation:
