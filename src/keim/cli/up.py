@@ -119,10 +119,9 @@ class Play:
         for device in world.devices:
             planned = device.planned
             iccid, leaf = proof.enabled.get(str(planned.eid), ("none", -1))
-            is_struck = mishap is not None and mishap.ends_chapter and not mishap.is_repaired
-            if is_struck and mishap is not None and planned.name == mishap.victim:
+            if mishap is not None and planned.name == mishap.victim and planned.name in world.lost:
                 continue  # its lesson says what became of it
-            if proof.is_good and iccid == planned.home.full_iccid:
+            if proof.is_good and iccid == device.enabled and planned.name not in world.lost:
                 self._verdict(
                     "PASS",
                     planned.name,
@@ -130,7 +129,8 @@ class Play:
                 )
             else:
                 failures.append(planned.name)
-                self._verdict("FAIL", planned.name, f"profile {iccid} enabled instead ({planned.eid})")
+                words = f"has profile {device.enabled} enabled, the log proves {iccid}"
+                self._verdict("FAIL", planned.name, f"{words} {planned.eid}")
         return failures
 
     def _lesson(self, world: World, mishap: Mishap) -> list[str]:
@@ -198,10 +198,10 @@ class Play:
         print(f"The world serves on; devices poll every few seconds. The API is {api}/v1, its token:")
         print(f"  {self._home.token}")
         print("Try, in another terminal:")
-        print(f"  export KEIM_API={api} KEIM_TOKEN=$(cat {shlex.quote(str(self._home.token_file))})")
+        print(f"  export KEIM_API_URL={api} KEIM_API_TOKEN=$(cat {shlex.quote(str(self._home.token_file))})")
         print("  keim device list")
-        print(f"  keim operation enable {planned.eid} {planned.bootstrap.full_iccid}")
         print("  keim device watch")
+        print(f"  keim operation enable {planned.bootstrap.full_iccid} --eid {planned.eid} --wait")
         print("Stop with Ctrl-C; the next `keim up` goes on from here.")
 
     # words

@@ -19,6 +19,7 @@ from keim.app.ipae import Ipae
 from keim.errors import KeimError
 from keim.euicc.card import Card
 from keim.euicc.faults import Faults
+from keim.ids import Iccid
 from keim.io.card_file import CardFile
 from keim.io.drive import drive
 from keim.io.entropy import OsEntropy
@@ -113,10 +114,10 @@ class SimulatedDevice:
         raise NotImplementedError  # each kind does it in its own way
 
     @property
-    def enabled_iccid(self) -> str:
-        """As the card's memory says."""
+    def enabled(self) -> str:
+        """The profile that is enabled, as the card's memory says."""
         found = [profile.iccid for profile in self.card.state.profiles if profile.is_enabled]
-        return found[0].hex() if found else ""
+        return str(Iccid.from_octets(found[0])) if found else "none"
 
     def close(self) -> None:
         self.modem.close()

@@ -9,7 +9,6 @@ from __future__ import annotations
 from collections.abc import Callable, Sequence
 from typing import Final
 
-from keim.ids import Iccid
 from keim.sim.device import SimulatedDevice
 from keim.sim.operator import Operator, reference_of
 from keim.sim.plan import PlannedDevice
@@ -168,8 +167,7 @@ class SmdpDown(Mishap):
 
 
 def _expect_enabled(device: SimulatedDevice, iccid: str) -> list[str]:
-    enabled = str(Iccid.from_octets(bytes.fromhex(device.enabled_iccid)))
-    return [] if enabled == iccid else [f"the card has {enabled} enabled, not {iccid}"]
+    return [] if device.enabled == iccid else [f"the card has {device.enabled} enabled, not {iccid}"]
 
 
 NAMES: Final = (NoCoverage.name, PowerCut.name, BadResult.name, SmdpDown.name)

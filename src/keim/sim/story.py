@@ -16,7 +16,7 @@ from typing import Final
 import msgspec
 
 from keim.errors import KeimError
-from keim.ids import Iccid
+from keim.ipa.events import DownloadEnded, PackageExecuted
 from keim.sim.device import SimulatedDevice
 from keim.sim.mishaps import Mishap
 from keim.sim.operator import ENDED, SUCCEEDED, Operator, Outcome, reference_of
@@ -62,7 +62,10 @@ class Story:
         *,
         tell: Tell,
         mishap: Mishap | None = None,
+        goes_on: bool = False,
     ) -> None:
+        """`goes_on`: the world had an earlier life, and something may wait for its devices."""
+        self._goes_on = goes_on
         self._devices, self._operator, self._office, self._tell = devices, operator, office, tell
         self._mishap = mishap or Mishap()
         self._struck: set[str] = set()
@@ -80,6 +83,8 @@ class Story:
             ("enable", self.enable),
             ("report", self.report),
         )
+        if self._goes_on:
+            chapters += (("call", self.call),)
         is_as_predicted = True
         with ThreadPoolExecutor(TOGETHER, "keim-device") as threads:
             for name, chapter in chapters:
@@ -140,8 +145,7 @@ class Story:
         device.wake()
         if not device.modem.is_authenticated:
             raise Unfinished(f"no network takes it (IMSI {device.modem.imsi or 'none'})")
-        enabled = Iccid.from_octets(bytes.fromhex(device.enabled_iccid))
-        return f"attached to {device.modem.imsi[:5]} by AKA with profile {enabled}"
+        return f"attached to {device.modem.imsi[:5]} by AKA with profile {device.enabled}"
 
     def enrol(self, device: SimulatedDevice) -> str:
         eid = str(device.planned.eid)
@@ -175,15 +179,23 @@ class Story:
         return f"enabled with rollback armed, attached to {device.modem.imsi[:5]}"
 
     def report(self, device: SimulatedDevice) -> str:
-        """What the eIM believes, against what the card has."""
-        reference = self._reference(device, "enable")
-        outcome = self._operator.outcome(str(device.planned.eid), reference)
-        enabled = str(Iccid.from_octets(bytes.fromhex(device.enabled_iccid)))
+        """What the eIM knows of the enable, and by whose word."""
+        outcome = self._operator.outcome(str(device.planned.eid), self._reference(device, "enable"))
         if outcome is None or outcome.state != SUCCEEDED or not outcome.is_verified:
             raise Unfinished(f"the eIM has no proof ({outcome})")
-        if enabled != device.planned.home.full_iccid:
-            raise Unfinished(f"the card has {enabled} enabled")
         return f"{outcome.told[0]}, signed by the eUICC as number {outcome.sequence_number}"
+
+    def call(self, device: SimulatedDevice) -> str:
+        """Whatever was ordered meanwhile is carried out now."""
+        seen = len(device.events)
+        device.cycle()
+        done = [event for event in device.events[seen:] if isinstance(event, PackageExecuted | DownloadEnded)]
+        has = f"has profile {device.enabled} enabled"
+        return (
+            f"called its eIM, carried out {len(done)}, {has}"
+            if done
+            else f"called its eIM, nothing waited, {has}"
+        )
 
     # how an order is carried out
 

@@ -45,6 +45,7 @@ class World:
             subscribers += (planned.bootstrap, planned.home)
         self.networks = HomeNetworks(subscribers, OsEntropy())
         self.operator: Operator
+        self.lost: set[str] = set()
 
     def start(self) -> None:
         home = self.home
@@ -119,10 +120,16 @@ class World:
             es2=self.servers["smdp"].listen["es2+"],
             smds=self.servers["smds"].listen["es12"],
         )
-        return Story(self.devices, self.operator, office, tell=tell, mishap=mishap)
+        return Story(
+            self.devices, self.operator, office, tell=tell, mishap=mishap, goes_on=not self.home.is_new
+        )
 
     def tell(self, tell: Tell, mishap: Mishap | None = None) -> bool:
-        return self._story(tell, mishap).run()
+        """Whether all ended as predicted; `lost` are the devices for which it ended early."""
+        story = self._story(tell, mishap)
+        is_as_predicted = story.run()
+        self.lost = story.lost
+        return is_as_predicted
 
     def prove(self) -> Proof:
         home = self.home
