@@ -87,6 +87,7 @@ def test_the_whole_way_over_the_api(lab: HandoverLab) -> None:
     assert made(old, f"/handovers/{id_}/start", None)["devices"] == {"adding": 2}
     lab.call()
     assert made(old, f"/handovers/{id_}/continue", {})["moved"] == 2
+    assert made(old, f"/handovers/{id_}/stop", None)["stopped_at"] is not None
     written = made(old, f"/handovers/{id_}/bundles", None)
     assert written == {"number": 1, "devices": 2}
     bundle = old.paper(f"/handovers/{id_}/bundles/1")

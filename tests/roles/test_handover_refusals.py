@@ -401,6 +401,24 @@ def test_an_order_that_was_cancelled_is_a_failure_that_can_be_retried(
     assert steps_of(lab, handover) == {"added": 3}
 
 
+def test_a_hand_over_that_is_stopped_orders_nothing_and_can_be_taken_up_again(
+    lab: HandoverLab, handover: Handover
+) -> None:
+    go_on(lab, handover)
+    lab.devices[0].cycle()
+    departures = lab.old.departures
+    stopped = lab.old.run(departures.stop(handover.reference))
+    assert steps_of(lab, handover) == {"added": 1, "failed": 2}, "one has it already"
+    lab.call()
+    assert go_on(lab, stopped, retries=True) == 0
+    assert [len(device.eims()) for device in lab.devices] == [2, 1, 1]
+    again = lab.old.run(departures.start(handover.reference))
+    go_on(lab, again, retries=True)
+    lab.call()
+    go_on(lab, again)
+    assert steps_of(lab, handover) == {"added": 3}
+
+
 def test_a_lost_token_is_got_anew_by_deleting_and_adding(lab: HandoverLab, handover: Handover) -> None:
     """The eUICC has added the new eIM, and what it said is gone: listEim alone would not tell the token."""
     go_on(lab, handover)

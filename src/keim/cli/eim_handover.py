@@ -53,6 +53,7 @@ def _old_side(verbs: Nouns) -> None:
     rehearse = _of_one(verb(verbs, "rehearse", _rehearse, "old eIM: everything but the orders"))
     rehearse.add_argument("--bundle", type=Path, metavar="FILE", help="for the new eIM to try (receive)")
     _of_one(verb(verbs, "start", _start, "old eIM: add the new one to each device from now on"))
+    _of_one(verb(verbs, "stop", _stop, "old eIM: order nothing more; what no device has yet is withdrawn"))
     status = _of_one(verb(verbs, "status", _status, "old eIM: how many devices are at each step"))
     status.add_argument("--devices", action="store_true", help="each device instead, and why it waits")
     status.add_argument("--step", metavar="STEP", help="with --devices: only those")
@@ -93,7 +94,13 @@ def _list(args: argparse.Namespace, client: Client) -> int:
 
 
 def _line(row: Handover) -> tuple[object, ...]:
-    return (row.id, row.to, "started" if row.started_at is not None else "planned", row.devices)
+    return (row.id, row.to, _state(row), row.devices)
+
+
+def _state(row: Handover) -> str:
+    if row.started_at is None:
+        return "planned"
+    return "started" if row.stopped_at is None else "stopped"
 
 
 def _rehearse(args: argparse.Namespace, client: Client) -> int:
@@ -110,6 +117,12 @@ def _start(args: argparse.Namespace, client: Client) -> int:
     _show(started, args)
     if started.approval is not None:
         note(f"It waits for the approval {started.approval}.")
+    return ExitCode.OK
+
+
+def _stop(args: argparse.Namespace, client: Client) -> int:
+    _show(client.handovers.stop(args.handover), args)
+    note("Devices whose eUICC knows the new eIM go on; `start` and `continue --retry` take up the others.")
     return ExitCode.OK
 
 

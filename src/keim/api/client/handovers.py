@@ -61,6 +61,9 @@ class Handovers:
     def start(self, id_: str) -> Handover:
         return self._session.call(Handover, "POST", f"/handovers/{id_}/start")
 
+    def stop(self, id_: str) -> Handover:
+        return self._session.call(Handover, "POST", f"/handovers/{id_}/stop")
+
     def go_on(self, id_: str, *, retries: bool = False) -> Moved:
         return self._session.call(Moved, "POST", f"/handovers/{id_}/continue", {"retries": retries})
 

@@ -204,6 +204,7 @@ class Handover(Shown, frozen=True, kw_only=True):
     to: str
     created_at: datetime
     started_at: datetime | None = None
+    stopped_at: datetime | None = None
     removed_by: str
     devices: dict[str, int]
     approval: str | None = None

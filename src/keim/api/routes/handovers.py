@@ -40,6 +40,7 @@ class ShownHandover(Shown):
     to: str = Field(description="The new eIM.")
     created_at: Moment
     started_at: Moment | None
+    stopped_at: Moment | None
     removed_by: Remover
     devices: dict[str, int] = Field(description="How many are at each step.")
     approval: str | None = Field(None, description="It starts when this approval is given.")
@@ -82,6 +83,7 @@ async def _shown(services: Services, row: Handover, approval: str | None = None)
         to=row.invitation.eim_id,
         created_at=row.created_at,
         started_at=row.started_at,
+        stopped_at=row.stopped_at,
         removed_by=row.remover,
         devices=await services.handovers.departures.store.counts(row.reference),
         approval=approval,
@@ -164,13 +166,24 @@ async def start_handover(handover_id: HandoverId, caller: Operator, services: Se
     """From now on the new eIM is added to each device that is not blocked."""
     found = await services.handovers.departures.get(handover_id, caller.tenant)
     counts = await services.handovers.departures.store.counts(handover_id)
-    if found.started_at is None and is_needed(services, ("handover",), devices=sum(counts.values())):
+    if _is_idle(found) and is_needed(services, ("handover",), devices=sum(counts.values())):
         summary = f"hand {sum(counts.values())} devices over to {found.invitation.eim_id}"
         held = await hold(services, caller, kind="handover", subject=handover_id, summary=summary)
         return await _shown(services, found, held.id)
     started = await services.handovers.departures.start(handover_id, tenant=caller.tenant, actor=caller.actor)
     await services.handovers.departures.go_on(started)
     return await _shown(services, started)
+
+
+def _is_idle(row: Handover) -> bool:
+    return row.started_at is None or row.stopped_at is not None
+
+
+@router.post("/handovers/{handover_id}/stop")
+async def stop_handover(handover_id: HandoverId, caller: Operator, services: Served) -> ShownHandover:
+    """Order nothing more, and withdraw what no device has yet. Devices that know the new eIM go on."""
+    stopped = await services.handovers.departures.stop(handover_id, tenant=caller.tenant, actor=caller.actor)
+    return await _shown(services, stopped)
 
 
 async def _release(services: Services, approval: Approval) -> None:

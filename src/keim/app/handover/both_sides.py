@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import Final
+
 from keim.app.eim_logs import EimLogs
 from keim.app.eim_service import EimService
 from keim.app.handover.arrivals import Arrivals
@@ -9,6 +11,9 @@ from keim.app.handover.departures import Departures
 from keim.app.handover.incoming import Incoming
 from keim.app.handover.outgoing import Outgoing
 from keim.app.handover.plans import Plans
+
+LOOKS_AGAIN: Final = 30
+"""Every so many rounds at devices that were blocked: that costs queries for each of them."""
 
 
 class Handovers:
@@ -18,6 +23,7 @@ class Handovers:
         self.outgoing = Outgoing(service, logs)
         self.incoming = Incoming(service, logs)
         self.arrivals = Arrivals(service, logs)
+        self._rounds = 0
 
     async def prepare(self) -> None:
         """Their tables in this version's form."""
@@ -25,4 +31,6 @@ class Handovers:
 
     async def run(self) -> int:
         """One round of everything that waits for devices; how many moved."""
-        return await self.departures.run() + await self.arrivals.run()
+        looks_again = self._rounds % LOOKS_AGAIN == 0
+        self._rounds += 1
+        return await self.departures.run(looks_again=looks_again) + await self.arrivals.run()

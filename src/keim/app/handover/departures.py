@@ -22,13 +22,14 @@ class Departures(OldSide):
     async def start(self, reference: str, *, tenant: str | None = None, actor: str = "") -> Handover:
         """From now on addEim is ordered of whatever is not blocked."""
         handover = await self.get(reference, tenant)
-        if handover.started_at is not None:
+        if handover.started_at is not None and handover.stopped_at is None:
             return handover
-        if handover.invitation.expires_at <= self.now():
+        if handover.started_at is None and handover.invitation.expires_at <= self.now():
             raise Refused("the invitation has expired", code="handover.invitation_expired")
         started = replace(
             handover,
             started_at=self.now(),
+            stopped_at=None,
             actor=actor or handover.actor,
             version=handover.version + 1,
         )
@@ -38,35 +39,68 @@ class Departures(OldSide):
             return await self.get(reference, tenant)
         return started
 
-    async def run(self) -> int:
+    async def stop(self, reference: str, *, tenant: str | None = None, actor: str = "") -> Handover:
+        """Nothing more is ordered, and what no device has yet is withdrawn; `start` goes on."""
+        handover = await self.get(reference, tenant)
+        if handover.started_at is None:
+            raise Refused(f"{reference} was not started", code="handover.not_started")
+        if handover.stopped_at is None:
+            stopped = replace(handover, stopped_at=self.now(), version=handover.version + 1)
+            try:
+                await self.store.engine.commit([changed_handover(stopped)])
+            except Conflict:
+                return await self.get(reference, tenant)
+            handover = stopped
+        async for row in self.rows(reference, (Step.ADDING,)):
+            await self.service.cancel(role.order_reference(row, "add"), actor=actor)
+        await self.go_on(handover)
+        return handover
+
+    async def run(self, *, looks_again: bool = True) -> int:
         """One round over all hand-overs that were started; how many devices moved."""
         moved, after = 0, ""
         while found := await self.store.handovers(after=after):
             after = found[-1].reference
             for handover in found:
                 if handover.started_at is not None:
-                    moved += await self.go_on(handover)
+                    moved += await self.go_on(handover, looks_again=looks_again)
         return moved
 
-    async def go_on(self, handover: Handover, *, retries: bool = False, progress: Progress = quiet) -> int:
-        """Whatever can be done now, of every device."""
+    async def go_on(
+        self,
+        handover: Handover,
+        *,
+        retries: bool = False,
+        looks_again: bool = True,
+        progress: Progress = quiet,
+    ) -> int:
+        """Whatever can be done now, of every device; `looks_again`: at those that are blocked, too."""
         if handover.started_at is None:
             raise Refused(f"{handover.reference} was not started", code="handover.not_started")
         moved = 0
-        if retries:
-            async for row in self.rows(handover.reference, (Step.FAILED,)):
-                moved += await self.move(handover, row, role.retried(row, self.now()))
-        async for row in self.rows(handover.reference, (Step.BLOCKED,)):
-            findings = await self.findings(handover, row.eid)
-            moved += await self.move(handover, row, role.looked_at(row, findings, self.now()))
-        async for row in self.rows(handover.reference, (Step.PLANNED,)):
-            moved += await self._add(handover, row)
-            progress(moved)
+        if handover.stopped_at is None:
+            moved += await self._begin(handover, retries=retries, looks_again=looks_again, progress=progress)
         for step in (Step.ADDING, Step.REMOVING):
             moved += await self._conclude(handover, step)
         if handover.remover is Remover.OLD:
             async for row in self.rows(handover.reference, (Step.PROVED,)):
                 moved += await self._order(handover, row, role.removing(self.service.eim.eim_id), "delete")
+        return moved
+
+    async def _begin(
+        self, handover: Handover, *, retries: bool, looks_again: bool, progress: Progress
+    ) -> int:
+        moved = 0
+        if retries:
+            async for row in self.rows(handover.reference, (Step.FAILED,)):
+                moved += await self.move(handover, row, role.retried(row, self.now()))
+        if looks_again:
+            async for row in self.rows(handover.reference, (Step.BLOCKED,)):
+                findings = await self.findings(handover, row.eid)
+                moved += await self.move(handover, row, role.looked_at(row, findings, self.now()))
+        async for row in self.rows(handover.reference, (Step.PLANNED,)):
+            moved += await self._add(handover, row)
+            progress(moved)
         return moved
 
     async def _add(self, handover: Handover, row: Leaving) -> int:

@@ -61,7 +61,8 @@ class Outgoing(OldSide):
                 break
             line = await self.line(handover, row)
             count += await self.move(handover, row, role.bundled(row, opened.number, line, self.now()))
-        await self.store.engine.commit([closed_bundle(replace(opened, devices=count))])
+        devices = len([row async for row in self.rows(handover.reference, (), bundle=opened.number)])
+        await self.store.engine.commit([closed_bundle(replace(opened, devices=devices))])
         return opened.number
 
     async def take_receipt(self, reference: str, paper: bytes, *, tenant: str | None = None) -> Told:

@@ -83,6 +83,8 @@ class Handover(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
     actor: str = ""
     remover: Remover = Remover.NEW
     started_at: datetime | None = None
+    stopped_at: datetime | None = None
+    """Nothing more is ordered; what the eUICCs know already goes on."""
     version: int = 1
 
 
