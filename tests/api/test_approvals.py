@@ -15,7 +15,7 @@ from keim.api.context import Services
 from keim.app.operators import ApiConfig, ApprovalsConfig
 from keim.eim.events import ApprovalChanged
 from keim.errors import Unreachable
-from keim.io.api_store.rows import Approval
+from keim.io.api_store.rows import Approval, Scope, new_token
 
 
 class Deeds:
@@ -80,6 +80,33 @@ def test_a_token_that_the_asker_made_is_the_asker(any_desk: Desk, deeds: Deeds) 
     for token in (mine, next_one["token"]):
         assert refusal(decide(any_desk, id_, "approve", token=token), 403) == "access.own_approval"
     assert decide(any_desk, id_, "approve", role="owner").status_code == 200
+
+
+def test_a_person_and_their_tokens_are_one_person(any_desk: Desk, deeds: Deeds) -> None:
+    """Ann made two tokens: what one asked for the other cannot approve; Bob's can."""
+    tokens = {}
+    for name, maker in (("asks", "person:ann@id"), ("decides", "person:ann@id"), ("other", "person:bob@id")):
+        row, text = new_token(
+            any_desk.services.entropy,
+            tenant="main",
+            name=name,
+            scopes=(Scope.READ, Scope.OPERATE, Scope.APPROVE),
+            now=any_desk.services.clock.now(),
+            created_by=maker,
+        )
+        any_desk.site.run(any_desk.services.api.add_token(row))
+        tokens[name] = text
+    id_ = held(any_desk, token=tokens["asks"])
+    own = decide(any_desk, id_, "approve", token=tokens["decides"])
+    assert refusal(own, 403) == "access.own_approval"
+    assert decide(any_desk, id_, "approve", token=tokens["other"]).status_code == 200
+
+
+def test_whoever_made_a_token_may_approve_what_it_asked_for(any_desk: Desk, deeds: Deeds) -> None:
+    """An admin makes the operators' tokens and approves what operators ask for."""
+    made = any_desk.ask("POST", "/tokens", {"name": "operator", "role": "operator"}).json()
+    id_ = held(any_desk, token=made["token"])
+    assert decide(any_desk, id_, "approve").status_code == 200
 
 
 def test_a_refusal_gives_it_up(any_desk: Desk, deeds: Deeds) -> None:

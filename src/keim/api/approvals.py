@@ -25,7 +25,9 @@ from keim.io.eim_store.store import Beside
 from keim.io.store.engine import Conflict
 
 Act = Callable[[Services, Approval], Awaitable[None]]
-LONGEST_LINE: Final = 16
+TOKEN: Final = "token:"
+PERSON: Final = "person:"
+LONGEST_LINE: Final = 64
 """How many makers of a token are looked at: the first one made the second, and so on."""
 
 _log = logging.getLogger("keim.api")
@@ -101,18 +103,23 @@ async def decide(
 
 
 async def _is_asker(services: Services, caller: Caller, asked_by: str) -> bool:
-    """Whoever asked, or came in by a token that they made themselves."""
-    actor = caller.actor
-    for _ in range(LONGEST_LINE):
-        if actor == asked_by:
-            return True
-        if not actor.startswith("token:"):
-            return False
-        token = await services.api.token(actor.removeprefix("token:"))
-        if token is None:
-            return False
-        actor = token.created_by
-    return True
+    """Whoever asked, or came in by a token that they made; and one person behind two tokens is one person."""
+    deciding = await _line(services, caller.actor)
+    if asked_by in deciding:
+        return True
+    people = {actor for actor in await _line(services, asked_by) if actor.startswith(PERSON)}
+    return not people.isdisjoint(deciding)
+
+
+async def _line(services: Services, actor: str) -> list[str]:
+    """The actor, who made their token, who made theirs, and so on."""
+    line = [actor]
+    while line[-1].startswith(TOKEN) and len(line) <= LONGEST_LINE:
+        token = await services.api.token(line[-1].removeprefix(TOKEN))
+        if token is None or not token.created_by:
+            break
+        line.append(token.created_by)
+    return line
 
 
 async def _write(
