@@ -285,3 +285,13 @@ def test_a_bundle_goes_from_a_server_to_a_local_store(operated: Operated, tmp_pa
     file.write_bytes(damaged)
     refused = run("import", "bundle", str(file), *store, cwd=tmp_path)
     assert refused.returncode in (2, 4)
+
+
+def test_a_large_file_that_is_refused_at_its_first_line_says_why(operated: Operated) -> None:
+    file = operated.folder / "large.csv"
+    file.write_text("eid,colour\n" + "89044045116727494800000004479366,red\n" * 300_000)
+    refused = operated.keim("import", "devices", str(file), "--json")
+    assert refused.returncode == 2
+    assert json.loads(refused.stderr)["error"]["code"] == "import.bad_header"
+    nobody = operated.keim("import", "devices", str(file), KEIM_API_TOKEN="keim_0123456789abcdef_" + "0" * 64)
+    assert nobody.returncode == 5, nobody.stderr

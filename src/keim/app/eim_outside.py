@@ -7,7 +7,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from datetime import datetime
-from typing import Final, Literal
+from typing import Literal
 
 import msgspec
 
@@ -16,6 +16,7 @@ from keim.eim.addresses import AddressPolicy
 from keim.eim.relay.call import Call
 from keim.eim.rows import Errand
 from keim.io.http_client import HttpClient
+from keim.io.kept_clients import KeptClients
 from keim.io.resolve import endpoint_of
 from keim.io.rsp_clients import rsp_client
 from keim.messages import es9p
@@ -24,8 +25,6 @@ from keim.pki import Role
 from keim.pki.world import World
 from keim.wire import es9p_asn1, es9p_json
 from keim.wire.es9p import CLIENT_HEADERS, Es9Request, function_of
-
-CLIENTS: Final = 64
 
 
 class ServerConfig(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
@@ -52,7 +51,7 @@ class Outside:
         self._servers = servers
         self._now = now
         self._timeout_s = timeout_s
-        self._clients: dict[tuple[str, tuple[str, int], Role], HttpClient] = {}
+        self._clients = KeptClients()
 
     async def ask(self, call: Call) -> object:
         return await self._send(call.address, call.request, Role.DS_TLS if call.is_smds else Role.DP_TLS)
@@ -76,10 +75,9 @@ class Outside:
         return await endpoint_of(address, self._policy)
 
     def _client(self, address: str, endpoint: tuple[str, int], role: Role) -> HttpClient:
-        key = (address, endpoint, role)
-        client = self._clients.pop(key, None)
-        if client is None:
-            client = rsp_client(
+        return self._clients.of(
+            (address, endpoint, role),
+            lambda: rsp_client(
                 f"https://{address}",
                 self._world,
                 None,
@@ -88,13 +86,8 @@ class Outside:
                 server_name=address.partition(":")[0],
                 timeout_s=self._timeout_s,
                 connect_to=endpoint,
-            )
-        self._clients[key] = client
-        if len(self._clients) > CLIENTS:
-            self._clients.pop(next(iter(self._clients))).close()
-        return client
+            ),
+        )
 
     def close(self) -> None:
-        for client in self._clients.values():
-            client.close()
-        self._clients.clear()
+        self._clients.close()

@@ -10,10 +10,10 @@ from keim.eim.addresses import AddressPolicy
 from keim.eim.webhooks.address import target_of
 from keim.errors import Refused
 from keim.io.http_client import HttpClient
+from keim.io.kept_clients import KeptClients
 from keim.io.resolve import endpoint_of
 from keim.wire.http import HttpRequest, HttpResponse
 
-CLIENTS: Final = 64
 ANSWER_LIMIT: Final = 64 * 1024
 """Nobody needs what a receiver says beyond its status."""
 
@@ -31,7 +31,7 @@ class WebhookSender:
         self._tls = tls
         self._allows_http = allows_http
         self._timeout_s = timeout_s
-        self._clients: dict[tuple[str, tuple[str, int]], HttpClient] = {}
+        self._clients = KeptClients()
 
     def check(self, url: str) -> None:
         """What can be refused without asking DNS; the rest is refused at each delivery."""
@@ -48,23 +48,17 @@ class WebhookSender:
         return await client.send(HttpRequest("POST", target.path, headers, body, query=target.query))
 
     def _client(self, base: str, endpoint: tuple[str, int]) -> HttpClient:
-        key = (base, endpoint)
-        client = self._clients.pop(key, None)
-        if client is None:
-            client = HttpClient(
+        return self._clients.of(
+            (base, endpoint),
+            lambda: HttpClient(
                 base,
                 tls=self._tls,
                 timeout_s=self._timeout_s,
                 connect_to=endpoint,
                 answer_limit=ANSWER_LIMIT,
                 party="receiver",
-            )
-        self._clients[key] = client
-        if len(self._clients) > CLIENTS:
-            self._clients.pop(next(iter(self._clients))).close()
-        return client
+            ),
+        )
 
     def close(self) -> None:
-        for client in self._clients.values():
-            client.close()
-        self._clients.clear()
+        self._clients.close()

@@ -99,13 +99,23 @@ class HttpTransport:
         if is_chunked and request.length is not None:
             headers["content-length"] = str(request.length)
             is_chunked = False
-        connection.request(
-            request.method,
-            self._prefix + request.target,
-            body=request.body,
-            headers=headers,
-            encode_chunked=is_chunked,
-        )
+        try:
+            connection.request(
+                request.method,
+                self._prefix + request.target,
+                body=request.body,
+                headers=headers,
+                encode_chunked=is_chunked,
+            )
+        except ConnectionError:
+            if request.body is None or isinstance(request.body, bytes):
+                raise
+            # A server that refuses a file at its first line answers and closes before it is sent.
+            try:
+                return connection.getresponse()
+            except (OSError, http.client.HTTPException):
+                pass
+            raise
         return connection.getresponse()
 
     def _timed_out(self, why: str) -> TimedOut:
