@@ -9,6 +9,7 @@ from tests.card_lab import Lab, world
 from keim.app.new_card import preloaded
 from keim.cli.euicc.script import matches, parse
 from keim.messages.es10b import AddInitialEimRequest, AddInitialEimResponse
+from keim.pki.world import rotate
 
 
 @pytest.mark.parametrize("block", [255, 40, 1])
@@ -44,3 +45,12 @@ def test_all_its_forms_say_the_same(desk: Desk) -> None:
 @pytest.mark.parametrize("words", [{"counter": -1}, {"block": 0}, {"block": 256}, {"batch": "a\nb"}])
 def test_terms_that_no_card_takes_are_refused(desk: Desk, words: dict[str, object]) -> None:
     assert refusal(desk.ask("GET", "/bootstrap", params=words), 422) == "api.invalid_request"
+
+
+def test_after_a_rotation_new_cards_learn_the_new_key(desk: Desk) -> None:
+    before = desk.get("/bootstrap")
+    changed = rotate(world(), "eim-sign", now=desk.services.clock.now())
+    desk.services.eim.world = changed  # as a serving eIM does when its files have changed
+    after = desk.get("/bootstrap")
+    assert after["signer"] == changed.get("eim-sign").certificate.point[1:9].hex() != before["signer"]
+    assert after["eim_configuration_data"] != before["eim_configuration_data"]

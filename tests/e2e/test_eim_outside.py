@@ -17,6 +17,7 @@ from keim.errors import KeimError
 from keim.io.tls import server_context
 from keim.messages import es9p
 from keim.messages.info import EUICCInfo1
+from keim.pki.world import WorldPlan, create_world
 from keim.wire.http import HttpRequest, HttpResponse
 
 
@@ -32,20 +33,22 @@ class Server:
 
         self.peer = HttpsPeer(server_context(world().get(name), for_devices=True), noted)
 
-    def ask(self, address: str = SMDP, *, policy: AddressPolicy | None = None, connect: bool = True) -> Any:
-        config = {address: ServerConfig(connect=f"127.0.0.1:{self.peer.port}")} if connect else {}
-        outside = Outside(
-            world(), policy or AddressPolicy(frozenset({SMDP})), config, now=lambda: NOW, timeout_s=5
-        )
-        request = es9p.InitiateAuthenticationRequest(
+    def request(self, address: str) -> es9p.InitiateAuthenticationRequest:
+        return es9p.InitiateAuthenticationRequest(
             euicc_challenge=bytes(16),
             smdp_address=address,
             euicc_info1=EUICCInfo1.decode(Lab().es10(bytes.fromhex("BF2000"))),
         )
 
+    def ask(self, address: str = SMDP, *, policy: AddressPolicy | None = None, connect: bool = True) -> Any:
+        config = {address: ServerConfig(connect=f"127.0.0.1:{self.peer.port}")} if connect else {}
+        outside = Outside(
+            world(), policy or AddressPolicy(frozenset({SMDP})), config, now=lambda: NOW, timeout_s=5
+        )
+
         async def ask() -> object:
             try:
-                return await outside.ask(Call(address, request))
+                return await outside.ask(Call(address, self.request(address)))
             finally:
                 outside.close()
 
@@ -86,3 +89,29 @@ def test_a_certificate_of_another_role_hears_nothing(servers: list[Server], name
     with pytest.raises(KeimError):
         servers[0].ask()
     assert servers[0].asked == []
+
+
+def test_roots_that_were_read_anew_hold_for_the_next_call(servers: list[Server]) -> None:
+    servers.append(Server(lambda request: HttpResponse(200, {}, b"")))
+    strange = create_world(WorldPlan(), now=NOW)
+    outside = Outside(
+        strange,
+        AddressPolicy(frozenset({SMDP})),
+        {SMDP: ServerConfig(connect=f"127.0.0.1:{servers[0].peer.port}")},
+        now=lambda: NOW,
+        timeout_s=5,
+    )
+    call = Call(SMDP, servers[0].request(SMDP))
+
+    async def ask() -> None:
+        try:
+            with pytest.raises(KeimError):
+                await outside.ask(call)
+        finally:
+            outside.close()
+
+    asyncio.run(ask())
+    assert servers[0].asked == []
+    outside.take(world())
+    asyncio.run(ask())
+    assert len(servers[0].asked) == 1

@@ -37,7 +37,8 @@ class Services(msgspec.Struct, frozen=True, kw_only=True):
     webhooks: WebhooksAtWork
     codes: CodesAtWork
     config: EimConfig
-    world: World
+    first_world: World
+    """The PKI that this began with."""
     filters: FilterStore
     reaching: Reaching
     logs: EimLogs
@@ -45,6 +46,11 @@ class Services(msgspec.Struct, frozen=True, kw_only=True):
     """Of the tenants: checkpoints, proofs and tiles."""
     stopping: asyncio.Event
     """Set when the server ends: answers that go on for ever (feeds) end then."""
+
+    @property
+    def world(self) -> World:
+        """The PKI as it is now: certificates and keys are exchanged while the eIM serves."""
+        return self.eim.world or self.first_world
 
     @property
     def store(self) -> EimStore:

@@ -80,7 +80,7 @@ async def open_services(service: EimService, config: EimConfig, world: World) ->
         webhooks=webhooks,
         codes=codes,
         config=config,
-        world=world,
+        first_world=world,
         filters=filters,
         reaching=reaching,
         logs=logs,

@@ -93,6 +93,10 @@ class Running(msgspec.Struct, frozen=True):
         if eim.eim_id != self.service.eim.eim_id:
             raise Refused(f"the PKI is that of another eIM, {eim.eim_id}", code="eim.name_changed")
         self.service.eim = eim
+        self.service.world = world
+        self.outside.take(world)
+        for scheme, carrier in device_carriers_of(world, config.injection).items():
+            self.injection.add_carrier(scheme, carrier)
 
     async def close(self) -> None:
         await self.injection.close()
@@ -120,6 +124,7 @@ async def open_service(config: EimConfig, world: World) -> Running:
     service = EimService(
         eim, store, clock=clock, entropy=OsEntropy(), ask_server=outside.ask, forward=outside.forward
     )
+    service.world = world
     injection = Injection(service, device_carriers_of(world, config.injection))
     await injection.prepare()
     signers = log_signers_of(config, eim.eim_id, may_create=True)

@@ -89,5 +89,10 @@ class Outside:
             ),
         )
 
+    def take(self, world: World) -> None:
+        """Roots and revocation lists of a PKI that has changed, for connections from now on."""
+        self._world = world
+        self.close()
+
     def close(self) -> None:
         self._clients.close()

@@ -21,6 +21,7 @@ from keim.eim.settings import Eim
 from keim.errors import KeimError
 from keim.io.eim_store import DueErrand, EimStore
 from keim.io.store.engine import Conflict
+from keim.pki.world import World
 from keim.seams import Clock, Entropy
 
 AskServer = Callable[[Call], Awaitable[object]]
@@ -49,6 +50,8 @@ class EimService(OperatorsSide):
         self._ask_server = ask_server
         self._forward = forward
         self._contacts: dict[str, datetime] = {}
+        self.world: World | None = None
+        """The PKI as it was read last."""
         self.told: Counter[str] = Counter()
         """Events of devices since this process began, by kind."""
 

@@ -10,9 +10,9 @@ from pydantic import Field
 from keim.api.access import Operator
 from keim.api.context import Served
 from keim.api.models import Shown
-from keim.app.eim import SIGNING, configuration_data
+from keim.app.eim import configuration_data, current_signer_of
 from keim.eim.bootstrap import BLOCK, bootstrap, script_of
-from keim.eim.settings import COUNTER_MAXIMUM, key_name
+from keim.eim.settings import COUNTER_MAXIMUM
 
 router = APIRouter(tags=["bootstrap"])
 
@@ -43,7 +43,7 @@ async def show_bootstrap(
     return ShownBootstrap(
         batch=batch,
         eim_id=data.eim_id or "",
-        signer=key_name(services.world.get(SIGNING).certificate.point),
+        signer=current_signer_of(services.world, services.config),
         counter=counter,
         eim_configuration_data=data.encode().hex().upper(),
         add_initial_eim=made.request.hex().upper(),
