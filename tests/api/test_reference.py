@@ -20,6 +20,8 @@ from keim.error_table import error_rows
 from keim.io.world_clock import SystemClock
 
 DOCUMENT: dict[str, Any] = routes().openapi()
+NO_SECRET = {"WayIn", "NewDevice", "ShownEim", "ShownAssociation"}
+"""The kind of a token, and the numbers of associations, which are called tokens too."""
 OPERATIONS = [(method, path) for path, operations in DOCUMENT["paths"].items() for method in operations]
 
 
@@ -54,6 +56,17 @@ def test_only_these_routes_are_open_to_everybody() -> None:
         if not DOCUMENT["paths"][path][method].get("security")
     }
     assert public == {"get /v1/openapi.json", "get /v1/login"}
+
+
+def test_an_answer_with_a_secret_in_it_is_kept_by_nobody() -> None:
+    """Its route says `no-store`, which also keeps it out of what is remembered for an Idempotency-Key."""
+    secret = {"MadeToken", "MadeWebhook"}
+    shown = {
+        name
+        for name, schema in DOCUMENT["components"]["schemas"].items()
+        if {"secret", "token"} & set(schema.get("properties", {})) and name not in NO_SECRET
+    }
+    assert shown == secret, "mark the answer with Cache-Control: no-store and name it here"
 
 
 def test_names_of_operations_are_unique() -> None:

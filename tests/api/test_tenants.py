@@ -2,8 +2,13 @@
 
 from __future__ import annotations
 
+import httpx
 import pytest
 from tests.api.desk import Desk, refusal
+
+from keim.api.application import build
+from keim.api.context import Caller
+from keim.io.api_store.rows import Scope
 
 
 def test_a_tenant_is_made_changed_closed_and_opened(any_desk: Desk) -> None:
@@ -54,6 +59,18 @@ def test_an_installation_acts_for_a_tenant_and_others_do_not(any_desk: Desk) -> 
     assert refusal(any_desk.ask("GET", "/me", headers=for_acme), 403) == "access.scope_missing"
     nobody = any_desk.ask("GET", "/me", role="owner", headers={"keim-tenant": "nobody"})
     assert refusal(nobody, 404) == "access.tenant_not_found"
+
+
+def test_whoever_holds_the_database_acts_for_tenants_that_are_there(desk: Desk) -> None:
+    """A command on a local store: no token is asked for, but a mistyped tenant is no new one."""
+    caller = Caller(tenant="nobody", actor="local:ann", scopes=frozenset(Scope), key="local")
+    desk.site.run(desk.client.aclose())
+    desk.client = httpx.AsyncClient(
+        transport=httpx.ASGITransport(build(desk.services, as_caller=caller)), base_url="http://eim"
+    )
+    assert refusal(desk.ask("GET", "/me", token=""), 404) == "access.tenant_not_found"
+    main = desk.get("/me", token="", headers={"keim-tenant": "main"})
+    assert (main["tenant"], main["actor"]) == ("main", "local:ann")
 
 
 @pytest.mark.parametrize("role", ["viewer", "operator", "approver", "admin"])

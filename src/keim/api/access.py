@@ -47,7 +47,7 @@ async def recognise(services: Services, authorization: str, tenant: str) -> Call
     else:
         person = await services.people.recognise(text)
         caller = Caller(tenant=person.tenant, actor=person.actor, scopes=person.scopes, key=person.actor)
-    return await _for_tenant(services, caller, tenant)
+    return await for_tenant(services, caller, tenant)
 
 
 async def _of_token(services: Services, text: str) -> Caller:
@@ -67,7 +67,8 @@ async def _of_token(services: Services, text: str) -> Caller:
     )
 
 
-async def _for_tenant(services: Services, caller: Caller, wanted: str) -> Caller:
+async def for_tenant(services: Services, caller: Caller, wanted: str) -> Caller:
+    """The caller, for the tenant they want to act for or their own, if that is there and open."""
     if wanted and wanted != caller.tenant:
         if not caller.is_of_installation:
             raise Refused("acting for another tenant needs `installation`", code="access.scope_missing")

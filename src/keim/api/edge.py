@@ -15,7 +15,7 @@ from collections.abc import Awaitable, Callable, MutableMapping
 from typing import Any, Final
 
 from keim.api import idempotency
-from keim.api.access import TENANT_HEADER, recognise
+from keim.api.access import TENANT_HEADER, for_tenant, recognise
 from keim.api.context import CALLER, IDEMPOTENCY_KEY, REQUEST_ID, SERVICES, Caller, Services
 from keim.api.contract import Contract, Entry
 from keim.api.octets import check_json, check_path, parameters_in
@@ -109,14 +109,12 @@ class Edge:
 
     async def _recognise(self, exchange: _Exchange) -> Caller:
         now_s = time.monotonic()
+        tenant = exchange.headers.get(TENANT_HEADER, "")
         if self._as_caller is not None:
-            caller = self._as_caller
+            caller = await for_tenant(self._services, self._as_caller, tenant)
         else:
-            headers = exchange.headers
             try:
-                caller = await recognise(
-                    self._services, headers.get("authorization", ""), headers.get(TENANT_HEADER, "")
-                )
+                caller = await recognise(self._services, exchange.headers.get("authorization", ""), tenant)
             except Refused:
                 self._rates.check_stranger(self._address(exchange), now_s)
                 raise
@@ -239,7 +237,8 @@ class _Recorder:
             (name.decode("latin-1").lower(), value.decode("latin-1")) for name, value in first["headers"]
         ]
         body = b"".join(message.get("body", b"") for message in self._messages[1:])
-        is_kept = ("cache-control", "no-store") not in headers and len(body) <= idempotency.KEPT_BODY
+        has_secret = any(name == "cache-control" and "no-store" in value for name, value in headers)
+        is_kept = not has_secret and len(body) <= idempotency.KEPT_BODY
         return Answer(
             digest=started.digest,
             started_at=started.started_at,
