@@ -8,6 +8,7 @@ from collections.abc import Iterator
 from functools import cache
 
 import pytest
+from tests.architecture.error_page import PAGE, page
 from tests.architecture.source import source_trees, string_constants
 
 from keim import errors
@@ -133,3 +134,7 @@ def test_a_row_is_made_of_whole_sentences(code: str) -> None:
         assert text.rstrip("`").endswith((".", "?", "!")), f"{code}: {text!r} has no end"
         assert text == " ".join(text.split())
     assert code == "internal" or CODE.fullmatch(code)
+
+
+def test_the_page_of_error_codes_is_that_of_the_table() -> None:
+    assert PAGE.read_text("utf-8") == page(), "run: python -m tests.architecture.error_page"

@@ -116,9 +116,25 @@ def test_a_block_that_is_not_run_says_why() -> None:
     assert silent == []
 
 
-def test_most_blocks_are_run() -> None:
+REASONS = re.compile(
+    r"((it |servers? )?(needs|serves|runs?|takes|opens|asks|writes)|the first command serves|a line for)\b.*"
+)
+"""A block may need hardware, a service, a person, a network or much time; or it may never end."""
+MOST_NOT_RUN = 0.4
+
+
+def test_the_blocks_that_are_not_run_are_few_and_say_what_they_need() -> None:
+    """`pytest -k not_run -rP` lists them."""
     blocks = [block for page in PAGES for block in blocks_of(page)]
-    assert sum(block.reason is None for block in blocks) >= 3
+    left = [block for block in blocks if block.reason is not None]
+    for block in left:
+        print(f"{block.place}: {block.reason}")
+    print(f"{len(left)} of {len(blocks)} blocks are not run")
+    assert [block.place for block in left if not REASONS.fullmatch(block.reason or "")] == []
+    assert len(left) < MOST_NOT_RUN * len(blocks)
+
+
+def test_no_block_hides_from_being_run() -> None:
     unknown = [
         f"{page.relative_to(ROOT)}: ```{language}"
         for page in PAGES
