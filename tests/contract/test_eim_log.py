@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 from collections.abc import Callable, Iterator
 from datetime import timedelta
 from pathlib import Path
@@ -250,3 +251,24 @@ def test_a_leaf_that_was_changed_in_the_database_does_not_reach_an_export(lab: L
     with pytest.raises(Refused) as refused:
         lab.exported()
     assert refused.value.code == "audit.log_incomplete"
+
+
+@pytest.mark.parametrize(
+    "open_store", [pytest.param("postgres", marks=needs_system("postgresql"))], indirect=True
+)
+def test_of_workers_that_sign_at_once_one_wins(open_store: OpenStore) -> None:
+    lab = LoggedLab(open_store)
+    engines = [lab.run(open_store()) for _ in range(4)]
+    try:
+        for size in range(5):
+            fill(lab, CHECKPOINT_LEAVES)
+            publishers = [Publisher(engine, lambda log: lab.signer, lab.clock.now) for engine in engines]
+
+            async def together(publishers: list[Publisher] = publishers) -> list[int]:
+                return await asyncio.gather(*(publisher.run() for publisher in publishers))
+
+            assert sum(lab.run(together())) == 1, size
+    finally:
+        for engine in engines:
+            lab.run(engine.close())
+        lab.close()

@@ -223,6 +223,27 @@ def test_a_device_that_is_known_is_left_out_and_the_others_go(lab: HandoverLab, 
     assert known.eims() == [EIM, NEW], "the old eIM stays where the new one has not proved itself"
 
 
+def test_a_device_that_was_left_out_goes_with_the_next_bundle(lab: HandoverLab, handover: Handover) -> None:
+    known = lab.devices[1]
+    lab.new.run(lab.new.service.enrol(known.eid))
+    first = bundle(lab, handover)
+    receive(lab, first)
+    take(lab, handover, receipt_of(lab, handover))
+    assert steps_of(lab, handover) == {"failed": 1, "received": 2}
+    lab.new.run(lab.new.service.change_device(known.eid, state=DeviceState.ARCHIVED))
+    go_on(lab, handover, retries=True)
+    second = lab.old.run(lab.old.outgoing.bundle(handover.reference))
+    assert first == lab.old.run(lab.old.outgoing.bundle(handover.reference, number=1))
+    assert receive(lab, second).refused == {}
+    for _ in range(3):
+        lab.call()
+        lab.new.run(lab.new.arrivals.run())
+        for number in (1, 2):
+            receipt = lab.new.run(lab.new.incoming.receipt(handover.invitation.id, number))
+            assert take(lab, handover, receipt).unproved == {}
+    assert steps_of(lab, handover) == {"left": 3}
+
+
 @pytest.mark.parametrize(
     ("change", "code"),
     [

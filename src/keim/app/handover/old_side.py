@@ -23,7 +23,7 @@ from keim.eim.handover.rows import Bundle, Handover, Leaving, Step
 from keim.eim.rows import Device, DeviceState, Knowledge, Row
 from keim.errors import Refused
 from keim.io.handover_store.leaving import LeavingStore, leaving_row
-from keim.io.store.engine import Conflict
+from keim.io.store.engine import Conflict, Statement
 
 LOT: Final = 200
 """Devices in one round: between rounds others get their turn."""
@@ -79,7 +79,7 @@ class OldSide:
             raise Refused(f"{eid} is not known here", code="eim.device_unknown")
         return device, await self.service.store.knowledge(eid) or Knowledge(eid=eid)
 
-    async def move(self, handover: Handover, before: Leaving, after: Leaving) -> int:
+    async def move(self, handover: Handover, before: Leaving, after: Leaving, *more: Statement) -> int:
         """The step, its event, and the device archived with the last one: all or nothing."""
         if after is before:
             return 0
@@ -98,7 +98,7 @@ class OldSide:
                 rows, events = (changed,), [told, *events]
         decision = Decision(reply=None, rows=rows, events=tuple(events), tenant=handover.tenant)
         try:
-            await self.service.store.commit(decision, [leaving_row(after)])
+            await self.service.store.commit(decision, [leaving_row(after), *more])
         except Conflict:
             return 0  # somebody was faster; the next round sees how it is
         return 1

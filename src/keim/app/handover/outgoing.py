@@ -19,7 +19,7 @@ from keim.eim.handover.arriving import key_of
 from keim.eim.handover.papers import MOST_DEVICES, ReceiptHeader
 from keim.eim.handover.rows import Bundle, Handover, Step
 from keim.errors import BadSignature, Refused
-from keim.io.handover_store.leaving import closed_bundle, new_bundle
+from keim.io.handover_store.leaving import bundle_line, closed_bundle, new_bundle
 from keim.io.store.engine import Conflict
 
 
@@ -40,7 +40,7 @@ class Outgoing(OldSide):
         found = await self.store.bundle(reference, number)
         if found is None or not found.devices:
             raise Refused(f"there is no bundle {number}", code="handover.not_found")
-        lines = [row.line async for row in self.rows(reference, (), bundle=number)]
+        lines = await self.store.lines(reference, number)
         return self.paper(handover, found, lines)
 
     async def _next(self, handover: Handover) -> int:
@@ -55,13 +55,14 @@ class Outgoing(OldSide):
                 await self.store.engine.commit([new_bundle(opened)])
             except Conflict:
                 raise Refused("another process writes a bundle now", code="handover.busy") from None
-        count = len([row async for row in self.rows(handover.reference, (), bundle=opened.number)])
+        count = len(await self.store.lines(handover.reference, opened.number))
         async for row in self.rows(handover.reference, (Step.ADDED,)):
             if count >= MOST_DEVICES:
                 break
             line = await self.line(handover, row)
-            count += await self.move(handover, row, role.bundled(row, opened.number, line, self.now()))
-        devices = len([row async for row in self.rows(handover.reference, (), bundle=opened.number)])
+            sent = role.bundled(row, opened.number, self.now())
+            count += await self.move(handover, row, sent, bundle_line(sent, line))
+        devices = len(await self.store.lines(handover.reference, opened.number))
         await self.store.engine.commit([closed_bundle(replace(opened, devices=devices))])
         return opened.number
 
@@ -75,6 +76,8 @@ class Outgoing(OldSide):
         moved, unproved = 0, {}
         for line in lines:
             row = await self.store.leaving_one(reference, line.eid)
+            if line.step is None and row is not None and row.bundle != header.number:
+                continue  # refused there, and told of again in another bundle since
             if row is None or row.bundle != header.number:
                 unproved[line.eid] = "it is not in this bundle"
                 continue

@@ -64,11 +64,21 @@ def ordered(leaving: Leaving, order: int, now: datetime) -> Leaving:
 
 
 def retried(leaving: Leaving, now: datetime) -> Leaving:
-    """From a failure back to where it began, under another name of its order."""
+    """From a failure back to where it began; an order gets another name, a bundle another number."""
     if leaving.step is not Step.FAILED:
         return leaving
-    step = Step.PLANNED if leaving.bundle is None else Step.SENT
-    return _moved(leaving, step, now, attempt=leaving.attempt + 1, order=None, why=())
+    step = _AGAIN.get(leaving.failed_at or Step.PLANNED, Step.PLANNED)
+    bundle = leaving.bundle if step is Step.PROVED else None
+    return _moved(
+        leaving, step, now, attempt=leaving.attempt + 1, order=None, bundle=bundle, failed_at=None, why=()
+    )
+
+
+_AGAIN: Final = {Step.SENT: Step.ADDED, Step.RECEIVED: Step.ADDED, Step.REMOVING: Step.PROVED}
+
+
+def _failed(leaving: Leaving, now: datetime, why: tuple[str, ...], **members: object) -> Leaving:
+    return _moved(leaving, Step.FAILED, now, failed_at=leaving.step, why=why, **members)
 
 
 def after_adding(
@@ -82,21 +92,21 @@ def after_adding(
 ) -> Leaving:
     """`result`: what the eUICC signed, where it is kept. An unknown outcome waits for its own end."""
     if operation.state in _NOTHING_DONE:
-        return _moved(leaving, Step.FAILED, now, why=operation.outcome)
+        return _failed(leaving, now, operation.outcome)
     if operation.state is not State.SUCCEEDED or result is None:
         return leaving
     try:
         added = added_in(signed_result(result, key, device.token))
     except KeimError as error:
-        return _moved(leaving, Step.FAILED, now, why=(f"{error.code}: {error}",))
+        return _failed(leaving, now, (f"{error.code}: {error}",))
     if added is None:
-        return _moved(leaving, Step.FAILED, now, why=operation.outcome)
-    return _moved(leaving, Step.ADDED, now, token=added.token, line=result, why=())
+        return _failed(leaving, now, operation.outcome)
+    return _moved(leaving, Step.ADDED, now, token=added.token, proof=result, why=())
 
 
 def withdrawn(leaving: Leaving, now: datetime) -> Leaving:
     """Its order was cancelled or expired before the device got it."""
-    return _moved(leaving, Step.FAILED, now, why=("the order was withdrawn",))
+    return _failed(leaving, now, ("the order was withdrawn",))
 
 
 def line_for(
@@ -111,7 +121,7 @@ def line_for(
         counter=entry_of(handover).counter_value or 0,
         euicc_certificate=knowledge.euicc_certificate,
         eum_certificate=knowledge.eum_certificate,
-        proof=leaving.line if leaving.step is Step.ADDED else b"",
+        proof=leaving.proof,
         proof_token=device.token,
         profiles=knowledge.profiles,
         profiles_at=knowledge.profiles_at,
@@ -127,8 +137,8 @@ def line_for(
     )
 
 
-def bundled(leaving: Leaving, number: int, line: bytes, now: datetime) -> Leaving:
-    return _moved(leaving, Step.SENT, now, bundle=number, line=line)
+def bundled(leaving: Leaving, number: int, now: datetime) -> Leaving:
+    return _moved(leaving, Step.SENT, now, bundle=number)
 
 
 _AFTER: Final = {
@@ -151,7 +161,7 @@ def after_receipt(
     """What a receipt says counts as far as the eUICC's own signatures in it prove it."""
     if line.step is None:
         is_open = leaving.step in (Step.SENT, Step.RECEIVED)
-        return _moved(leaving, Step.FAILED, now, why=(line.why,), receipt=digest) if is_open else leaving
+        return _failed(leaving, now, (line.why,), receipt=digest) if is_open else leaving
     if leaving.step not in _AFTER[line.step]:
         return leaving
     entry = entry_of(handover)
@@ -173,7 +183,7 @@ def removing(old_eim_id: str) -> PackageWork:
 
 def after_removing(leaving: Leaving, operation: Operation, now: datetime) -> Leaving:
     if operation.state in _NOTHING_DONE:
-        return _moved(leaving, Step.FAILED, now, why=operation.outcome)
+        return _failed(leaving, now, operation.outcome)
     return _moved(leaving, Step.LEFT, now, why=()) if operation.state is State.SUCCEEDED else leaving
 
 

@@ -101,8 +101,10 @@ class Leaving(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
     """Of addEim, later of deleteEim."""
     token: int | None = None
     bundle: int | None = None
-    line: bytes = b""
-    """What the bundle says of it, so that the same bundle can be written again."""
+    proof: bytes = b""
+    """The eUICC's signed result of addEim."""
+    failed_at: Step | None = None
+    """Where it failed: what a retry begins with."""
     why: tuple[str, ...] = ()
     """What blocks it, what failed, or what is odd."""
     receipt: bytes = b""

@@ -63,6 +63,14 @@ def new_bundle(row: Bundle) -> Statement:
     )
 
 
+def bundle_line(row: Leaving, line: bytes) -> Statement:
+    """What the bundle that the device was put into says of it."""
+    return Statement(
+        "INSERT INTO handover_lines (handover, number, eid, line) VALUES (?, ?, ?, ?)",
+        (row.handover, row.bundle, row.eid, line),
+    )
+
+
 def closed_bundle(row: Bundle) -> Statement:
     """It holds all of its devices now."""
     return Statement(
@@ -156,6 +164,13 @@ class LeavingStore(SignedStore):
             "SELECT row FROM handover_bundles WHERE handover = ? AND number = ?", handover, number
         )
         return msgspec.json.decode(rows[0][0], type=Bundle) if rows else None
+
+    async def lines(self, handover: str, number: int) -> list[bytes]:
+        """Of one bundle, in the order of the EIDs."""
+        rows = await self.engine.fetch(
+            "SELECT line FROM handover_lines WHERE handover = ? AND number = ? ORDER BY eid", handover, number
+        )
+        return [bytes(row[0]) for row in rows]
 
     async def last_bundle(self, handover: str) -> int:
         rows = await self.engine.fetch(

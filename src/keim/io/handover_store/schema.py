@@ -29,6 +29,12 @@ MIGRATIONS: Final = (
     CREATE INDEX handover_arrivals_at ON handover_arrivals (step, eid);
     CREATE INDEX handover_arrivals_in ON handover_arrivals (invitation, bundle, eid)
     """,
+    # 2: what each bundle says, for ever
+    """
+    CREATE TABLE handover_lines (
+        handover TEXT NOT NULL, number INTEGER NOT NULL, eid TEXT NOT NULL, line {octets} NOT NULL,
+        PRIMARY KEY (handover, number, eid)) {clustered}
+    """,
 )
 OPEN: Final = "'queued', 'delivered', 'unknown'"
 """States of operations whose end may still come."""
