@@ -258,3 +258,34 @@ def test_a_server_that_is_not_there_is_told_as_unreachable() -> None:
         await asking.node.close()
 
     run(test())
+
+
+def test_a_server_that_ends_answers_what_is_under_way_and_sends_others_away() -> None:
+    server, client, target = CARRIERS["certificate"]
+
+    async def test() -> None:
+        async with ends(server(), client(), target) as (serving, eim, asking):
+            assert await asking.exchange(POLL + b"\0\1") == b"A"
+            is_ending = asyncio.Event()
+            eim.is_held = lambda: not is_ending.is_set()
+            first = asyncio.ensure_future(asking.exchange(POLL + b"\0\3", timeout_s=10.0))
+            while len(eim.messages) < 2:
+                await asyncio.sleep(0)
+            draining = asyncio.ensure_future(serving.node.drain(10.0))
+            await asyncio.sleep(0)
+            other = EsipaCoapClient(client(), serving_address(serving), target, settings=FAST)
+            other.node.open("127.0.0.1")
+            refused = await other.ask(POLL + b"\0\2")
+            assert (refused.code, refused.max_age_s) == (0xA3, 5)
+            is_ending.set()
+            assert await first == b"AAA"
+            await draining
+            await other.node.close()
+
+    run(test())
+
+
+def serving_address(serving: EsipaCoapServer) -> Any:
+    bound = serving.node.socket._socket
+    assert bound is not None
+    return bound.getsockname()
