@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import json
-from collections.abc import Awaitable, Callable, Iterator, Sequence
+from collections.abc import Awaitable, Callable, Collection, Iterator
 from datetime import timedelta
 from pathlib import Path
 from typing import Any
@@ -21,7 +21,7 @@ from keim.app.webhook_worker import WebhookWorker
 from keim.app.webhooks import Webhooks
 from keim.eim.addresses import AddressPolicy
 from keim.eim.webhooks import signature
-from keim.eim.webhooks.message import Logged
+from keim.eim.webhooks.message import Logged, Stretch
 from keim.eim.webhooks.rows import WebhookState
 from keim.errors import Refused
 from keim.io.eim_store import EimStore
@@ -76,6 +76,7 @@ class Desk:
         worker = WebhookWorker(
             self.store,
             deliverer,
+            kinds=KINDS,
             read_log=self._read,
             tags_of=self._tags,
             clock=self.clock,
@@ -91,9 +92,11 @@ class Desk:
         self.received.append(request)
         return self.answers.pop(0) if self.answers else OK
 
-    async def _read(self, tenant: str, after: int, limit: int) -> Sequence[Logged]:
+    async def _read(self, tenant: str, after: int, limit: int, kinds: Collection[str]) -> Stretch:
         assert tenant == "main"
-        return self.log[after + 1 : after + 1 + limit]
+        lot = self.log[after + 1 : after + 1 + limit]
+        wanted = [logged for logged in lot if not kinds or logged.kind in kinds]
+        return Stretch(wanted, lot[-1].leaf if lot else after)
 
     async def _end(self, tenant: str) -> int:
         return len(self.log) - 1
@@ -344,5 +347,16 @@ def test_what_is_gone_is_gone(play: Callable[[Script], None]) -> None:
             with pytest.raises(Refused) as refused:
                 await call
             assert refused.value.code == "webhook.not_found"
+
+    play(script)
+
+
+def test_a_webhook_that_wants_little_of_a_long_log_catches_up_at_once(play: Callable[[Script], None]) -> None:
+    async def script(desk: Desk) -> None:
+        webhook, _, _ = await desk.create(types=["alarm_raised"])
+        desk.happen(*["device_enrolled"] * 3000, "alarm_raised", *["device_enrolled"] * 1000)
+        await desk.work()
+        assert desk.ids() == ["main-3000"]
+        assert (await desk.webhooks.get("main", webhook.id))[1].after == 4000
 
     play(script)

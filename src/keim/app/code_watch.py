@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import json
 from datetime import timedelta
-from typing import Any, Final
+from typing import Final
 
 from msgspec.structs import replace
 
@@ -18,13 +18,13 @@ from keim.eim.codes.rows import Code
 from keim.eim.rows import Operation
 from keim.io.code_store import CodeStore
 from keim.io.eim_store import EimStore
-from keim.io.event_log import EventLog
+from keim.io.event_log import SPAN, EventLog
 from keim.io.store.engine import Conflict
 from keim.messages.execution_status import MATCHING_ID_REFUSED
 from keim.seams import Clock
 
-LOT: Final = 1000
 AGAIN: Final = timedelta(minutes=10)
+RELAY_STEP: Final = "relay_step"
 _REFUSED: Final = str(MATCHING_ID_REFUSED)
 
 
@@ -46,15 +46,24 @@ class CodeWatch:
             await self._settle(code, touches=True)
 
     async def _follow(self, tenant: str, after: int) -> None:
-        while events := await self._log.read(tenant, after, LOT):
-            for eid in dict.fromkeys(logged.eid for logged in events if logged.eid is not None):
-                refused = any(logged.eid == eid and _is_refusal(logged.detail) for logged in events)
+        """Only what concerns a device with a code in use is looked at."""
+        end = await self._log.end(tenant)
+        while after < end:
+            top = min(after + SPAN, end)
+            refused: dict[str, bool] = {}
+            for leaf, eid, kind in await self._store.news(tenant, after, top):
+                is_refusal = kind == RELAY_STEP and await self._is_refusal(tenant, leaf)
+                refused[eid] = refused.get(eid, False) or is_refusal
+            for eid, was_refused in refused.items():
                 for code in await self._store.in_use_by(tenant, eid):
-                    await self._settle(replace(code, was_refused=True) if refused else code, touches=refused)
-            after = events[-1].leaf
+                    told = replace(code, was_refused=True) if was_refused else code
+                    await self._settle(told, touches=was_refused)
+            after = top
             await self._store.read_until(tenant, after)
-            if len(events) < LOT:
-                return
+
+    async def _is_refusal(self, tenant: str, leaf: int) -> bool:
+        (logged,) = (await self._log.read(tenant, leaf - 1, 1)).events
+        return _REFUSED in str(json.loads(logged.detail).get("result", ""))
 
     async def _settle(self, code: Code, *, touches: bool = False) -> None:
         """`touches`: the row is written although the end is not known."""
@@ -78,10 +87,3 @@ class CodeWatch:
             await self._store.change(changed)
         except Conflict:
             return  # another process was faster
-
-
-def _is_refusal(detail: bytes) -> bool:
-    if b"relay_step" not in detail:
-        return False
-    event: dict[str, Any] = json.loads(detail)
-    return _REFUSED in str(event.get("result", ""))

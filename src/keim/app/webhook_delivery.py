@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Awaitable, Callable, Sequence
+from collections.abc import Awaitable, Callable, Collection
 from datetime import datetime, timedelta
 
 from keim.eim.events import WebhookChanged
 from keim.eim.webhooks import message, signature
-from keim.eim.webhooks.message import Logged
+from keim.eim.webhooks.message import Logged, Stretch
 from keim.eim.webhooks.rows import Delivery, Webhook
 from keim.errors import KeimError
 from keim.io.eim_store.leaves import entry_of
@@ -16,8 +16,8 @@ from keim.io.webhook_sender import WebhookSender
 from keim.seams import Clock, KeyWrap
 from keim.wire.http import CONTENT_TYPE, HttpResponse
 
-ReadLog = Callable[[str, int, int], Awaitable[Sequence[Logged]]]
-"""(tenant, after leaf, at most) -> leaves in their order."""
+ReadLog = Callable[[str, int, int, Collection[str]], Awaitable[Stretch]]
+"""(tenant, after leaf, at most, kinds; none: all)."""
 
 
 class Deliverer:

@@ -67,7 +67,13 @@ async def open_webhooks(
         entropy=entropy,
     )
     worker = WebhookWorker(
-        store, deliverer, read_log=log.read, tags_of=log.tags_of, clock=clock, entropy=entropy
+        store,
+        deliverer,
+        kinds=KINDS,
+        read_log=log.read,
+        tags_of=log.tags_of,
+        clock=clock,
+        entropy=entropy,
     )
     return WebhooksAtWork(people, worker)
 

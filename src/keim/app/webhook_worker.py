@@ -31,6 +31,8 @@ TagsOf = Callable[[str, str], Awaitable[Collection[str]]]
 
 PAUSE_S: Final = 0.5
 LOT: Final = 200
+STRETCHES: Final = 100
+"""Of the log in one go, where a webhook wants little of it."""
 LEASE: Final = timedelta(seconds=60)
 KEPT: Final = timedelta(days=30)
 
@@ -43,6 +45,7 @@ class WebhookWorker:
         store: WebhookStore,
         deliverer: Deliverer,
         *,
+        kinds: Collection[str],
         read_log: ReadLog,
         tags_of: TagsOf,
         clock: Clock,
@@ -50,6 +53,7 @@ class WebhookWorker:
     ) -> None:
         self._store = store
         self._deliverer = deliverer
+        self._kinds = kinds
         self._read_log = read_log
         self._tags_of = tags_of
         self._clock = clock
@@ -109,20 +113,27 @@ class WebhookWorker:
             _log.error(json.dumps(fields))
 
     async def _serve_lot(self, webhook: Webhook, progress: Progress) -> None:
-        passed = progress
-        for logged in await self._read_log(webhook.tenant, progress.after, LOT):
-            if not await self._is_wanted(webhook, logged):
-                passed = schedule.delivered(passed, logged.leaf)
-                continue
-            if not self._holds_lease():
-                return
-            if passed is not progress:
-                progress = await self._passed(_one_step(progress, passed))
-            passed = progress = await self._attempt(webhook, progress, logged)
-            if progress.after != logged.leaf:
-                return
-        if passed is not progress:
-            await self._passed(_one_step(progress, passed))
+        kinds = message.kinds_of(webhook, self._kinds)
+        for _ in range(STRETCHES):
+            stretch = await self._read_log(webhook.tenant, progress.after, LOT, kinds)
+            passed = progress
+            for logged in stretch.events:
+                if not await self._is_wanted(webhook, logged):
+                    passed = schedule.delivered(passed, logged.leaf)
+                    continue
+                if not self._holds_lease():
+                    return
+                if passed is not progress:
+                    progress = await self._passed(_one_step(progress, passed))
+                passed = progress = await self._attempt(webhook, progress, logged)
+                if progress.after != logged.leaf:
+                    return
+            if stretch.reached > passed.after:
+                passed = schedule.delivered(passed, stretch.reached)
+            if passed is progress:
+                return  # there is no more
+            progress = await self._passed(_one_step(progress, passed))
+            await asyncio.sleep(0)  # whoever else is on this loop gets its turn
 
     def _holds_lease(self) -> bool:
         return self._lease_until is not None and self._clock.now() < self._lease_until

@@ -166,7 +166,7 @@ class Webhooks:
             raise Refused(f"there is no delivery {delivery_id}", code="webhook.delivery_not_found")
         if known.leaf is None:
             return await self.test(webhook)
-        (logged,) = await self._read_log(webhook.tenant, known.leaf - 1, 1)
+        (logged,) = (await self._read_log(webhook.tenant, known.leaf - 1, 1, ())).events
         again, _ = await self._deliverer.deliver(
             webhook, logged, id_=known.event_id, attempt=known.attempt + 1, cause="resend"
         )

@@ -222,6 +222,17 @@ class CodeStore:
         )
         return {tenant: -1 if after is None else int(after) for tenant, after in rows}
 
+    async def news(self, tenant: str, after: int, top: int) -> list[tuple[int, str, str]]:
+        """(leaf, EID, kind) of what a stretch of the log says of devices with a code in use."""
+        return await self.engine.fetch(
+            "SELECT id, eid, kind FROM eim_events WHERE log = ? AND id > ? AND id <= ? AND eid IN"
+            " (SELECT eid FROM codes WHERE tenant = ? AND state = 'in_use') ORDER BY id",
+            tenant,
+            after,
+            top,
+            tenant,
+        )
+
     async def read_until(self, tenant: str, after: int) -> None:
         await self.engine.commit(
             [

@@ -2,29 +2,42 @@
 
 from __future__ import annotations
 
+from collections.abc import Collection
 from typing import Final
 
 from keim.audit.leaf import Leaf
-from keim.eim.webhooks.message import Logged
+from keim.eim.webhooks.message import Logged, Stretch
 from keim.io.store.engine import Engine, moment
 from keim.io.store.leaf_shelf import whole
 
-_READ: Final = (
-    "SELECT id, at, eid, kind, leaf FROM eim_events WHERE log = ? AND id > ? ORDER BY id LIMIT {:d}"
-)
+SPAN: Final = 20_000
+"""Leaves that one question looks at: a filter that lets nothing through must not hold others up."""
 
 
 class EventLog:
     def __init__(self, engine: Engine) -> None:
         self._engine = engine
 
-    async def read(self, log: str, after: int, limit: int) -> list[Logged]:
-        rows = await self._engine.fetch(_READ.format(limit), log, after)
+    async def read(self, log: str, after: int, limit: int, kinds: Collection[str] = ()) -> Stretch:
+        """The next events behind a leaf; with `kinds` only such."""
+        top = min(await self.end(log), after + SPAN)
+        if top <= after:
+            return Stretch((), after)
+        marks = f" AND kind IN ({', '.join('?' * len(kinds))})" if kinds else ""
+        rows = await self._engine.fetch(
+            "SELECT id, at, eid, kind, leaf FROM eim_events WHERE log = ? AND id > ? AND id <= ?"
+            f"{marks} ORDER BY id LIMIT {limit:d}",
+            log,
+            after,
+            top,
+            *kinds,
+        )
         shelf = self._engine.shelf
-        return [
+        events = [
             Logged(id_, moment(at), kind, eid, Leaf.decode(whole(shelf, log, id_, leaf)).detail or b"null")
             for id_, at, eid, kind, leaf in rows
         ]
+        return Stretch(events, events[-1].leaf if len(events) >= limit else top)
 
     async def end(self, log: str) -> int:
         """The last leaf; -1 while the log is empty."""

@@ -6,10 +6,10 @@ Pure; imports its neighbours and keim.errors only.
 from __future__ import annotations
 
 import re
-from collections.abc import Collection, Iterable
+from collections.abc import Collection, Iterable, Sequence
 from datetime import UTC, datetime
 from fnmatch import fnmatchcase
-from typing import Final
+from typing import Final, NamedTuple
 
 import msgspec
 
@@ -36,6 +36,14 @@ class Logged(msgspec.Struct, frozen=True):
     """JSON."""
 
 
+class Stretch(NamedTuple):
+    """A piece of a log."""
+
+    events: Sequence[Logged]
+    reached: int
+    """Everything up to this leaf has been looked at."""
+
+
 def event_id(tenant: str, leaf: int) -> str:
     """The same at every attempt: receivers tell repetitions by it."""
     return f"{tenant}-{leaf}"
@@ -58,6 +66,11 @@ def body_of(logged: Logged, *, tenant: str, eim_id: str, id_: str | None = None)
 
 def trial_event(now: datetime) -> Logged:
     return Logged(-1, now, TEST_KIND, None, b'{"text":"This is a test event; nothing has happened."}')
+
+
+def kinds_of(webhook: Webhook, known: Collection[str]) -> tuple[str, ...]:
+    """The kinds that it wants; none: all."""
+    return tuple(sorted(kind for kind in known if wants_kind(webhook, kind))) if webhook.types else ()
 
 
 def wants_kind(webhook: Webhook, kind: str) -> bool:
