@@ -13,14 +13,17 @@ from tests.card_lab import EID, EIM, SMDP, iccid, world
 from tests.roles.eim_lab import EimLab
 
 from keim.der import PublicKeyInfo
-from keim.eim import compose
+from keim.eim import compose, get_eim_package
+from keim.eim.facts import Context
 from keim.eim.orders import DEFAULT, Terms
-from keim.eim.rows import Contact, DeviceState, OrderState, Retry, Switches
+from keim.eim.rows import Contact, Device, DeviceState, OrderState, Retry, Switches
 from keim.eim.twin import Twin
+from keim.eim.upcoming import upcoming
 from keim.errors import Refused, TimedOut
 from keim.io.eim_store.reading import Reading
 from keim.ipa.configuration import Configuration
 from keim.messages.common import SetDefaultDpAddressRequest
+from keim.messages.esipa import GetEimPackageRequest
 from keim.messages.ipa_data import IpaFeatures
 from keim.messages.package import (
     DeleteEimEco,
@@ -112,6 +115,30 @@ class History:
 
     def change(self, **words: object) -> None:
         self.lab.run(self.lab.service.change_device(EID, actor="operator", **words))  # type: ignore[arg-type]  # of several kinds
+
+    # what it gets next, told and done
+
+    def promised(self) -> tuple[object, ...] | None:
+        facts = self.lab.run(self.lab.store.facts_of_poll(EID))
+        told = upcoming(self.lab.eim, facts, self.lab.clock.now())
+        if told.kind is None:
+            return None
+        return told.order, told.chore, told.kind, told.counter
+
+    def given(self) -> tuple[object, ...] | None:
+        """By the decision of a poll, which is not kept."""
+        facts = self.lab.run(self.lab.store.facts_of_poll(EID))
+        context = Context(self.lab.clock.now(), self.lab.service.entropy)
+        decision = get_eim_package.decide(
+            self.lab.eim, facts, GetEimPackageRequest(eid_value=bytes.fromhex(EID)), context
+        )
+        if decision.reply is None or decision.reply[3] == 0x02:
+            return None  # BF4F 03 02 01 CODE: nothing, or an error
+        rows = [row for row in decision.rows if isinstance(row, Device)]
+        offer = rows[0].offer if rows else None
+        assert offer is not None
+        chore = None if offer.chore is None else offer.chore.value
+        return (None if chore else offer.order), chore, offer.kind.value, offer.counter
 
     # the two ways to the same twin
 
@@ -224,6 +251,7 @@ def test_the_fold_of_all_events_is_the_twin_of_the_rows_at_each_instant(
             now = history.lab.clock.now()
             twin = history.of_rows()
             assert history.of_events(now) == twin
+            assert history.promised() == history.given()
             seen.append((now, twin))
             history.lab.later(seconds=1)
         for at, twin in seen:

@@ -77,6 +77,11 @@ class Asked(BaseModel):
         return schema
 
 
+def with_examples(*examples: dict[str, Any]) -> ConfigDict:
+    """Whole requests, for the OpenAPI; a test sends each of them."""
+    return ConfigDict(json_schema_extra={"examples": list(examples)})
+
+
 class Shown(BaseModel):
     """A resource in an answer; made from a row by its attributes."""
 

@@ -8,14 +8,17 @@ from pydantic import Field
 from keim.api.access import Operator
 from keim.api.commands import DataName, tag_list_of
 from keim.api.context import Served
+from keim.api.models import with_examples
 from keim.api.operation_views import ShownOperation
 from keim.api.placing import Ordering, place
+from keim.api.shapes import EXAMPLE_EID
 from keim.eim import compose
 
 router = APIRouter(tags=["data requests"])
 
 
 class NewDataRequest(Ordering):
+    model_config = with_examples({"eid": EXAMPLE_EID, "data": ["euicc_info2", "device_info"]})
     data: list[DataName] = Field(
         default=[], max_length=11, description="Empty: everything.", examples=[["euicc_info2", "device_info"]]
     )

@@ -11,10 +11,11 @@ from keim.api.access import Operator, Reader
 from keim.api.context import Served, Services
 from keim.api.device_views import DeviceLine, ShownTwin, line_of
 from keim.api.etags import IfMatch, IfNoneMatch, check_match, etag_of, is_among
-from keim.api.models import Asked, Moment, Page, Shown
+from keim.api.models import Asked, Moment, Page, Shown, with_examples
 from keim.api.operation_views import Outcome, outcome_of
 from keim.api.paging import DEFAULT_LIMIT, Cursor, Limit, cursor_of, number_position
 from keim.api.shapes import (
+    EXAMPLE_EID,
     AlarmQuery,
     EidPath,
     EidText,
@@ -69,6 +70,7 @@ class AskedSwitches(Asked):
 
 
 class NewDevice(Asked):
+    model_config = with_examples({"eid": EXAMPLE_EID, "token": 5, "tags": ["site=berlin"]})
     eid: EidText
     token: int | None = Field(default=None, ge=0, lt=1 << 62, description="Association token, if known.")
     counter: int = Field(default=0, ge=0, le=COUNTER_MAXIMUM, description="The last one that was used.")
@@ -80,6 +82,7 @@ class NewDevice(Asked):
 class ChangedDevice(Asked):
     """What is absent stays as it is."""
 
+    model_config = with_examples({"add_tags": ["pilot"], "reason": "first wave"})
     state: Literal["active", "archived"] | None = Field(
         default=None, description="`active` lets a device out of quarantine, or back in."
     )

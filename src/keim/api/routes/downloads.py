@@ -12,8 +12,10 @@ from pydantic import Field
 
 from keim.api.access import Operator
 from keim.api.context import Served
+from keim.api.models import with_examples
 from keim.api.operation_views import ShownOperation
 from keim.api.placing import Ordering, place
+from keim.api.shapes import EXAMPLE_EID
 from keim.eim import compose
 from keim.eim.work import DownloadWork
 from keim.errors import Refused
@@ -23,6 +25,12 @@ router = APIRouter(tags=["downloads"])
 
 class NewDownload(Ordering):
     """One source: `activation_code`, `default_smdp` or `smds`."""
+
+    model_config = with_examples(
+        {"eid": EXAMPLE_EID, "activation_code": "LPA:1$smdpplus.example.com$04386-AGYFT-A74Y8-3F815"},
+        {"filter": {"tags": ["site=berlin"]}, "default_smdp": True},
+        {"eid": EXAMPLE_EID, "smds": ""},
+    )
 
     activation_code: str | None = Field(
         default=None,

@@ -8,13 +8,16 @@ from pydantic import Field
 from keim.api.access import Operator
 from keim.api.commands import MOST_COMMANDS, EimCommand, work_of_eims
 from keim.api.context import Served
+from keim.api.models import with_examples
 from keim.api.operation_views import ShownOperation
 from keim.api.placing import Ordering, place
+from keim.api.shapes import EXAMPLE_EID
 
 router = APIRouter(tags=["eCOs"])
 
 
 class NewEco(Ordering):
+    model_config = with_examples({"eid": EXAMPLE_EID, "commands": [{"command": "list_eims"}]})
     commands: list[EimCommand] = Field(
         min_length=1, max_length=MOST_COMMANDS, examples=[[{"command": "list_eims"}]]
     )

@@ -11,7 +11,7 @@ from pydantic import Field
 from keim.api.access import Operator, Reader
 from keim.api.context import Caller, Served, Services
 from keim.api.etags import IfMatch, check_match, etag_of
-from keim.api.models import Asked, Moment, Page, Shown
+from keim.api.models import Asked, Moment, Page, Shown, with_examples
 from keim.api.paging import DEFAULT_LIMIT, Cursor, Limit, cursor_of, text_position
 from keim.api.shapes import AskedFilter, ShownFilter
 from keim.errors import Refused
@@ -29,6 +29,7 @@ class ChangedFilter(Asked):
 
 
 class NewFilter(ChangedFilter):
+    model_config = with_examples({"name": "berlin-pilot", "filter": {"tags": ["site=berlin", "pilot"]}})
     name: str = Field(pattern="^[a-z0-9][a-z0-9._-]{0,62}$", examples=["berlin-pilot"])
 
 

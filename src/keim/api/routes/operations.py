@@ -13,7 +13,7 @@ from keim.api.access import Operator, Reader
 from keim.api.commands import MOST_COMMANDS, ProfileCommand, work_of_profiles
 from keim.api.context import Caller, Served, Services
 from keim.api.etags import IfNoneMatch, is_among
-from keim.api.models import Asked, Page, Shown
+from keim.api.models import Asked, Page, Shown, with_examples
 from keim.api.operation_views import (
     Outcome,
     ShownOperation,
@@ -24,7 +24,7 @@ from keim.api.operation_views import (
 )
 from keim.api.paging import DEFAULT_LIMIT, Cursor, Limit, cursor_of, number_position
 from keim.api.placing import Ordering, place
-from keim.api.shapes import Reason, Reference, reading
+from keim.api.shapes import EXAMPLE_EID, EXAMPLE_ICCID, Reason, Reference, reading
 from keim.eim.rows import State
 from keim.errors import Refused
 from keim.io.eim_store.reading import Placed
@@ -39,6 +39,17 @@ _LOOK_S: Final = 0.25
 
 
 class NewOperation(Ordering):
+    model_config = with_examples(
+        {"eid": EXAMPLE_EID, "commands": [{"command": "enable", "iccid": EXAMPLE_ICCID}]},
+        {
+            "filter": {"tags": ["site=berlin"]},
+            "commands": [{"command": "enable", "iccid": EXAMPLE_ICCID, "rollback": True}],
+            "reason": "change of carrier",
+            "not_before": "2050-01-01T02:00:00Z",
+            "expires_at": "2050-01-08T02:00:00Z",
+            "retry": {"times": 3, "after": ["failed", "rolled_back"], "pause_s": 3600},
+        },
+    )
     commands: list[ProfileCommand] = Field(
         min_length=1,
         max_length=MOST_COMMANDS,
@@ -48,6 +59,7 @@ class NewOperation(Ordering):
 
 
 class Cancelling(Asked):
+    model_config = with_examples({"reason": "a mistake"})
     reason: Reason = ""
 
 
