@@ -352,9 +352,11 @@ class WebhookChanged(_Event, frozen=True, kw_only=True, tag="webhook_changed"):
     """By a person, or paused by us because its receiver has failed for too long (`reason`)."""
 
     webhook: str
+    """Its id."""
     what: str
     """`created`, `changed`, `secret rotated`, `paused`, `resumed` or `removed`."""
     url: str = ""
+    """Where it sends events."""
 
 
 class KeyRotated(_Event, frozen=True, kw_only=True, tag="key_rotated"):
