@@ -33,7 +33,8 @@ from benchmarks import eim_handshakes, eim_many
 from benchmarks.eim_many import fill_orders
 from benchmarks.eim_peers import NOTHING, SUITE, Card, Child, cycles, phase
 from benchmarks.timing import side_by_side
-from keim.app.eim import EimConfig, LimitsConfig, serve, signers_in
+from keim.app.eim import EimConfig, LimitsConfig, serve
+from keim.app.eim_identity import signers_in
 from keim.crypto.suites import suite_named
 from keim.eim import compose
 from keim.eim.orders import order as new_order

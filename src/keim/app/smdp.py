@@ -105,7 +105,7 @@ class SmdpConfig(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     store: str = "smdp.db"
     store_in_thread: bool = False
     store_gather_ms: float = 2.0
-    """SQLite only: how long a change waits for company in its transaction."""
+    """How long a change waits at most for company in its transaction."""
     wrap_key: str = "smdp.wrap-key"
     wrap_token: TokenConfig | None = None
     body_limit: int = 256 * 1024

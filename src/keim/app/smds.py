@@ -59,7 +59,7 @@ class SmdsConfig(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     store: str = "smds.db"
     store_in_thread: bool = False
     store_gather_ms: float = 0.0
-    """SQLite only: how long a change waits for company in its transaction."""
+    """How long a change waits at most for company in its transaction."""
     root: str | None = None
     """HOST[:PORT] of the root SM-DS's ES15; without it this is a root."""
     event_days: int = 365

@@ -12,6 +12,7 @@ from keim.eim.events import Event
 from keim.eim.facts import Decision, Facts, Known, Named, Next, NotDelivered, OrderMove, Wanted
 from keim.eim.offers import order_of
 from keim.eim.rows import MAIN, Contact, Device, Errand, Knowledge, Operation, Order, OrderState, Relay
+from keim.io.eim_store import writes
 from keim.io.eim_store.freezing import Progress, freeze, ordinals_of_all, ordinals_of_list
 from keim.io.eim_store.leaves import KeptObjects, event_in, leaves_of
 from keim.io.eim_store.many import OrdersForMany
@@ -53,15 +54,8 @@ _OF_ONE: Final = (
 )
 
 
-_VISIT_MS: Final = 60_000
-"""Calls closer together belong to one visit."""
-_SEEN: Final = (
-    "INSERT INTO eim_contacts (eid, at) VALUES (?, ?) ON CONFLICT (eid) DO UPDATE SET gap ="
-    f" CASE WHEN excluded.at - eim_contacts.at < {_VISIT_MS:d} THEN eim_contacts.gap"
-    " WHEN eim_contacts.gap = 0 THEN excluded.at - eim_contacts.at"
-    " ELSE (3 * eim_contacts.gap + excluded.at - eim_contacts.at) / 4 END, at = excluded.at"
-)
-"""A rolling estimate of the time between visits, made where the row is, since an idle poll reads nothing."""
+_CONTACTS: Final = 1000
+"""Contacts that are written in one transaction."""
 
 
 class DueErrand(msgspec.Struct, frozen=True):
@@ -380,15 +374,9 @@ class EimStore:
 
     async def seen(self, contacts: dict[str, datetime]) -> None:
         """When devices called last; told in lots, since an idle poll must cost no write."""
-        await self.engine.commit(
-            [
-                Statement(
-                    _SEEN,
-                    (eid, milliseconds(at)),
-                )
-                for eid, at in sorted(contacts.items())
-            ]
-        )
+        written = [Statement(writes.CONTACT, (eid, milliseconds(at))) for eid, at in sorted(contacts.items())]
+        for start in range(0, len(written), _CONTACTS):
+            await self.engine.commit(written[start : start + _CONTACTS])
 
     async def contact(self, eid: str) -> Contact:
         rows = await self.engine.fetch("SELECT at, gap FROM eim_contacts WHERE eid = ?", eid)

@@ -147,6 +147,20 @@ NO_PROFILES: Final = Write(
     "DELETE FROM eim_profiles AS p USING {rows} WHERE p.eid = v.eid",
     rank=1,
 )
+_VISIT_MS: Final = 60_000
+"""Calls closer together belong to one visit."""
+_GAP: Final = (
+    " ON CONFLICT (eid) DO UPDATE SET gap ="
+    f" CASE WHEN excluded.at - eim_contacts.at < {_VISIT_MS:d} THEN eim_contacts.gap"
+    " WHEN eim_contacts.gap = 0 THEN excluded.at - eim_contacts.at"
+    " ELSE (3 * eim_contacts.gap + excluded.at - eim_contacts.at) / 4 END, at = excluded.at"
+)
+"""A rolling estimate of the time between visits, made where the row is, since an idle poll reads nothing."""
+CONTACT: Final = Write(
+    f"INSERT INTO eim_contacts (eid, at) VALUES (?, ?){_GAP}",
+    "eid text, at bigint",
+    f"INSERT INTO eim_contacts (eid, at) SELECT * FROM {{rows}} ORDER BY 1{_GAP}",
+)
 OBJECT: Final = Write(
     "INSERT INTO eim_objects (digest, octets) VALUES (?, ?) ON CONFLICT (digest) DO NOTHING",
     "digest bytea, octets bytea",

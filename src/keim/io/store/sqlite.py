@@ -31,6 +31,8 @@ _SETTINGS: Final = (
     "PRAGMA wal_autocheckpoint=4000",
     "PRAGMA mmap_size=1073741824",
 )
+_FEW: Final = 8
+"""Statements that are not worth sorting by kind."""
 _TYPES: Final = {
     "{octets}": "BLOB",
     "{serial}": "INTEGER PRIMARY KEY",
@@ -203,7 +205,7 @@ class SqliteEngine:
 
 def _run_together(connection: sqlite3.Connection, batch: list[Item]) -> Exception | None:
     """All changes, kind by kind; an exception says that one of them has failed, not which."""
-    if len(batch) == 1:
+    if len(batch) == 1 and len(batch[0].statements) < _FEW:
         return _run(connection, batch[0].statements)
     try:
         for kind in by_kind([item for item in batch if not item.is_plain]):
