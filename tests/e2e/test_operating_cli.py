@@ -131,6 +131,16 @@ def test_devices_are_imported_and_told_to_a_receiver(operated: Operated) -> None
     assert json.loads(gone.stderr)["error"]["code"] == "webhook.not_found"
 
 
+def test_an_import_tells_programs_line_by_line(operated: Operated) -> None:
+    done = operated.keim("import", "devices", "-", "--jsonl", "--dry-run", given="eid\nnonsense\n")
+    assert done.returncode == 2
+    told = [json.loads(line) for line in done.stdout.splitlines()]
+    assert [(line["type"], line.get("line"), line.get("failed")) for line in told] == [
+        ("error", 2, None),
+        ("result", None, 1),
+    ]
+
+
 def test_a_catalogue_is_filled_and_downloads_are_ordered(operated: Operated) -> None:
     operated.keim("import", "devices", "-", "--skip-known", given=f"eid\n{EIDS[0]}\n{EIDS[1]}\n")
     assert operated.json("catalogue", "create", "iot", "--low-stock", "1")["codes"]["free"] == 0

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import argparse
+import json
 import sys
 from collections.abc import Iterator
 from pathlib import Path
@@ -36,6 +37,7 @@ def register(nouns: Nouns) -> None:
     devices.add_argument("--skip-known", action="store_true", help="devices that are there are no problem")
     devices.add_argument("--accept-bad-check-digits", action="store_true", help="for test cards")
     devices.add_argument("--tag", action="append", default=[], metavar="TAG", help="for all (repeatable)")
+    devices.add_argument("--jsonl", action="store_true", help="progress, problems and result as JSON lines")
     devices.add_argument("--report", type=Path, metavar="FILE", help="every problem as a line of JSON")
     bundle = verb(verbs, "bundle", _bundle, "take in what a tenant of another eIM owned")
     bundle.add_argument("file", metavar="FILE")
@@ -63,7 +65,7 @@ def _bundle(args: argparse.Namespace, client: Client) -> int:
 def _devices(args: argparse.Namespace, client: Client) -> int:
     form = args.format or ("jsonl" if args.file.endswith((".jsonl", ".ndjson", ".json")) else "csv")
     file, size = _opened(args.file)
-    progress = Progress("octets sent", size)
+    progress = Progress("octets sent", size, tell=_progress_line if args.jsonl else None)
     with file:
         report = client.import_devices(
             _pieces(file, progress),
@@ -77,13 +79,21 @@ def _devices(args: argparse.Namespace, client: Client) -> int:
     progress.end()
     if args.report is not None:
         _write(args.report, report)
-    if args.json:
+    if args.jsonl:
+        for problem in report.problems:
+            print(json.dumps({"type": "error", **document_of(problem)}, ensure_ascii=False))
+        print(json.dumps({"type": "result", **document_of(report), "problems": len(report.problems)}))
+    elif args.json:
         print_json(document_of(report))
     else:
         _tell(report, args)
     if report.failed:
         return ExitCode.PARTLY_FAILED if report.enrolled else ExitCode.USAGE
     return ExitCode.OK
+
+
+def _progress_line(done: int, total: int) -> None:
+    print(json.dumps({"type": "progress", "octets": done, "of": total or None}), flush=True)
 
 
 def _opened(name: str) -> tuple[BinaryIO, int]:
@@ -103,8 +113,6 @@ def _pieces(file: BinaryIO, progress: Progress) -> Iterator[bytes]:
 
 
 def _write(path: Path, report: ImportReport) -> None:
-    import json
-
     lines = (json.dumps(document_of(problem), ensure_ascii=False) for problem in report.problems)
     try:
         path.write_text("".join(f"{line}\n" for line in lines), "utf-8")

@@ -17,7 +17,7 @@ ELSEWHERE_S: Final = 10.0
 
 
 class Progress:
-    """`total` 0: it is not known how much there is."""
+    """`total` 0: it is not known how much there is. `tell(done, total)` instead of a line for people."""
 
     def __init__(
         self,
@@ -26,11 +26,13 @@ class Progress:
         *,
         stream: TextIO | None = None,
         clock: Callable[[], float] = time.monotonic,
+        tell: Callable[[int, int], None] | None = None,
     ) -> None:
         self._what, self._total = what, total
         self._stream = sys.stderr if stream is None else stream
         self._is_terminal = may_colour(self._stream)
         self._clock = clock
+        self._own_way = tell
         self._started = self._told = clock()
         self.done = 0
 
@@ -42,6 +44,9 @@ class Progress:
             self._tell(now)
 
     def _tell(self, now: float) -> None:
+        if self._own_way is not None:
+            self._own_way(self.done, self._total)
+            return
         line = self.line(now - self._started)
         if self._is_terminal:
             self._stream.write(f"\r\x1b[K{line}")
