@@ -30,6 +30,10 @@ TellLeaf = Callable[[int, bytes, Leaf | None], None]
 """Index, octets, and the leaf where it can be read."""
 
 
+SAME_MOMENT = 1_000_000
+"""Microseconds. Decisions of one moment share a transaction and stand in it in any order."""
+
+
 class Options(msgspec.Struct, frozen=True, kw_only=True):
     roots: TrustStore | None = None
     """Of the one who verifies; None: those that the file brings along, and the report says so."""
@@ -294,7 +298,7 @@ class _Verification:
 
     def _judge(self, index: int, leaf: Leaf) -> None:
         report = self.report
-        if report.last is not None and leaf.time < report.last:
+        if report.last is not None and leaf.time < report.last - SAME_MOMENT:
             back = (report.last - leaf.time) / 1_000_000
             report.remark(
                 "audit.clock_went_back", f"its time is {back:.3f} s before that of an earlier leaf", index

@@ -278,6 +278,13 @@ def test_a_clock_that_went_back_is_a_remark(lab: AuditedLab) -> None:
     assert [(found.code, found.leaf) for found in report.remarks] == [("audit.clock_went_back", 1)]
 
 
+def test_leaves_of_one_moment_may_stand_in_any_order(lab: AuditedLab) -> None:
+    lab.note("a", at=NOW + timedelta(milliseconds=900))
+    lab.note("b", at=NOW)
+    report, _ = verified(lab.exported())
+    assert (report.is_good, report.remarks) == (True, [])
+
+
 def test_the_report_counts_what_it_checked(lab: AuditedLab) -> None:
     lab.perform(enable(A))
     lab.report_notifications()
