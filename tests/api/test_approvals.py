@@ -109,6 +109,14 @@ def test_whoever_made_a_token_may_approve_what_it_asked_for(any_desk: Desk, deed
     assert decide(any_desk, id_, "approve").status_code == 200
 
 
+def test_what_waits_already_waits_once(any_desk: Desk, deeds: Deeds) -> None:
+    first = held(any_desk)
+    assert held(any_desk) == first
+    assert held(any_desk, subject="d2") != first
+    decide(any_desk, first, "refuse", role="owner")
+    assert held(any_desk) != first
+
+
 def test_a_refusal_gives_it_up(any_desk: Desk, deeds: Deeds) -> None:
     id_ = held(any_desk)
     assert decide(any_desk, id_, "refuse", role="approver").json()["state"] == "refused"

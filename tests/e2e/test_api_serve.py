@@ -43,6 +43,9 @@ def test_the_first_token_is_printed_once_and_opens_the_api(tmp_path: Path) -> No
         again = keim("eim", "init", "--config", str(site.file), "--json")
         assert "admin_token" not in json.loads(again.stdout)
         assert ask(site, "/v1/me", token="keim_wrong")[1]["code"] == "access.token_invalid"
+        metrics = site.status("/metrics")[1]
+        assert 'keim_eim_api_answers{status="200"} 1' in metrics
+        assert 'keim_eim_api_answers{status="401"} 1' in metrics
     finally:
         assert site.stop() == 0
 

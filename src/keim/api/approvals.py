@@ -62,7 +62,10 @@ def held(services: Services, caller: Caller, *, kind: str, subject: str, summary
 
 
 async def hold(services: Services, caller: Caller, *, kind: str, subject: str, summary: str) -> Approval:
-    """The approval by itself, for what is kept elsewhere and already waits."""
+    """The approval by itself, for what is kept elsewhere and already waits; the one that is there already."""
+    known = await services.api.approvals.waiting_for(caller.tenant, kind, subject)
+    if known is not None:
+        return known
     approval = _approval(services, caller, kind, subject, summary)
     await services.api.approvals.put(approval, [_told(approval, caller.actor)])
     return approval

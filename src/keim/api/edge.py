@@ -11,6 +11,7 @@ import asyncio
 import json
 import logging
 import time
+from collections import Counter
 from collections.abc import Awaitable, Callable, MutableMapping
 from typing import Any, Final
 
@@ -61,6 +62,8 @@ class Edge:
         self._limits = services.settings.limits
         self.uses: dict[str, Any] = {}
         """When tokens were used last, since it was written last."""
+        self.answers: Counter[str] = Counter()
+        """By status."""
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         if scope["type"] != "http":
@@ -77,6 +80,7 @@ class Edge:
         except Exception as error:  # the edge: a fault of ours is one answer and one line of the log
             _log.exception(json.dumps({"event": "fault", "request_id": exchange.id, "path": scope["path"]}))
             await exchange.refuse(KeimError(type(error).__name__))
+        self.answers[str(exchange.status)] += 1
         exchange.log()
 
     async def _handle(self, exchange: _Exchange, receive: Receive) -> None:
@@ -171,13 +175,13 @@ class _Exchange:
         )
         """Nobody has read it to its end: an answer now must end the connection too."""
         self._send = send
-        self._status = 0
+        self.status = 0
         self._started = time.monotonic()
         scope.setdefault("state", {})[REQUEST_ID] = id_
 
     async def send(self, message: Message) -> None:
         if message["type"] == "http.response.start":
-            self._status = message["status"]
+            self.status = message["status"]
             headers = list(message.get("headers", ()))
             names = {name.lower() for name, _ in headers}
             headers.append((b"x-request-id", self.id.encode()))
@@ -190,7 +194,7 @@ class _Exchange:
         await self._send(message)
 
     async def refuse(self, error: KeimError) -> None:
-        if self._status:
+        if self.status:
             return  # the answer has begun: all that can be done is to end it
         status, headers, body = answer_of(error, request_id=self.id)
         octets = [(name.encode(), value.encode()) for name, value in headers.items()]
@@ -213,7 +217,7 @@ class _Exchange:
             "request_id": self.id,
             "method": self.scope["method"],
             "path": self.scope["path"],
-            "status": self._status,
+            "status": self.status,
             "ms": round((time.monotonic() - self._started) * 1000, 1),
         }
         if self.caller is not None:

@@ -48,6 +48,7 @@ async def operators(service: EimService, config: EimConfig, world: World) -> Ope
             services.codes.watch.run,
         ),
         stop=services.stopping.set,
+        gauges=lambda: {"keim_eim_api_answers{status": edge.answers},
     )
 
 

@@ -10,7 +10,7 @@ import asyncio
 import gc
 import signal
 import ssl
-from collections.abc import Awaitable, Callable, Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -269,6 +269,9 @@ async def serve_with(
         now=service.clock.now,
     )
     watch.note(world.get("eim-tls").certificate.valid_until)
+    made = None
+    if config.api_listen is not None and operators is not None:
+        made = await operators(service, config, world)
     listeners = listeners_of(
         running,
         config,
@@ -278,6 +281,7 @@ async def serve_with(
         gauges=(
             *(carrier.gauges for carrier in carriers),
             watch.gauges,
+            *(() if made is None else (made.gauges,)),
             lambda: {
                 "keim_eim_events{kind": service.told,
                 "keim_eim_slow_connections{listener": server.slow,
@@ -285,11 +289,8 @@ async def serve_with(
         ),
         is_shared=is_shared,
     )
-    beside: Sequence[Callable[[], Awaitable[None]]] = ()
-    if config.api_listen is not None and operators is not None:
-        made = await operators(service, config, world)
+    if config.api_listen is not None and made is not None:
         listeners.append(listener_of(made, config.api_listen, tls.operators, is_shared=is_shared))
-        beside = made.background
     limits = config.limits
     server = Server(listeners, header_timeout_s=limits.header_s, body_timeout_s=limits.body_s)
     asyncio.get_running_loop().add_signal_handler(signal.SIGHUP, watch.reload)
@@ -313,7 +314,7 @@ async def serve_with(
                 periodically(5.0, running.logs.publisher.run, "eim audit checkpoints"),
                 periodically(10.0, running.handovers.run, "eim hand-overs"),
                 periodically(LOOK_S, watch.look, "eim certificates"),
-                *(work() for work in beside),
+                *(() if made is None else (work() for work in made.background)),
                 *(periodically(1.0, work, "eim injection") for work in injections),
                 *(periodically(RETENTION_S, work, "eim retention") for work in retentions),
             ),

@@ -7,7 +7,7 @@ operators' listener. Must never import keim.api.
 from __future__ import annotations
 
 import ssl
-from collections.abc import Awaitable, Callable, Sequence
+from collections.abc import Awaitable, Callable, Mapping, Sequence
 from ipaddress import ip_address
 from pathlib import Path
 from typing import TYPE_CHECKING, Final
@@ -98,6 +98,8 @@ class Operators(msgspec.Struct, frozen=True, kw_only=True):
     application: AsgiApplication
     background: Sequence[Callable[[], Awaitable[None]]] = ()
     stop: Callable[[], None] = lambda: None
+    gauges: Callable[[], Mapping[str, Mapping[str, int]]] = dict
+    """For /metrics."""
 
 
 OperatorsFactory = Callable[["EimService", "EimConfig", World], Awaitable[Operators]]

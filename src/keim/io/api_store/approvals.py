@@ -42,6 +42,13 @@ class ApprovalStore:
         )
         return [self._approval(row[0]) for row in rows]
 
+    async def waiting_for(self, tenant: str, kind: str, subject: str) -> Approval | None:
+        rows = await self.engine.fetch(
+            "SELECT row FROM api_approvals WHERE is_open = 1 AND state = 'waiting' AND tenant = ?", tenant
+        )
+        found = (self._approval(row[0]) for row in rows)
+        return next((one for one in found if (one.kind, one.subject) == (kind, subject)), None)
+
     async def overdue(self, now: datetime) -> list[Approval]:
         """Waiting ones whose time is over."""
         rows = await self.engine.fetch(
