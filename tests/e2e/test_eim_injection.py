@@ -27,7 +27,7 @@ from keim.io.card_server import serve_tcp
 from keim.io.device_coap import CoapDevices
 from keim.io.pem import key_pem
 from keim.io.tls import server_context
-from keim.messages.package import EnablePsmo, Psmo, TrustedPublicKeyDataTls
+from keim.messages.package import EimSupportedProtocol, EnablePsmo, Psmo, TrustedPublicKeyDataTls
 from keim.messages.profile import ProfileInfoListRequest
 from keim.wire.http import HttpResponse
 
@@ -135,6 +135,9 @@ def site(tmp_path_factory: pytest.TempPathFactory) -> Iterator[EimSite]:
     credential = made.world.get("eim-tls").certificate.der
     # Devices believe unsigned packages of the eIM whose TLS certificate their card names.
     pinned = TrustedPublicKeyDataTls(trusted_certificate_tls=Certificate(credential))
+    protocols = made.entry.eim_supported_protocol
+    assert protocols is not None
+    assert EimSupportedProtocol.EIM_INJECT_COAPS in protocols
     made.entry = made.entry.replace(trusted_public_key_data_tls=pinned)
     yield made
     assert made.stop() == 0

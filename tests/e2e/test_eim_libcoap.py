@@ -83,3 +83,4 @@ def test_the_entry_for_euiccs_names_the_key_and_the_carrier(site: EimSite) -> No
     protocols = site.entry.eim_supported_protocol
     assert protocols is not None
     assert EimSupportedProtocol.EIM_RETRIEVE_COAPS in protocols
+    assert EimSupportedProtocol.EIM_INJECT_COAPS not in protocols

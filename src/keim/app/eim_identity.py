@@ -124,6 +124,8 @@ def protocols_of(config: EimConfig) -> EimSupportedProtocol:
     found = EimSupportedProtocol.EIM_RETRIEVE_HTTPS
     if config.coap.listen:
         found |= EimSupportedProtocol.EIM_RETRIEVE_COAPS
+    if config.injection.calls_devices:
+        found |= EimSupportedProtocol.EIM_INJECT_HTTPS | EimSupportedProtocol.EIM_INJECT_COAPS
     if config.mqtt is not None or config.lwm2m is not None:
         found |= EimSupportedProtocol.EIM_PROPRIETARY
     return found
