@@ -15,15 +15,18 @@ from tests.shared import needs_system
 from keim.audit.leaf import Leaf
 from keim.audit.tree import EMPTY_ROOT, Edge, leaf_hash
 from keim.eim.events import DeviceEnrolled, Event, OrderPlaced, PackageDelivered
-from keim.eim.rows import Device, Kind, Offer, Operation, Order, OrderState, State
+from keim.eim.filters import DeviceFilter
+from keim.eim.rows import Device, Kind, Knowledge, Offer, Operation, Order, OrderState, ProfileImage, State
 from keim.eim.work import DataWork
 from keim.errors import StoreFailed
 from keim.io.eim_store import EimStore
+from keim.io.eim_store.listing import Listing
 from keim.io.eim_store.schema import MIGRATIONS
 from keim.io.store.engine import Engine, Statement, as_json
 from keim.io.store.open import open_engine
 from keim.pki.world import example_eids
 
+ICCID = "8944501112345678907"
 Run = Callable[[Coroutine[Any, Any, Any]], Any]
 NOW = datetime(2026, 3, 1, 12, tzinfo=UTC)
 EIDS = [str(eid) for eid in example_eids(3)]
@@ -130,6 +133,36 @@ def test_old_events_become_leaves_that_the_edge_agrees_with(engine: Engine, run:
     assert [(leaf.kind, leaf.at, leaf.actor) for leaf in leaves][3] == ("order_placed", NOW, "anna")
     run(store.tell([EVENTS[0]]))
     assert run(store.events(after=len(EVENTS) - 1)) == [(len(EVENTS), EVENTS[0])]
+
+
+def test_old_rows_are_found_by_what_people_search_by(engine: Engine, run: Run) -> None:
+    run(fill_schema_1(engine))
+    alarmed = Device(eid=EIDS[1], enrolled_at=NOW, alarm="look at me")
+    knowledge = Knowledge(eid=EIDS[2], profiles=(ProfileImage(iccid=ICCID),))
+    order = Order(reference="wave", work=DataWork(tag_list=b"\xa0"), ordered_at=NOW, expires_at=NOW)
+    at = int(NOW.timestamp() * 1000)
+    run(
+        engine.commit(
+            [
+                Statement("UPDATE eim_devices SET row = ? WHERE eid = ?", (as_json(alarmed), EIDS[1])),
+                Statement(
+                    "INSERT INTO eim_knowledge (eid, version, row) VALUES (?, ?, ?)",
+                    (EIDS[2], 1, as_json(knowledge)),
+                ),
+                Statement(
+                    "INSERT INTO eim_orders (id, reference, eid, state, expires_at, row)"
+                    " VALUES (?, ?, ?, ?, ?, ?)",
+                    (2, "wave", None, "active", at, as_json(order)),
+                ),
+            ]
+        )
+    )
+    store = EimStore(engine)
+    run(store.prepare())
+    for wanted, eid in ((DeviceFilter(has_alarm=True), EIDS[1]), (DeviceFilter(iccid=ICCID), EIDS[2])):
+        page = run(Listing(engine).page("main", wanted, after=-1, limit=10))
+        assert [one.device.eid for one in page.items] == [eid]
+    assert [one[0].reference for one in run(store.due_orders(NOW, 10))] == ["wave"]
 
 
 def test_an_empty_store_of_the_first_schema_begins_its_log_later(engine: Engine, run: Run) -> None:

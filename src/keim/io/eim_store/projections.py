@@ -70,6 +70,7 @@ def _of_effects(effects: Sequence[Effect], eid: str | None) -> Iterator[Statemen
 
 async def of_old_rows(session: Session) -> None:
     """A step of the migration that brought these tables: from the rows that were there before them."""
+    await session.execute("UPDATE eim_orders SET due_at = expires_at WHERE eid IS NULL AND state = 'active'")
     after = 0
     alarm = msgspec.json.Decoder(Device)
     while rows := await session.fetch(
