@@ -21,6 +21,7 @@ from keim.eim.events import OrderPlaced, PackageDelivered, ResultReceived
 from keim.eim.rows import DeviceState, OrderState, State
 from keim.eim.settings import Rules
 from keim.ids import Eid
+from keim.io.eim_store import freezing
 from keim.io.store.engine import Engine
 from keim.io.store.open import open_engine
 from keim.ipa.configuration import Configuration
@@ -220,6 +221,21 @@ def test_an_order_for_many_tells_how_far_it_is(desk: EimOnly) -> None:
     assert told[-1] == 30
     listed = desk.run(desk.service.order_for_many(LISTING, eids=[*eids, *eids, "8" * 32]))
     assert listed.devices == 30, "each once, whoever is unknown not at all"
+
+
+def test_lots_and_windows_of_a_freeze_leave_out_exactly_who_is_apart(
+    desk: EimOnly, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(freezing, "_LOT", 4)
+    monkeypatch.setattr(freezing, "_WINDOW", 9)
+    eids = fleet(desk, 31)
+    gone = [*eids[3:6], eids[11], eids[12], eids[30]]
+    for eid in gone:
+        desk.run(desk.service.change_device(eid, state=DeviceState.ARCHIVED))
+    order = desk.run(desk.service.order_for_many(LISTING))
+    assert order.devices == 32 - len(gone)
+    answers = [package_in(desk.answer(poll(eid))) is not None for eid in eids]
+    assert answers == [eid not in gone for eid in eids]
 
 
 def test_after_a_cancel_nobody_else_gets_an_order_for_many(desk: EimOnly) -> None:

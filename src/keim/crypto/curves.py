@@ -103,7 +103,7 @@ def _form_refusal(point: bytes) -> BadPublicKey:
     )
 
 
-KEYS_HELD: Final = 256
+KEYS_HELD: Final = 4096
 
 
 @lru_cache(maxsize=KEYS_HELD)

@@ -16,12 +16,12 @@ from keim.io.store.engine import Engine, Lookup, Statement
 Progress = Callable[[int], None]
 """Told how many devices are in the selection so far."""
 
-_LOT: Final = 4000
+_LOT: Final = 1500
 """Ordinals that are read at once, from an index alone."""
 _LOT_OF_EIDS: Final = 1000
-_ORDINALS: Final = (
-    f"SELECT ordinal FROM eim_devices WHERE tenant = ? AND ordinal > ? ORDER BY ordinal LIMIT {_LOT:d}"
-)
+_WINDOW: Final = 30_000
+"""Ordinals whose devices are looked at together for those that are apart: few as a rule."""
+_ORDINALS: Final = "SELECT ordinal FROM eim_devices WHERE tenant = ? AND ordinal > ? ORDER BY ordinal LIMIT ?"
 _APART: Final = (
     "SELECT ordinal FROM eim_devices WHERE tenant = ? AND ordinal > ? AND ordinal <= ? AND state <> 'active'"
 )
@@ -56,10 +56,13 @@ async def _write(engine: Engine, reference: str, groups: list[tuple[int, bytes, 
 
 async def ordinals_of_all(engine: Engine, tenant: str) -> AsyncIterator[list[int]]:
     """A tenant's active devices."""
-    last = -1
-    while rows := await engine.fetch(_ORDINALS, tenant, last):
+    last = seen = -1
+    apart: set[int] = set()
+    while rows := await engine.fetch(_ORDINALS, tenant, last, _LOT):
         first, last = last, rows[-1][0]
-        apart = {row[0] for row in await engine.fetch(_APART, tenant, first, last)}
+        if last > seen:
+            seen = max(last, first + _WINDOW)
+            apart = {row[0] for row in await engine.fetch(_APART, tenant, first, seen)}
         yield [row[0] for row in rows if row[0] not in apart] if apart else [row[0] for row in rows]
 
 
