@@ -13,6 +13,7 @@ from contextlib import contextmanager
 import msgspec
 
 from keim.app.eim import SIGNING, EimConfig, current_signer_of, eim_of, signers_of
+from keim.app.eim_key_followers import Followers
 from keim.app.eim_operators import TRIES
 from keim.app.eim_service import EimService
 from keim.crypto.suites import suite_named
@@ -21,13 +22,11 @@ from keim.eim.key_rotation import (
     LEFT_BEHIND,
     Rotation,
     RotationState,
-    Round,
     has_followed,
-    must_be_asked_again,
     reference_of,
     update_of,
 )
-from keim.eim.rows import MAIN, Device, OrderState
+from keim.eim.rows import MAIN, Device
 from keim.errors import Refused
 from keim.io.eim_store.leaves import entry_of
 from keim.io.pki_files import changing, save_files
@@ -35,8 +34,6 @@ from keim.io.rotation_store import RotationStore
 from keim.io.store.engine import Conflict
 from keim.pki import Role
 from keim.pki.world import Credential, World, rotate
-
-PAGE = 1000
 
 
 class Progress(msgspec.Struct, frozen=True, kw_only=True):
@@ -57,6 +54,7 @@ class KeyRotation:
         self._service = service
         self._config = config
         self._store = RotationStore(service.store.engine)
+        self._followers = Followers(self._store, service.store)
 
     async def prepare(self) -> None:
         await self._store.prepare()
@@ -81,7 +79,7 @@ class KeyRotation:
         """What a cut left undone; then another round for those who failed or came too late for the last."""
         with self._alone() as world:
             rotation = await self._under_way()
-            if rotation.state is RotationState.ORDERED and await self._to_ask_again(rotation):
+            if rotation.state is RotationState.ORDERED and await self._followers.to_ask_again(rotation):
                 again = msgspec.structs.replace(
                     rotation, state=RotationState.ORDERING, round=rotation.round + 1, actor=actor
                 )
@@ -95,7 +93,7 @@ class KeyRotation:
             if rotation.state in (RotationState.BEGUN, RotationState.ORDERING):
                 raise Refused("the new key has not been ordered yet", code="eim.rotation_unfinished")
             if rotation.state is RotationState.ORDERED:
-                left = tuple([device.eid async for _, device in self._behind(rotation)])
+                left = tuple([device.eid async for _, device in self._followers.behind(rotation)])
                 if left and not force:
                     raise Refused(
                         f"{len(left)} devices have not followed: {', '.join(left[:5])}"
@@ -116,7 +114,7 @@ class KeyRotation:
         """Active devices that do not know the new key, as far as they have proved."""
         last = await self._store.last()
         if last is not None:
-            async for _, device in self._behind(last):
+            async for _, device in self._followers.behind(last):
                 yield device
 
     # one step after the other
@@ -164,13 +162,15 @@ class KeyRotation:
         signer = eim.signers[rotation.new]
         spki = suite_named(signer.algorithm).curve.spki(signer.public_point)
         work = update_of(eim.eim_id, spki)
+        before = msgspec.structs.replace(rotation, round=rotation.round - 1)
+        again = None if rotation.round == 1 else await self._followers.to_ask_again(before)
         count = 0
         for tenant in await self._store.tenants():
             reference = reference_of(rotation, tenant)
             known = await self._service.store.order(reference)
             if known is None:
                 await self._store.forget_selection(reference)
-                eids = None if rotation.round == 1 else await self._again_of(rotation, tenant)
+                eids = None if again is None else [one.eid for one in again if one.tenant == tenant]
                 if eids == []:
                     continue
                 placed = await self._service.order_for_many(
@@ -180,43 +180,6 @@ class KeyRotation:
             else:
                 count += known[0].devices
         return count
-
-    async def _again_of(self, rotation: Rotation, tenant: str) -> list[str]:
-        before = msgspec.structs.replace(rotation, round=rotation.round - 1)
-        return [device.eid for device in await self._to_ask_again(before) if device.tenant == tenant]
-
-    async def _to_ask_again(self, rotation: Rotation) -> list[Device]:
-        rounds = {tenant: await self._rounds(rotation, tenant) for tenant in await self._store.tenants()}
-        return [
-            device
-            async for ordinal, device in self._behind(rotation)
-            if must_be_asked_again(device, ordinal, rounds.get(device.tenant, ()))
-        ]
-
-    async def _rounds(self, rotation: Rotation, tenant: str) -> list[Round]:
-        """The newest first."""
-        found = []
-        for number in range(rotation.round, 0, -1):
-            reference = reference_of(msgspec.structs.replace(rotation, round=number), tenant)
-            known = await self._service.store.order(reference)
-            if known is not None:
-                order, state = known
-                selection = await self._store.selection(reference)
-                states = await self._store.states(order.id)
-                found.append(Round(selection, states, state is OrderState.ACTIVE))
-        return found
-
-    async def _behind(self, rotation: Rotation) -> AsyncIterator[tuple[int, Device]]:
-        async for ordinal, device in self._active():
-            if not has_followed(device, rotation):
-                yield ordinal, device
-
-    async def _active(self) -> AsyncIterator[tuple[int, Device]]:
-        after = -1
-        while page := await self._store.active_devices(after, PAGE):
-            for ordinal, device in page:
-                yield ordinal, device
-            after = page[-1][0]
 
     async def _leave_behind(self, eid: str) -> None:
         """Told in its row, so that nobody wonders why it refuses everything."""
@@ -282,7 +245,7 @@ class KeyRotation:
 
     async def _progress(self, rotation: Rotation) -> Progress:
         devices = followed = 0
-        async for _, device in self._active():
+        async for _, device in self._followers.active():
             devices += 1
             followed += has_followed(device, rotation)
         states: Counter[str] = Counter()
