@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import io
+import json
 from collections.abc import Iterator
 from dataclasses import dataclass
+from hashlib import sha256
 from pathlib import Path
 from typing import Any
 
@@ -19,6 +21,7 @@ from keim.eim import compose
 from keim.eim.rows import DeviceState
 from keim.ids import Eid
 from keim.io.audit_files import create_log_key
+from keim.io.bundle_file import written
 from keim.io.store.engine import Engine
 from keim.io.store.open import open_engine
 from keim.messages.package import DisablePsmo, Psmo
@@ -197,8 +200,10 @@ def test_devices_of_another_key_come_in_only_if_that_is_wished(old: Desk) -> Non
     other = {"0" * 16: signer("eim-tls")}
     new = Desk(EimOnly(eim_of(signers=other)))
     bundle = exported(old)
-    assert refusal(send(new, bundle), 422) == "bundle.keys_absent"
-    report = taken(new, bundle, accept_other_keys="true")
+    assert refusal(send(new, bundle), 502) == "bundle.unknown_signer"
+    told = old.ask("POST", "/exports/bundle").headers["keim-signer"]
+    assert refusal(send(new, bundle, signed_by=told), 422) == "bundle.keys_absent"
+    report = taken(new, bundle, accept_other_keys="true", signed_by=told)
     assert report["devices"] == 3
     new.close()
 
@@ -206,3 +211,67 @@ def test_devices_of_another_key_come_in_only_if_that_is_wished(old: Desk) -> Non
 def test_bundles_are_for_admins(desk: Desk) -> None:
     assert refusal(desk.ask("POST", "/exports/bundle", role="operator"), 403) == "access.scope_missing"
     assert refusal(desk.ask("POST", "/exports/bundle")) == "bundle.no_certificate"
+
+
+DATA = {"type": "data", "tag_list": "YYA="}
+
+
+def signed(*members: tuple[str, bytes]) -> bytes:
+    """By the eIM's own key, whatever is in it."""
+    header = {
+        "format": "keim-tenant-bundle/1",
+        "tenant": "main",
+        "eim_id": "eim.example.com",
+        "made_at": "2026-11-20T12:00:00Z",
+        "signers": [KEY],
+    }
+    whole = [("keim-tenant-bundle", json.dumps(header).encode()), *members]
+    certificate = world().get("eim-sign").certificate.der
+    return b"".join(written(whole, sign=signer("eim-sign").sign, certificate=certificate))
+
+
+@pytest.mark.parametrize(
+    ("name", "line", "code"),
+    [
+        ("devices/0", {"eid": "1"}, "request.invalid_eid"),
+        ("devices/0", {"colour": "red"}, "import.bad_row"),
+        ("states/0", {"eid": "1", "state": "active"}, "eim.device_unknown"),
+        (
+            "orders/0",
+            {"reference": "r", "work": {"type": "data", "tag_list": "YYA="}, "eids": []},
+            "eim.bad_order",
+        ),
+        ("orders/0", {"reference": "r", "work": {"type": "package", "commands": "AAAA"}, "eids": ["1"]}, ""),
+        ("webhooks/0", {"url": "https://10.0.0.1/"}, "webhook.address_refused"),
+        ("codes/0", {"tenant": "x", "product": "none", "text": "t", "added_at": "2026-11-20T12:00:00Z"}, ""),
+    ],
+)
+def test_a_row_that_makes_no_sense_is_told(new: Desk, name: str, line: object, code: str) -> None:
+    report = taken(new, signed((name, json.dumps(line).encode())))
+    assert report["failed"] == 1
+    assert report["problems"][0]["code"].startswith(code)
+    assert new.site.run(new.services.store.devices()) == []
+
+
+@pytest.mark.parametrize(
+    ("name", "octets"),
+    [
+        ("states/0", b'{"eid": "1", "state": "asleep"}'),
+        ("orders/0", b"{"),
+        ("codes/0", b'{"text": 7}'),
+        ("products/0", b"[]"),
+    ],
+)
+def test_a_part_that_cannot_be_read_ends_the_import(new: Desk, name: str, octets: bytes) -> None:
+    assert refusal(send(new, signed((name, octets))), 422) == "bundle.damaged"
+
+
+def test_a_certificate_of_the_same_ci_is_no_reason_to_trust_a_bundle(new: Desk) -> None:
+    stranger = world().get("dp-tls").certificate.der
+    member = ("keim-tenant-bundle", json.dumps({"format": "keim-tenant-bundle/1"}).encode())
+    octets = b"".join(written([member], sign=signer("dp-tls").sign, certificate=stranger))
+    refused = send(new, octets)
+    assert refusal(refused, 502) == "bundle.unknown_signer"
+    fingerprint = sha256(stranger).hexdigest()
+    assert fingerprint in refused.json()["detail"]
+    assert refusal(send(new, octets, signed_by=fingerprint)) == "bundle.damaged", "trusted, but no bundle"

@@ -10,6 +10,7 @@ from typing import Final
 
 import msgspec
 
+from keim.eim.rows import DeviceState
 from keim.eim.work import Work
 
 FORMAT: Final = "keim-tenant-bundle/1"
@@ -39,7 +40,7 @@ class StateLine(msgspec.Struct, frozen=True):
     """Of a device that is not active."""
 
     eid: str
-    state: str
+    state: DeviceState
 
 
 class OrderLine(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):

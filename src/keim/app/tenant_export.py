@@ -46,13 +46,23 @@ class TenantExport:
         self._engine = service.store.engine
         self._order = msgspec.json.Decoder(Order).decode
 
-    def pieces(self) -> Iterator[bytes]:
+    @property
+    def certificate(self) -> bytes:
+        """Of the key that signs the bundle."""
         eim = self._service.eim
-        signer = eim.current_signer or next(iter(eim.signers))
-        certificate = eim.signing_certificates.get(signer)
-        if certificate is None:
+        found = eim.signing_certificates.get(self._signer)
+        if found is None:
             raise Refused("the signing key has no certificate here", code="bundle.no_certificate")
-        return written(self._members(), sign=eim.signers[signer].sign, certificate=certificate)
+        return found
+
+    @property
+    def _signer(self) -> str:
+        eim = self._service.eim
+        return eim.current_signer or next(iter(eim.signers))
+
+    def pieces(self) -> Iterator[bytes]:
+        sign = self._service.eim.signers[self._signer].sign
+        return written(self._members(), sign=sign, certificate=self.certificate)
 
     def _members(self) -> Iterator[tuple[str, bytes]]:
         header = Header(
@@ -71,7 +81,7 @@ class TenantExport:
             yield f"devices/{number}", lines([exported.line for exported in lot])
             for ordinal, device, _ in lot:
                 if device.state is not DeviceState.ACTIVE:
-                    states.append(StateLine(device.eid, device.state.value))
+                    states.append(StateLine(device.eid, device.state))
                     continue
                 for following in self._service.store.many.after(device.mass_cursor, ordinal):
                     waiting.setdefault(following.order.reference, []).append(device.eid)

@@ -9,6 +9,7 @@ from __future__ import annotations
 import asyncio
 from collections.abc import AsyncIterator, Iterator, Sequence
 from contextlib import contextmanager
+from hashlib import sha256
 from typing import IO, Final, TypeVar
 
 import msgspec
@@ -20,15 +21,14 @@ from keim.app.eim_service import EimService
 from keim.app.tenant_bundle import FORMAT, HEADER, Header, OrderLine, StateLine, WebhookLine
 from keim.app.webhooks import Webhooks
 from keim.audit.archive import Member
-from keim.eim import orders
+from keim.eim import compose, orders
 from keim.eim.codes.rows import Code, CodeState, Product
 from keim.eim.device_file import Format
-from keim.eim.rows import DeviceState
-from keim.errors import KeimError, Refused
+from keim.eim.work import PackageWork
+from keim.errors import KeimError, Refused, Untrusted
 from keim.ids import Eid
 from keim.io.bundle_file import Verified, members_of, verified
 from keim.io.store.engine import Conflict
-from keim.pki import Role
 
 T = TypeVar("T")
 LEAP: Final = 1000
@@ -60,6 +60,8 @@ class BundleTerms(msgspec.Struct, frozen=True, kw_only=True):
     is_rehearsal: bool = False
     accepts_other_keys: bool = False
     """Devices obey the other eIM's key: they come in all the same, to be handed over."""
+    signed_by: str = ""
+    """SHA-256 of the certificate of another eIM that is trusted with this, in hexadecimal."""
     leap: int = LEAP
 
 
@@ -109,19 +111,15 @@ class TenantImport:
         )
 
     def _trust(self, found: Verified) -> None:
-        eim = self._service.eim
-        if found.certificate.der in eim.signing_certificates.values():
-            return
-        validation = eim.chains.validate(
-            found.certificate.der,
-            eim.intermediates,
-            eim.trust,
-            role=Role.EIM_SIGN,
-            now=self._service.clock.now(),
-            crls=eim.revocations,
-        )
-        if not validation.ok:
-            raise validation.refusal("bundle")
+        """A certificate of the same CI is not enough: every SM-DP+ has one."""
+        own = {signer.public_point for signer in self._service.eim.signers.values()}
+        fingerprint = sha256(found.certificate.der).hexdigest()
+        if found.certificate.point not in own and fingerprint != self._terms.signed_by.lower():
+            raise Untrusted(
+                f"it was signed by {fingerprint}, which is neither this eIM nor named as trusted",
+                code="bundle.unknown_signer",
+                party="bundle",
+            )
 
     def _header(self, member: Member | None) -> Header:
         if member is None or member.name != HEADER:
@@ -145,9 +143,7 @@ class TenantImport:
             if not self._terms.is_rehearsal:
                 with _told(report, row.eid):
                     await self._own(row.eid)
-                    await self._service.change_device(
-                        Eid(row.eid), actor=self._terms.actor, state=DeviceState(row.state)
-                    )
+                    await self._service.change_device(Eid(row.eid), actor=self._terms.actor, state=row.state)
 
     async def _orders(self, rows: Sequence[OrderLine], report: BundleReport, placed: set[str]) -> None:
         for row in rows:
@@ -156,6 +152,10 @@ class TenantImport:
             if self._terms.is_rehearsal:
                 continue
             with _told(report, row.reference):
+                if not row.eids:
+                    raise Refused("it is for no device", code="eim.bad_order")
+                if isinstance(row.work, PackageWork):
+                    compose.commands_of(row.work.commands)  # what cannot be read would hold its device up
                 for eid in row.eids:
                     await self._own(eid)
                 terms = orders.Terms(actor=self._terms.actor, reason=row.reason, expires_at=row.expires_at)

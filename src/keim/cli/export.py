@@ -66,6 +66,8 @@ def _saved(stream: Stream, args: argparse.Namespace, elsewhere: str) -> int:
         print_json({"file": str(target), "octets": progress.done})
     else:
         print(target)
+        if signer := stream.headers.get("keim-signer"):
+            note(f"signed by {signer}")
         note(f"{progress.done} octets; it comes in elsewhere with: {elsewhere} {target}")
     return ExitCode.OK
 

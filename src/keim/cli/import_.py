@@ -43,6 +43,9 @@ def register(nouns: Nouns) -> None:
     bundle.add_argument("file", metavar="FILE")
     bundle.add_argument("--dry-run", action="store_true", help="verify and count, change nothing")
     bundle.add_argument(
+        "--signed-by", default="", metavar="SHA256", help="the other eIM's certificate, as its export told it"
+    )
+    bundle.add_argument(
         "--accept-other-keys", action="store_true", help="devices that obey another key, to be handed over"
     )
 
@@ -56,6 +59,7 @@ def _bundle(args: argparse.Namespace, client: Client) -> int:
             length=size or None,
             is_rehearsal=args.dry_run,
             accepts_other_keys=args.accept_other_keys,
+            signed_by=args.signed_by,
         )
     progress.end()
     show(report, as_json=args.json)

@@ -95,8 +95,14 @@ class Client:
         length: int | None = None,
         is_rehearsal: bool = False,
         accepts_other_keys: bool = False,
+        signed_by: str = "",
     ) -> BundleReport:
-        query = {"dry_run": is_rehearsal or None, "accept_other_keys": accepts_other_keys or None}
+        """`signed_by`: SHA-256 of the certificate of another eIM that is trusted with this."""
+        query = {
+            "dry_run": is_rehearsal or None,
+            "accept_other_keys": accepts_other_keys or None,
+            "signed_by": signed_by or None,
+        }
         return self.session.upload(
             BundleReport,
             "/imports/bundle",

@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import tempfile
 from collections.abc import Coroutine, Iterator
+from hashlib import sha256
 from typing import Annotated, Any, Final
 
 from fastapi import APIRouter, Query, Request, Response
@@ -22,6 +23,8 @@ router = APIRouter(tags=["imports"])
 MEDIA_TYPE: Final = "application/octet-stream"
 _SHAPE: Final = {"schema": {"type": "string", "format": "binary"}, "example": "keim-tenant-bundle..."}
 _FILE: Final[dict[str, Any]] = {MEDIA_TYPE: _SHAPE}
+SIGNER: Final = "Keim-Signer"
+"""Header of an export: SHA-256 of the certificate of its signer."""
 _IN_MEMORY: Final = 8 * 1024 * 1024
 
 
@@ -54,7 +57,8 @@ async def export_bundle(caller: Admin, services: Served) -> StreamingResponse:
         return asyncio.run_coroutine_threadsafe(coroutine, loop).result()
 
     await services.store.many.refresh()
-    pieces = TenantExport(services.eim, services.logs, caller.tenant, run).pieces()
+    export = TenantExport(services.eim, services.logs, caller.tenant, run)
+    pieces = export.pieces()
     first = await asyncio.to_thread(next, pieces)  # what must be refused is refused before an answer begins
 
     def whole() -> Iterator[bytes]:
@@ -65,7 +69,11 @@ async def export_bundle(caller: Admin, services: Served) -> StreamingResponse:
     return StreamingResponse(
         whole(),
         media_type=MEDIA_TYPE,
-        headers={"Cache-Control": "no-store", "Content-Disposition": f'attachment; filename="{name}"'},
+        headers={
+            "Cache-Control": "no-store",
+            "Content-Disposition": f'attachment; filename="{name}"',
+            SIGNER: sha256(export.certificate).hexdigest(),
+        },
     )
 
 
@@ -82,8 +90,17 @@ async def import_bundle(
     accept_other_keys: Annotated[
         bool, Query(description="Devices that obey another eIM's key come in too, to be handed over.")
     ] = False,
+    signed_by: Annotated[
+        str,
+        Query(
+            pattern="^([0-9A-Fa-f]{64})?$",
+            description="SHA-256 of the certificate of another eIM whose bundle is trusted.",
+        ),
+    ] = "",
 ) -> ShownBundleReport:
     """Take a bundle in. It is verified as a whole before anything of it is looked at.
+
+    It must be signed by this eIM's own key, or by one that `signed_by` names.
 
     What is here already stays as it is. Counters leap ahead of what the other eIM may have used.
     """
@@ -92,6 +109,7 @@ async def import_bundle(
         actor=caller.actor,
         is_rehearsal=dry_run,
         accepts_other_keys=accept_other_keys,
+        signed_by=signed_by,
     )
     taking = TenantImport(services.eim, services.codes.stock, services.webhooks.people, terms)
     with tempfile.SpooledTemporaryFile(max_size=_IN_MEMORY) as file:
