@@ -59,15 +59,16 @@ MIGRATIONS: Final = (
 _CANDIDATES: Final = 16
 """Available profiles of a type that are looked at for one order."""
 
-_BY_MATCHING_ID: Final = "matching_id = ? AND matching_id <> ''"
-"""The second half says what the index covers; without it all profiles would be read."""
+_BY_MATCHING_ID: Final = "matching_id = CAST(? AS TEXT) AND matching_id <> ''"
+"""The second half says what the index covers; without it all profiles would be read. A bare parameter beside
+it would make SQLite plan the statement anew for every value."""
 _SESSION_AND_PROFILE: Final = (
     "SELECT s.row, p.row FROM smdp_sessions s LEFT JOIN smdp_profiles p ON p.iccid = s.iccid"
     " WHERE s.transaction_id = ?"
 )
 _ORDER: Final = (
     "SELECT p.row, c.row FROM smdp_profiles p LEFT JOIN smdp_contents c ON c.iccid = p.iccid"
-    " WHERE p.matching_id = ? AND p.matching_id <> ''"
+    " WHERE p.matching_id = CAST(? AS TEXT) AND p.matching_id <> ''"
 )
 _BODY: Final = "SELECT octets FROM smdp_bodies WHERE iccid = ?"
 _CONTENTS_AND_BODY: Final = (

@@ -3,20 +3,22 @@
 from __future__ import annotations
 
 from datetime import datetime, timedelta
+from functools import partial
 from typing import Any
 
 import pytest
+from cryptography import x509
 from cryptography.hazmat.primitives.asymmetric import ec
 from tests.unit.pki.forge import NOW, make_world, reissue
 
 from keim.errors import Malformed
-from keim.pki import Certificate, Curve, Revocations, Role, Validation, Verdict
+from keim.pki import Certificate, Curve, Revocations, Role, Validation, Verdict, validate
 from keim.pki.cache import ChainCache
 from keim.pki.world import World, revoke
 
 
 class Counted(ChainCache):
-    """Counts the whole checks."""
+    """Counts the checks of what was not remembered."""
 
     whole = 0
 
@@ -124,17 +126,64 @@ def test_size_is_bounded_and_the_longest_unused_goes_first() -> None:
     assert cache.whole == whole + 1
 
 
-def test_known_authority_is_not_verified_again(world: World, monkeypatch: pytest.MonkeyPatch) -> None:
-    cache = Counted()
+def test_the_path_above_a_leaf_is_judged_once(world: World, monkeypatch: pytest.MonkeyPatch) -> None:
+    cache = ChainCache()
     assert ask(cache, world).ok
-    judged: list[bool] = []
+    verified: list[Certificate] = []
     genuine = Certificate.is_signed_by
 
     def watched(self: Certificate, issuer: Certificate) -> bool:
-        if self == world.get("eum").certificate:
-            judged.append(self._verified_under == issuer.spki)
+        verified.append(self)
         return genuine(self, issuer)
 
     monkeypatch.setattr(Certificate, "is_signed_by", watched)
-    assert ask(cache, world, index=1).ok
-    assert judged == [True]
+    other = ask(cache, world, index=1)
+    assert other.ok
+    assert [c.der for c in other.path] == [
+        world.euiccs()[1].certificate.der, world.get("eum").certificate.der, world.roots[0].der,
+    ]  # fmt: skip
+    assert verified == [world.euiccs()[1].certificate]
+
+
+def _leaves(world: World) -> dict[str, Certificate]:
+    euicc, eum = world.euiccs()[1], world.get("eum")
+    strange = ec.generate_private_key(ec.SECP256R1())
+    off_curve = bytearray(euicc.certificate.der)
+    off_curve[off_curve.index(euicc.certificate.point) + 40] ^= 1
+    renamed = euicc.certificate.der.replace(euicc.certificate.names.serial_number.encode(), b"7" * 32)  # type: ignore[union-attr]  # an eUICC's has one
+    return {
+        "good": euicc.certificate,
+        "strange signature": reissue(euicc.certificate, strange),
+        "no key usage": reissue(euicc.certificate, eum.private_key, drop=[x509.OID_KEY_USAGE]),
+        "no policies": reissue(euicc.certificate, eum.private_key, drop=[x509.OID_CERTIFICATE_POLICIES]),
+        "no aki": reissue(euicc.certificate, eum.private_key, drop=[x509.OID_AUTHORITY_KEY_IDENTIFIER]),
+        "off its curve": Certificate(bytes(off_curve)),
+        "out of the range": Certificate(renamed),
+        "an authority": eum.certificate,
+    }
+
+
+def said(*chain: Any, **asked: Any) -> Validation | tuple[str, str, str]:
+    *given, judge = chain
+    try:
+        verdict: Validation = judge(*given, **asked)
+    except Malformed as error:
+        return error.code, error.path, error.message
+    return verdict
+
+
+@pytest.mark.parametrize("moment", [NOW, None, NOW - timedelta(days=1), NOW + timedelta(days=20_000)])
+@pytest.mark.parametrize("is_revoked", [False, True])
+def test_another_leaf_under_a_judged_path_has_the_verdict_of_the_whole_check(
+    world: World, moment: datetime | None, is_revoked: bool
+) -> None:
+    eum = world.get("eum").certificate
+    crls = world.crls
+    if is_revoked:
+        crls = revoke(world, [world.euiccs()[1].certificate.serial], curve=Curve.NIST, now=NOW).crls
+    for name, leaf in _leaves(world).items():
+        cache = ChainCache()
+        assert ask(cache, world).ok
+        asked: dict[str, Any] = {"role": Role.EUICC, "now": moment, "crls": crls}
+        question = partial(said, leaf.der, [eum.der], world.trust, **asked)
+        assert question(cache.validate) == question(validate), name
