@@ -51,9 +51,11 @@ FILLER = bytes(12 * 1024 - 200)
 
 def run(json: bool) -> int:
     sessions = int(os.environ.get("KEIM_BENCH_SESSIONS", "2000"))
-    with tempfile.TemporaryDirectory(prefix="keim-bench-") as folder:
-        with asyncio.Runner(loop_factory=event_loop) as runner:
-            result = runner.run(_measure(Path(folder), sessions))
+    with (
+        tempfile.TemporaryDirectory(prefix="keim-bench-") as folder,
+        asyncio.Runner(loop_factory=event_loop) as runner,
+    ):
+        result = runner.run(_measure(Path(folder), sessions))
     if json:
         print(json_module.dumps(result, indent=2))
         return 0
@@ -230,8 +232,9 @@ def _cpu_s(pid: int) -> float:
 
 
 def _rss_mib(pid: int) -> float:
+    """The process's own; pages of the database's file that SQLite has mapped are the system's cache."""
     status = Path(f"/proc/{pid}/status").read_text()
-    return int(status.partition("VmRSS:")[2].split()[0]) / 1024
+    return int(status.partition("RssAnon:")[2].split()[0]) / 1024
 
 
 def _floor_us() -> float:

@@ -7,7 +7,6 @@ and belongs on an address that only they reach.
 from __future__ import annotations
 
 import asyncio
-import gc
 import signal
 import ssl
 from collections.abc import Callable, Mapping, Sequence
@@ -253,8 +252,6 @@ async def serve_with(
 ) -> None:
     """`seen` is the stamp of the PKI's files that `world` and `tls` were made of."""
     running = await open_service(config, world)
-    gc.freeze()  # what is there now stays: it need not be looked at again and again
-    gc.set_threshold(50_000, 20, 50)
     service = running.service
     injections = [running.injection.start_visits] if config.injection.calls_devices else []
     retentions = [running.retention.run] if config.retention.is_on else []

@@ -104,7 +104,7 @@ class SmdpConfig(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     """False only behind something that ends TLS itself; operators then prove nothing and are not served."""
     store: str = "smdp.db"
     store_in_thread: bool = False
-    store_gather_ms: float = 2.0
+    store_gather_ms: float = 8.0
     """How long a change waits at most for company in its transaction."""
     wrap_key: str = "smdp.wrap-key"
     wrap_token: TokenConfig | None = None
