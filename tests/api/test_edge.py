@@ -9,7 +9,7 @@ import pytest
 from tests.api.desk import Desk, refusal
 from tests.roles.eim_lab import EimOnly
 
-from keim.api import edge
+from keim.api import bodies
 from keim.api.rate import Proxies
 from keim.app.operators import ApiConfig, ApiLimits
 from keim.io.store.engine import Conflict, Statement
@@ -137,7 +137,7 @@ def test_a_large_body_is_refused_whatever_it_says_of_itself() -> None:
 def test_a_body_that_stops_coming_is_given_up(
     desk: Desk, monkeypatch: pytest.MonkeyPatch, path: str, media_type: str
 ) -> None:
-    monkeypatch.setattr(edge, "PIECE_S", 0.05)
+    monkeypatch.setattr(bodies, "PIECE_S", 0.05)
 
     async def stuck() -> Any:
         yield b"eid"
@@ -149,7 +149,7 @@ def test_a_body_that_stops_coming_is_given_up(
 
 
 def test_a_body_that_drips_is_given_up(desk: Desk, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(edge, "WHOLE_S", 0.05)
+    monkeypatch.setattr(bodies, "WHOLE_S", 0.05)
 
     async def dripping() -> Any:
         while True:
