@@ -118,7 +118,8 @@ def site(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[EimSite]:
     store, arguments = None, ()
     if request.param == "postgres":
         store, arguments = request.getfixturevalue("cluster").new_database(), ("--workers", "2")
-    made = EimSite(tmp_path, store=store, arguments=arguments)
+    config = 'api_listen = "127.0.0.1:0"\n[api]\ntls = false\n'
+    made = EimSite(tmp_path, store=store, arguments=arguments, config=config)
     yield made
     assert made.stop() == 0
 
@@ -138,6 +139,15 @@ def test_the_log_of_a_running_eim_is_exported_again_and_again(site: EimSite, tmp
         assert (verified.returncode, document["faults"]) == (0, []), document["faults"]
         last = document["periods"][-1]
         assert (last["eid"], last["iccid"]) == (device.eid, human(iccid(number)))
+    over_api = tmp_path / "api.tar"
+    token = json.loads(keim("token", "create", "audit", "--role", "viewer", *config, "--json").stdout)[
+        "token"
+    ]
+    reach = ("--api", f"http://{site.at['api']}", "--token", token)
+    made = keim("audit", "export", *reach, str(over_api), "--json")
+    assert made.returncode == 0, made.stderr
+    assert json.loads(made.stdout)["log_key"] == document["log_key"]
+    assert keim("audit", "verify", str(over_api)).returncode == 0
     key = tmp_path / "pki" / KEY_FILE
     assert key.stat().st_mode & 0o777 == 0o600
     assert (tmp_path / "pki" / f"{KEY_FILE}.pub").read_text().strip() == document["log_key"]

@@ -84,6 +84,10 @@ class Client:
         """As `import_devices` reads them: `jsonl` or `csv`; read it in pieces, then close it."""
         return self.session.download("/exports/devices", query={"form": form})
 
+    def export_log(self) -> Stream:
+        """The tenant's audit log as one file; read it in pieces, then close it."""
+        return self.session.download("/audit/export")
+
     def export_bundle(self) -> Stream:
         """What the tenant owns, signed; read it in pieces, then close it."""
         return self.session.download("/exports/bundle", method="POST")

@@ -2,17 +2,22 @@
 
 from __future__ import annotations
 
+import asyncio
+from collections.abc import Coroutine
 from hashlib import sha256
 from typing import Annotated, Any, Final
 
 from fastapi import APIRouter, Path, Query, Response
+from fastapi.responses import StreamingResponse
 from pydantic import Field
 
 from keim.api.access import Reader
 from keim.api.context import Served
 from keim.api.models import Shown
+from keim.audit.export import export
 from keim.audit.tiles import TILE_WIDTH, Tile
 from keim.errors import Refused
+from keim.io.eim_store.log import Source
 
 router = APIRouter(tags=["audit"])
 
@@ -116,3 +121,21 @@ async def show_tile(
         width = max(0, min(there, TILE_WIDTH))
     octets = await log.tile(Tile(height, index, width)) if width else b""
     return Response(octets, media_type="application/octet-stream")
+
+
+@router.get("/audit/export", response_class=Response, responses=OCTETS)
+async def export_log(caller: Reader, services: Served) -> StreamingResponse:
+    """The log up to its latest checkpoint as one file that `keim audit verify` takes, without this server."""
+    log = services.logs.of(caller.tenant)
+    if await log.latest() is None and await services.logs.publisher.publish(caller.tenant) is None:
+        raise Refused("the log is empty", code="audit.no_checkpoint")
+    loop = asyncio.get_running_loop()
+
+    def run(question: Coroutine[Any, Any, Any]) -> Any:
+        """From the thread that makes the file, to the loop that has the database."""
+        return asyncio.run_coroutine_threadsafe(question, loop).result()
+
+    pieces = export(Source(log, run), roots=[root.der for root in services.world.roots])
+    return StreamingResponse(
+        pieces, media_type="application/octet-stream", headers={"Cache-Control": "private, no-store"}
+    )

@@ -91,7 +91,10 @@ def _export(verbs: Nouns) -> None:
     parser.add_argument("--pki", metavar="DIR", help="its PKI directory, where the log's key is")
     parser.add_argument("--store", metavar="FILE|URL", help="its SQLite file or postgresql:// address")
     parser.add_argument("--eim-id", metavar="ID", help="its name (default: the certificate's)")
-    parser.add_argument("--tenant", default="main", metavar="NAME", help="whose log (default: main)")
+    parser.add_argument("--tenant", metavar="NAME", help="whose log (default: main, or the token's)")
+    parser.add_argument("--api", metavar="URL", help="over the operators' API instead")
+    parser.add_argument("--token", metavar="TOKEN", help="with --api (or KEIM_API_TOKEN, or keim login)")
+    parser.add_argument("--ca", metavar="FILE", help="with --api: authority of the server's certificate")
     parser.add_argument(
         "--root", action="append", default=[], metavar="FILE", help="CI certificates to add (repeatable)"
     )
