@@ -279,6 +279,7 @@ def test_operations_are_rehearsed_ordered_waited_for_and_cancelled(operated: Ope
 
 
 def test_a_bundle_goes_from_a_server_to_a_local_store(operated: Operated, tmp_path: Path) -> None:
+    operated.keim("import", "devices", "-", "--skip-known", given=f"eid\n{EIDS[2]}\n")
     file = tmp_path / "main.keim-bundle"
     done = operated.keim("export", "bundle", str(file))
     assert done.returncode == 0, done.stderr
