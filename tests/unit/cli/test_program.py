@@ -280,7 +280,7 @@ def test_explain_of_an_unknown_code_is_not_found(capsys: pytest.CaptureFixture[s
     assert "world.timed_out" in capsys.readouterr().err
 
 
-@pytest.mark.parametrize("noun", ["up", "test"])
+@pytest.mark.parametrize("noun", ["test"])
 def test_what_is_not_there_says_so_and_is_wrong_usage(noun: str, capsys: pytest.CaptureFixture[str]) -> None:
     assert run_command([noun]) == ExitCode.USAGE
     captured = capsys.readouterr()
