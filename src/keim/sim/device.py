@@ -7,6 +7,7 @@ driven from one thread at a time.
 from __future__ import annotations
 
 import time
+from abc import ABC, abstractmethod
 from collections.abc import Callable
 from datetime import UTC, datetime
 from pathlib import Path
@@ -74,7 +75,7 @@ def pause(seconds: float) -> None:
     time.sleep(min(seconds / 50, SHORTEST_PAUSE_S))
 
 
-class SimulatedDevice:
+class SimulatedDevice(ABC):
     """What both kinds have in common. Power may go at any moment; the next cycle begins with power-up."""
 
     def __init__(self, planned: PlannedDevice, site: Site) -> None:
@@ -95,9 +96,9 @@ class SimulatedDevice:
         self.card = Card(self._medium.identity, OsEntropy(), medium=self._medium, faults=self.faults)
         self.modem = Modem(self.card, self.site.networks, self.bearer)
 
+    @abstractmethod
     def wake(self) -> None:
         """Power-up."""
-        raise NotImplementedError  # each kind does it in its own way
 
     def cycle(self, observer: Observer | None = None) -> None:
         """Polls until nothing more waits. A power failure ends it; then the device comes up again."""
@@ -110,8 +111,8 @@ class SimulatedDevice:
             self._build()
             self.wake()
 
-    def _cycle(self, observer: Observer | None) -> None:
-        raise NotImplementedError  # each kind does it in its own way
+    @abstractmethod
+    def _cycle(self, observer: Observer | None) -> None: ...
 
     @property
     def enabled(self) -> str:
