@@ -49,6 +49,8 @@ class MqttCarrier:
         self._commands = commands
         self._session: _Session | None = None
         self._eid = ""
+        self._word = b""
+        """The last wake-up that was followed: a retained one comes again at every connection."""
 
     def call_eim(self, peer: EimPeer, message: bytes, timeout_s: float) -> bytes:
         session = self._opened(peer.eid)
@@ -76,13 +78,15 @@ class MqttCarrier:
         session, self._session = self._session, None
         if session is not None:
             session.client.stop()
+            self._word = session.word
 
     def _opened(self, eid: str) -> _Session:
         if not eid:
             raise Refused("MQTT needs to know the device's EID", code="mqtt.no_eid")
         if self._session is None or eid != self._eid or self._session.client.has_failed:
             self._drop()  # after failures too: somebody waits now, and the network may be back
-            self._eid = eid
+            if eid != self._eid:
+                self._eid, self._word = eid, b""
             self._session = _Session(
                 self._eim_id,
                 eid,
@@ -90,6 +94,7 @@ class MqttCarrier:
                 topics=self._topics,
                 limit=self._limit,
                 commands=self._commands,
+                word=self._word,
             )
             self._session.client.start()
         return self._session
@@ -107,13 +112,14 @@ class _Session:
         topics: Topics,
         limit: int,
         commands: queue.Queue[Any] | None,
+        word: bytes,
     ) -> None:
         self._eim_id, self._limit, self._commands = eim_id, limit, commands
         self.is_version_5 = settings.version == "5"
         self._dialogue = Dialogue(topics, eid, is_version_5=self.is_version_5)
         self._lock = threading.Lock()
         self._answers: queue.SimpleQueue[Answered | Declined] = queue.SimpleQueue()
-        self._word = b""
+        self.word = word
         self._injection = b""
         self._is_taking = False
         wanted = [topics.down(eid)] if commands is None else [topics.down(eid), topics.wake(eid)]
@@ -162,8 +168,8 @@ class _Session:
         self.client.acknowledge(delivery)
 
     def _wake(self, woken: Woken) -> None:
-        if self._commands is not None and woken.word != self._word:
-            self._word = woken.word
+        if self._commands is not None and woken.word != self.word:
+            self.word = woken.word
             self._commands.put(Command("poll"))
 
     def _take(self, injected: Injected) -> None:
