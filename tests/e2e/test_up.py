@@ -8,6 +8,7 @@ import select
 import signal
 import subprocess
 import sys
+import threading
 import time
 from pathlib import Path
 from typing import Any
@@ -196,16 +197,16 @@ class Serving:
 
     def _ready(self) -> dict[str, Any]:
         assert self.process.stdout is not None
-        until = time.monotonic() + 120
-        while time.monotonic() < until and select.select([self.process.stdout], [], [], 120)[0]:
-            line = self.process.stdout.readline()
-            if not line:
-                break
-            document: dict[str, Any] = json.loads(line)
-            if document["type"] == "ready":
-                return document
         assert self.process.stderr is not None
-        self.process.kill()
+        silence = threading.Timer(120, self.process.kill)
+        silence.start()
+        try:
+            for line in self.process.stdout:
+                document: dict[str, Any] = json.loads(line)
+                if document["type"] == "ready":
+                    return document
+        finally:
+            silence.cancel()
         raise AssertionError(self.process.stderr.read())
 
     def children(self) -> list[int]:
