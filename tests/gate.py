@@ -31,7 +31,7 @@ SUITE_BUDGETS_S: dict[str, int] = {
     "contract": 90,
     "roles": 240,
     "bindings": 120,
-    "e2e": 300,
+    "e2e": 500,
     "api": 240,
 }
 
