@@ -26,7 +26,6 @@ from keim.io.drive import drive
 from keim.io.entropy import OsEntropy
 from keim.io.ipa_carriers import EimCarrier
 from keim.io.ipa_device import Device as IpaDevice
-from keim.io.ipa_device import Observer
 from keim.io.ipa_http import HttpPeers
 from keim.io.ipa_state import StateFile
 from keim.io.world_clock import SystemClock
@@ -100,10 +99,10 @@ class SimulatedDevice(ABC):
     def wake(self) -> None:
         """Power-up."""
 
-    def cycle(self, observer: Observer | None = None) -> None:
+    def cycle(self) -> None:
         """Polls until nothing more waits. A power failure ends it; then the device comes up again."""
         try:
-            self._cycle(observer)
+            self._cycle()
         except WentDark:
             self.dark_times += 1
             self._medium.close()
@@ -112,7 +111,7 @@ class SimulatedDevice(ABC):
             self.wake()
 
     @abstractmethod
-    def _cycle(self, observer: Observer | None) -> None: ...
+    def _cycle(self) -> None: ...
 
     @property
     def enabled(self) -> str:
@@ -156,7 +155,7 @@ class DeviceWithIpad(SimulatedDevice):
     def wake(self) -> None:
         self.modem.reset()
 
-    def _cycle(self, observer: Observer | None) -> None:
+    def _cycle(self) -> None:
         device = IpaDevice(
             self.modem,
             self.peers,
@@ -166,7 +165,6 @@ class DeviceWithIpad(SimulatedDevice):
             monotonic=time.monotonic,
             sleep=pause,
             on_event=self.events.append,
-            observer=observer,
         )
         drive(run_cycle(Ipa(self._configuration, self._state.load())), self._tampering(device.perform))
 
@@ -231,7 +229,7 @@ class DeviceWithIpae(SimulatedDevice):
     def wake(self) -> None:
         self.terminal.start()
 
-    def _cycle(self, observer: Observer | None) -> None:
+    def _cycle(self) -> None:
         """Lets the terminal's time pass until the card has done one cycle. A card shows no effects."""
         done = len(self.ipae.cycles)
         self._set_clock()
