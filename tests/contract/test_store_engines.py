@@ -7,6 +7,7 @@ from collections.abc import Callable, Coroutine, Iterator
 from pathlib import Path
 from typing import Any
 
+import asyncpg
 import pytest
 from tests.postgres_cluster import Cluster, cluster  # noqa: F401 - used as a fixture
 from tests.shared import needs_system
@@ -15,6 +16,7 @@ from keim.audit.tree import Edge, leaf_hash
 from keim.errors import StoreFailed
 from keim.io.store.engine import Conflict, Engine, Entry, Lookup, Statement, Write
 from keim.io.store.open import open_engine
+from keim.io.store.postgres import PostgresEngine
 from keim.io.store.sqlite import SqliteEngine
 
 MIGRATIONS = (
@@ -302,3 +304,28 @@ def test_a_database_server_that_is_not_there_is_told(run: Run) -> None:
     with pytest.raises(StoreFailed) as caught:
         run(open_engine("postgresql://nobody@127.0.0.1:1/none"))
     assert caught.value.code == "store.cannot_open"
+
+
+class _Dying:
+    """A pool whose connection ended in the middle of a call: the driver says so with a fault of its own."""
+
+    async def fetch(self, sql: str, *parameters: Any) -> list[Any]:
+        raise asyncpg.InternalClientError("cannot switch to state 12; another operation (2) is in progress")
+
+    def acquire(self) -> Any:
+        raise asyncpg.InternalClientError("cannot switch to state 12; another operation (2) is in progress")
+
+
+def test_a_connection_that_ends_in_the_middle_of_a_call_is_a_failed_store() -> None:
+    async def scenario() -> None:
+        engine = PostgresEngine(_Dying(), _Dying())
+        with pytest.raises(StoreFailed) as asked:
+            await engine.fetch("SELECT 1")
+        with pytest.raises(StoreFailed) as looked_up:
+            await engine.look_up(Lookup("SELECT 1", "SELECT 1"), "key")
+        with pytest.raises(StoreFailed) as changed:
+            await engine.commit([Statement("SELECT 1", ())])
+        codes = [found.value.code for found in (asked, looked_up, changed)]
+        assert codes == ["store.statement_failed", "store.statement_failed", "store.commit_failed"]
+
+    asyncio.run(scenario())

@@ -33,6 +33,18 @@ WRITERS: Final = 2
 READERS: Final = 2
 
 
+def _troubles() -> tuple[type[Exception], ...]:
+    """What a statement may meet. The internal ones come of a connection that ends in the middle of a call."""
+    if asyncpg is None:
+        return (OSError,)
+    return (OSError, asyncpg.PostgresError, asyncpg.InterfaceError, asyncpg.InternalClientError)
+
+
+_TROUBLES: Final = _troubles()
+_OPENING: Final[tuple[type[Exception], ...]] = (*_TROUBLES, ValueError)
+_CHANGING: Final[tuple[type[Exception], ...]] = (*_TROUBLES, Conflict)
+
+
 class _Lost(Exception):
     """Of the changes of a batch, these met a row that was not as expected."""
 
@@ -67,14 +79,14 @@ class PostgresEngine:
             hot = await asyncpg.create_pool(
                 url, min_size=1, max_size=WRITERS + READERS, server_settings=own.BY_INDEX, reset=_nothing
             )
-        except (OSError, asyncpg.PostgresError, asyncpg.InterfaceError, ValueError) as error:
+        except _OPENING as error:
             raise StoreFailed(f"PostgreSQL: {error}", code="store.cannot_open") from None
         return cls(pool, hot, gather_s=gather_s)
 
     async def fetch(self, sql: str, *parameters: Any) -> list[tuple[Any, ...]]:
         try:
             rows = await self._pool.fetch(own.numbered(sql), *parameters)
-        except (OSError, asyncpg.PostgresError, asyncpg.InterfaceError) as error:
+        except _TROUBLES as error:
             raise StoreFailed(str(error), code="store.statement_failed", step=sql[:80]) from None
         return [tuple(row) for row in rows]
 
@@ -113,7 +125,7 @@ class PostgresEngine:
     ) -> None:
         try:
             rows = await self._hot.fetch(own.numbered(lookup.many), list(asked))
-        except (OSError, asyncpg.PostgresError, asyncpg.InterfaceError) as error:
+        except _TROUBLES as error:
             for waiting in asked.values():
                 for future in waiting:
                     if not future.done():
@@ -170,7 +182,7 @@ class PostgresEngine:
                 for item in found.losers:
                     item.settle(lost())
                 left = [item for item in left if item not in found.losers]
-            except (Conflict, OSError, asyncpg.PostgresError, asyncpg.InterfaceError) as error:
+            except _CHANGING as error:
                 await self._after_failure(left, error)
                 return
             else:
@@ -179,7 +191,7 @@ class PostgresEngine:
                 return
 
     async def _after_failure(self, batch: list[Item], error: Exception) -> None:
-        is_gone = isinstance(error, OSError | asyncpg.PostgresConnectionError)
+        is_gone = isinstance(error, OSError | asyncpg.PostgresConnectionError | asyncpg.InternalClientError)
         if len(batch) == 1 or is_gone:
             for item in batch:
                 item.settle(_outcome(error))
@@ -193,7 +205,7 @@ class PostgresEngine:
         try:
             async with self._pool.acquire() as connection, connection.transaction():
                 await self._migrate(connection, component, migrations)
-        except (OSError, asyncpg.PostgresError, asyncpg.InterfaceError) as error:
+        except _TROUBLES as error:
             raise StoreFailed(str(error), code="store.migration_failed", step=component) from None
 
     async def _migrate(self, connection: Any, component: str, migrations: Sequence[Migration]) -> None:
