@@ -14,10 +14,8 @@ from tests.server_processes import Device, Site, keim
 
 from keim.errors import PeerError, Unreachable
 from keim.ids import Iccid
-from keim.io.asgi import Application
 from keim.io.http_client import HttpClient
 from keim.io.rsp_clients import Es2Client, Es12Client, rsp_client
-from keim.io.serve import Listener, Server
 from keim.messages.es2p import ConfirmOrderOk, DownloadOrderOk
 from keim.messages.es12 import DeleteEvent, EventOk, RegisterEvent
 from keim.messages.execution_status import Failure
@@ -207,43 +205,6 @@ def test_bodies_beyond_the_limit_are_refused(site: Site) -> None:
         return [reply.status for reply in replies]
 
     assert asyncio.run(script()) == [413, 400, 404]
-
-
-@pytest.mark.parametrize("bound_by_application", [None, 0.2])
-def test_a_client_that_sends_nothing_or_drop_by_drop_is_cut_off(bound_by_application: float | None) -> None:
-    """Bounds are short here, so that nobody waits: the rule is the same."""
-
-    async def answer(request: HttpRequest) -> HttpResponse:
-        return HttpResponse(200, {}, request.body)
-
-    async def script() -> list[bytes]:
-        application = Application(answer, body_timeout_s=bound_by_application)
-        listener = Listener(name="x", host="127.0.0.1", port=0, application=application)
-        server = Server([listener], header_timeout_s=0.2, body_timeout_s=0.5)
-        ready = asyncio.Event()
-        running = asyncio.ensure_future(server.run(on_ready=lambda _: ready.set(), handles_signals=False))
-        await ready.wait()
-        heard = []
-        for sent in (
-            b"",
-            b"POST / HTTP/1.1\r\nhost: x\r\n",
-            b"POST / HTTP/1.1\r\nhost: x\r\ncontent-length: 9\r\n\r\nabc",
-            b"POST / HTTP/1.1\r\nhost: x\r\ncontent-length: 3\r\nconnection: close\r\n\r\nabc",
-        ):
-            reader, writer = await asyncio.open_connection(*server.addresses["x"])
-            writer.write(sent)
-            async with asyncio.timeout(10):
-                heard.append(await reader.read())
-            writer.transport.abort()
-        server.stop()
-        await running
-        return heard
-
-    nothing, headers, body, whole = asyncio.run(script())
-    assert nothing == headers == b""
-    assert body == b"" if bound_by_application is None else body.startswith(b"HTTP/1.1 408 ")
-    assert whole.startswith(b"HTTP/1.1 200 ")
-    assert whole.endswith(b"abc")
 
 
 def test_health_and_metrics_are_told_without_names(site: Site) -> None:

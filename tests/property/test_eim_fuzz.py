@@ -18,6 +18,7 @@ from tests.roles.test_eim_results import LIST, poll
 from keim.eim import compose
 from keim.eim.rows import Device, Knowledge
 from keim.errors import Malformed
+from keim.io.answerer import Head
 from keim.io.esipa_door import EsipaDoor
 from keim.io.esipa_server import EsipaServer
 from keim.ipa.configuration import Configuration
@@ -69,20 +70,11 @@ def lab() -> Iterator[EimLab]:
 
 
 def ask(lab: EimLab, path: str, headers: list[tuple[bytes, bytes]], body: bytes) -> int:
-    """One request through the ASGI application; its status."""
+    """One request through the answerer; its status."""
     server = EsipaServer(EsipaDoor(lab.service.answer))
-    sent: list[Any] = []
-
-    async def receive() -> dict[str, Any]:
-        return {"type": "http.request", "body": body, "more_body": False}
-
-    async def send(message: Any) -> None:
-        sent.append(message)
-
-    scope = {"type": "http", "method": "POST", "path": path, "headers": headers, "client": ("192.0.2.1", 7)}
-    lab.run(server(scope, receive, send))
-    status: int = sent[0]["status"]
-    return status
+    head = Head("POST", path, "", headers, ("192.0.2.1", 7))
+    refusal = server.refuse(head)
+    return (refusal or lab.run(server.respond(head, body))).status
 
 
 def believed(lab: EimLab) -> tuple[Any, ...]:

@@ -42,13 +42,13 @@ from keim.app.handover.both_sides import Handovers
 from keim.app.operators import OperatorsFactory, listener_of
 from keim.app.status import StatusRoutes, periodically
 from keim.errors import Refused
-from keim.io.asgi import Application
 from keim.io.device_coap import CoapDevices
 from keim.io.device_https import HttpsCarrier
 from keim.io.eim_store import EimStore
 from keim.io.entropy import OsEntropy
 from keim.io.esipa_door import EsipaDoor
 from keim.io.esipa_server import FUNCTIONS, EsipaServer
+from keim.io.http_application import Application
 from keim.io.metrics import Counters
 from keim.io.pem import read_certificates
 from keim.io.pki_files import load_world

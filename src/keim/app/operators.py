@@ -116,7 +116,6 @@ def listener_of(
         application=operators.application,
         tls=tls,
         is_shared=is_shared,
-        times_bodies=False,
         on_stop=operators.stop,
     )
 

@@ -21,8 +21,8 @@ from keim.app.smdp_service import SmdpService
 from keim.app.status import StatusRoutes, periodically
 from keim.crypto.secrets import Secret
 from keim.errors import PeerError, StoreFailed
-from keim.io.asgi import Application
 from keim.io.entropy import OsEntropy
+from keim.io.http_application import Application
 from keim.io.key_wrap import AesKeyWrap
 from keim.io.metrics import Counters
 from keim.io.pem import read_certificates

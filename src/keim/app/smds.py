@@ -14,8 +14,8 @@ from keim.app.smdp_routes import Answer, Es9Routes
 from keim.app.smds_service import SmdsService
 from keim.app.status import StatusRoutes, periodically
 from keim.errors import PeerError
-from keim.io.asgi import Application
 from keim.io.entropy import OsEntropy
+from keim.io.http_application import Application
 from keim.io.metrics import Counters
 from keim.io.pki_files import load_world
 from keim.io.rsp_clients import Es12Client, rsp_client

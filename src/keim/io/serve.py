@@ -1,4 +1,4 @@
-"""Listeners: ASGI applications under uvicorn, with TLS, the client's certificate, and bounds on slow clients.
+"""Listeners: answerers and ASGI applications under uvicorn, with TLS, and bounds on slow clients.
 
 Needs the extra `server` (uvicorn, uvloop, httptools).
 """
@@ -18,20 +18,14 @@ from typing import Any, Final
 import msgspec
 
 from keim.errors import Refused, Unreachable
-from keim.io.asgi import PEER_EXTENSION
-from keim.io.joined_writes import JoinedWrites
+from keim.io.answerer import Answerer
+from keim.io.http_bounds import CONNECTIONS, IDLE_TIMEOUT_S, Bounds, CheckPeer
 
 HEADER_TIMEOUT_S: Final = 10.0
 BODY_TIMEOUT_S: Final = 20.0
-IDLE_TIMEOUT_S: Final = 60
-CONNECTIONS: Final = 4096
 STOP_TIMEOUT_S: Final = 10
 COLLECTIONS: Final = (50_000, 20, 50)
 """Requests leave hardly any circles behind: looking for them after every 700 objects only costs."""
-
-CheckPeer = Callable[[bytes], bool]
-"""Whether a client's certificate (DER) may come in; the chain has been verified already."""
-
 
 AsgiApplication = Callable[[Any, Any, Any], Awaitable[None]]
 
@@ -41,13 +35,13 @@ class Listener(msgspec.Struct, frozen=True, kw_only=True):
     host: str
     port: int
     """0 lets the system choose; `Server.addresses` tells what it chose."""
-    application: AsgiApplication
+    application: Answerer | AsgiApplication
+    """An ASGI application bounds slow bodies itself, since some may take as long as they are large."""
     tls: ssl.SSLContext | None = None
     check_peer: CheckPeer | None = None
+    """For answerers."""
     is_shared: bool = False
     """Several processes listen at this address; the system hands each connection to one of them."""
-    times_bodies: bool = True
-    """False: its application bounds slow bodies itself, since some may take as long as they are large."""
     on_stop: Callable[[], None] | None = None
     """Told when the server ends, so that answers without an end of their own find one."""
 
@@ -139,17 +133,29 @@ class Server:
         return bound
 
     def _configuration(self, uvicorn: Any, listener: Listener) -> Any:
+        from keim.io.asgi_protocol import asgi_protocol
+        from keim.io.http_protocol import protocol_of
+
         def note_slow() -> None:
             self.slow[listener.name] += 1
 
-        config = uvicorn.Config(
-            listener.application,
-            http=_protocol(
-                listener.check_peer,
-                self._timeouts_s[0],
-                self._timeouts_s[1] if listener.times_bodies else None,
+        header_timeout_s, body_timeout_s = self._timeouts_s
+        application = listener.application
+        if isinstance(application, Answerer):
+            bounds = Bounds(
+                application,
+                header_timeout_s=header_timeout_s,
+                body_timeout_s=body_timeout_s,
+                check_peer=listener.check_peer,
                 on_slow=note_slow,
-            ),
+            )
+            protocol: Callable[..., Any] = protocol_of(bounds)
+        else:
+            protocol = asgi_protocol(header_timeout_s, on_slow=note_slow)
+        config = uvicorn.Config(
+            application,
+            http=protocol,
+            interface="asgi3",
             loop="none",
             lifespan="off",
             ws="none",
@@ -159,7 +165,7 @@ class Server:
             date_header=False,
             proxy_headers=False,
             limit_concurrency=CONNECTIONS,
-            timeout_keep_alive=IDLE_TIMEOUT_S,
+            timeout_keep_alive=int(IDLE_TIMEOUT_S),
             timeout_graceful_shutdown=STOP_TIMEOUT_S,
         )
         config.load()
@@ -183,78 +189,3 @@ def event_loop() -> asyncio.AbstractEventLoop:
         return asyncio.new_event_loop()
     loop: asyncio.AbstractEventLoop = uvloop.new_event_loop()
     return loop
-
-
-def _protocol(
-    check_peer: CheckPeer | None,
-    header_timeout_s: float,
-    body_timeout_s: float | None,
-    *,
-    on_slow: Callable[[], None],
-) -> type[Any]:
-    """uvicorn's HTTP protocol with what it lacks: the peer's certificate, and bounds on slow clients."""
-    from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol
-
-    class Protocol(HttpToolsProtocol):
-        _peer: bytes | None = None
-        _timer: asyncio.TimerHandle | None = None
-        _deadline: float | None = None
-        _allowed_s: float | None = None
-        """What the stage that has just begun may take: most messages come whole, and no timer is set."""
-
-        def connection_made(self, transport: asyncio.Transport) -> None:  # type: ignore[override]  # as the base's
-            super().connection_made(JoinedWrites(transport, self.loop))  # type: ignore[arg-type]  # stands for it
-            tls = transport.get_extra_info("ssl_object")
-            self._peer = None if tls is None else tls.getpeercert(binary_form=True)
-            if check_peer is not None and (self._peer is None or not check_peer(self._peer)):
-                transport.abort()
-                return
-            self._arm(header_timeout_s)
-
-        def _arm(self, seconds: float) -> None:
-            """Sets the deadline. The timer is moved only when it fires."""
-            self._deadline = deadline = self.loop.time() + seconds
-            if self._timer is None:
-                self._timer = self.loop.call_at(deadline, self._look)
-            elif self._timer.when() > deadline:
-                self._timer.cancel()
-                self._timer = self.loop.call_at(deadline, self._look)
-
-        def _look(self) -> None:
-            self._timer = None
-            if self._deadline is None:
-                return
-            if self._deadline > self.loop.time():
-                self._timer = self.loop.call_at(self._deadline, self._look)
-            elif not self.transport.is_closing():
-                on_slow()
-                self.transport.close()
-
-        def on_message_begin(self) -> None:
-            super().on_message_begin()
-            self._allowed_s = header_timeout_s
-            if self._peer is not None:
-                self.scope["extensions"] = {PEER_EXTENSION: self._peer}  # type: ignore[dict-item]  # an extension of ours
-
-        def on_headers_complete(self) -> None:
-            self._allowed_s, self._deadline = body_timeout_s, None
-            super().on_headers_complete()
-
-        def on_message_complete(self) -> None:
-            self._allowed_s = self._deadline = None
-            super().on_message_complete()
-
-        def data_received(self, data: bytes) -> None:
-            if check_peer is not None and self.transport.is_closing():
-                return
-            super().data_received(data)
-            if self._allowed_s is not None:
-                self._arm(self._allowed_s)
-                self._allowed_s = None
-
-        def connection_lost(self, exc: Exception | None) -> None:
-            if self._timer is not None:
-                self._timer.cancel()
-            super().connection_lost(exc)
-
-    return Protocol
