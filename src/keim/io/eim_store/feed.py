@@ -1,6 +1,7 @@
 """A tenant's log as people and programs follow it: events by their numbers, filtered by kind, device and tag.
 
-Each event is the JSON that its leaf carries. Imports keim.audit.leaf and keim.io.store only.
+Each event is the JSON that its leaf carries. Imports keim.audit.leaf, keim.io.store and its neighbour
+`schema` only.
 """
 
 from __future__ import annotations
@@ -12,6 +13,7 @@ from typing import Any, Final
 import msgspec
 
 from keim.audit.leaf import Leaf
+from keim.io.eim_store.schema import OF_LOG
 from keim.io.store.engine import Engine, moment
 from keim.io.store.leaf_shelf import whole
 
@@ -72,7 +74,7 @@ class Feed:
         return await self._named(found), position
 
     async def _rows(self, log: str, after: int, wanted: EventFilter) -> list[tuple[Any, ...]]:
-        conditions, parameters = ["log = ?", "id > ?"], [log, after]
+        conditions, parameters = [OF_LOG if wanted.eid else "log = ?", "id > ?"], [log, after]
         if wanted.eid:
             conditions.append("eid = ?")
             parameters.append(wanted.eid)

@@ -1,9 +1,9 @@
 """Devices by what people search them by: in pages, and as ordinals for an order for many.
 
 Each condition has rows of its own that are sorted by ordinal (tags, alarms, profiles, what is not active);
-one of them leads, the others are looked up. What no rows are sorted by (when a device called, the beginning
-of its EID) is filtered in a page of bounded size, so a page may be short though there is more. Imports
-keim.eim and its neighbours only.
+one of them leads, of several tags the rarest, and the others are looked up. What no rows are sorted by (when
+a device called, the beginning of its EID) is filtered in a page of bounded size, so a page may be short
+though there is more. Imports keim.eim and its neighbours only.
 """
 
 from __future__ import annotations
@@ -23,6 +23,12 @@ _SCAN: Final = 4000
 """Rows that are looked at for one page where no index can help."""
 _LOT: Final = 8000
 """Ordinals that are read at once for an order."""
+_RARE: Final = 2000
+"""Which of two tags has more devices is of no matter when both have more than these."""
+_MARKED: Final = (
+    "SELECT COUNT(*) FROM (SELECT 1 AS one FROM eim_tags WHERE tenant = ? AND tag = ?"
+    f" LIMIT {_RARE:d}) AS marked"
+)
 
 
 class Listed(msgspec.Struct, frozen=True):
@@ -47,6 +53,7 @@ class Listing:
 
     async def page(self, tenant: str, wanted: DeviceFilter, *, after: int, limit: int) -> DevicePage:
         scanned = max(limit, _SCAN) if _is_scanned(wanted) else limit
+        wanted = await self._rarest_first(tenant, wanted)
         ordinals, position = await self._found(tenant, wanted, after, scanned)
         if len(ordinals) > limit:
             ordinals = ordinals[:limit]
@@ -58,6 +65,7 @@ class Listing:
         if wanted.state not in (None, DeviceState.ACTIVE):
             return
         apart = await self._apart(tenant)
+        wanted = await self._rarest_first(tenant, wanted)
         after: int | None = -1
         while after is not None:
             found, after = await self._found(tenant, wanted, after, _LOT)
@@ -79,6 +87,12 @@ class Listing:
             )
             found.update(row[0] for row in rows)
         return found
+
+    async def _rarest_first(self, tenant: str, wanted: DeviceFilter) -> DeviceFilter:
+        if len(wanted.tags) < 2:
+            return wanted
+        marked = {tag: (await self._engine.fetch(_MARKED, tenant, tag))[0][0] for tag in wanted.tags}
+        return msgspec.structs.replace(wanted, tags=tuple(sorted(wanted.tags, key=marked.__getitem__)))
 
     async def _apart(self, tenant: str) -> set[int]:
         rows = await self._engine.fetch(
@@ -157,11 +171,15 @@ class _Query:
         self._say(f"{self.key} > ?", after)
         for table, tag in leads:
             more = "" if tag is None else " AND y.tag = ?"
-            has = f"EXISTS (SELECT 1 FROM {table} y WHERE y.tenant = ?{more} AND y.ordinal = {self.key})"
-            self._say(has, tenant, *(() if tag is None else (tag,)))
+            self._say(f"EXISTS {self._row_of(table, more)}", tenant, *(() if tag is None else (tag,)))
         if wanted.has_alarm is False:
-            quiet = f"NOT EXISTS (SELECT 1 FROM eim_alarms y WHERE y.tenant = ? AND y.ordinal = {self.key})"
-            self._say(quiet, tenant)
+            self._say(f"NOT EXISTS {self._row_of('eim_alarms', '')}", tenant)
+
+    def _row_of(self, table: str, more: str) -> str:
+        """With an offset it stays a look-up of one row: a planner may not make a join of it, which would read
+        all rows of a tag for each device while it believes that there is only one."""
+        where = f"y.tenant = ?{more} AND y.ordinal = {self.key}"
+        return f"(SELECT 1 FROM {table} y WHERE {where} LIMIT 1 OFFSET 0)"
 
     def _say(self, condition: str, *parameters: Any) -> None:
         self.conditions.append(condition)

@@ -20,6 +20,7 @@ from keim.eim.rows import Contact, Device, Knowledge, Operation, Order, OrderSta
 from keim.eim.selection import Selection
 from keim.eim.twin import Standing, Twin, in_turn, twin_of
 from keim.io.eim_store.leaves import event_in
+from keim.io.eim_store.schema import OF_LOG
 from keim.io.eim_store.store import EimStore
 from keim.io.store.engine import Engine
 from keim.io.store.leaf_shelf import whole
@@ -80,11 +81,11 @@ class Reading:
         )
 
     async def past(self, device: Device, at: datetime) -> Past:
-        events = [one async for one in self._events("eid = ? AND log = ?", device.eid, device.tenant)]
+        events = [one async for one in self._events(f"eid = ? AND {OF_LOG}", device.eid, device.tenant)]
         for_many = await self._orders_for_many(device.tenant, await self.ordinal(device.eid), "")
         if for_many:
             names = {placed.order.reference for placed in for_many}
-            shared = self._events("eid IS NULL AND log = ?", device.tenant)
+            shared = self._events(f"eid IS NULL AND {OF_LOG}", device.tenant)
             events += [one async for one in shared if getattr(one[1], "reference", None) in names]
             events.sort(key=lambda one: one[0])
         past = Past(device.eid, await self._orders_in([event for _, event in events]))

@@ -8,6 +8,9 @@ from keim.io.eim_store.old_events import old_events_become_leaves
 from keim.io.eim_store.projections import of_old_rows
 from keim.io.store.engine import Migration
 
+OF_LOG: Final = "log || '' = ?"
+"""Behind `eid = ?`: so written that the log's own index, which leads through everybody's events, is no choice
+for a planner that does not know yet how few are of one device."""
 MIGRATIONS: Final[tuple[Migration, ...]] = (
     """
     CREATE TABLE eim_devices (

@@ -74,7 +74,7 @@ class PostgresEngine:
             raise Refused("PostgreSQL needs the package asyncpg", code="store.driver_absent")
         try:
             pool = await asyncpg.create_pool(
-                url, min_size=1, max_size=connections, server_settings={"jit": "off"}, reset=_nothing
+                url, min_size=1, max_size=connections, server_settings=own.BY_INDEX, reset=_nothing
             )
             hot = await asyncpg.create_pool(
                 url, min_size=1, max_size=WRITERS + READERS, server_settings=own.BY_INDEX, reset=_nothing

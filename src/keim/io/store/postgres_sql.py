@@ -18,8 +18,16 @@ TYPES: Final = {
     "{clustered}": "",
     "INTEGER": "BIGINT",
 }
-BY_INDEX: Final = {"jit": "off", "enable_seqscan": "off", "enable_hashjoin": "off", "enable_mergejoin": "off"}
-"""For statements over the keys of a moment: a plan that was made while tables were small stays a good one."""
+BY_INDEX: Final = {
+    "jit": "off",
+    "enable_seqscan": "off",
+    "enable_bitmapscan": "off",
+    "enable_hashjoin": "off",
+    "enable_mergejoin": "off",
+}
+"""Every statement of ours has an index to go by, and pages are read in its order. A planner that knows
+nothing of a table yet (an import has just filled it) would read and sort all that a condition means for each
+page; and one that made its plan while a table was small would go on reading it from end to end."""
 LOCK_EDGES: Final = "SELECT log, edge FROM eim_logs WHERE log = ANY($1) ORDER BY log FOR UPDATE"
 """Until the transaction ends, nobody else appends: numbers become visible in their order."""
 BEGIN_LOGS: Final = (
