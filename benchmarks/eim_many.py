@@ -37,6 +37,7 @@ from keim.pki import Curve
 from keim.pki.world import World, example_eids
 
 IDLE_S = 3.0
+WARM_S = 0.5
 TENANT = "many"
 _EID = "'8900000000000000000000' || CAST(1000000000 + i AS TEXT)"
 _EXAMPLE = "8" * 32
@@ -148,25 +149,46 @@ async def _order(service: EimService, report: Path) -> None:
     partial.replace(report)
 
 
-async def _polls(server: Child, bodies: list[bytes], until: Callable[[], bool]) -> list[float]:
-    latencies: list[float] = []
-    wires = [await Wire.open(server.port) for _ in range(CONNECTIONS)]
+class Polls:
+    """Devices that call now and then, not a flood; every answer is checked."""
 
-    async def worker(wire: Wire, own: list[bytes]) -> None:
-        while not until():
-            for body in own:
-                begun = time.perf_counter()
-                answer, _ = await wire.ask(body)
-                latencies.append(time.perf_counter() - begun)
-                assert answer == NOTHING, answer.hex()
-                await asyncio.sleep(0.02)  # devices that call now and then, not a flood
-                if until():
-                    return
+    def __init__(self, server: Child, bodies: list[bytes]) -> None:
+        self._server = server
+        self._bodies = bodies
+        self._latencies: list[tuple[float, float]] = []
+        """(moment of the question, how long the answer took)"""
 
-    await asyncio.gather(*(worker(wire, bodies[n::CONNECTIONS]) for n, wire in enumerate(wires)))
-    for wire in wires:
-        wire.close()
-    return latencies
+    async def run(self, report: Path) -> tuple[list[float], list[float]]:
+        """Latencies before the order, and from the order until its report."""
+        workers = [asyncio.create_task(self._worker(number)) for number in range(CONNECTIONS)]
+        await asyncio.sleep(WARM_S)
+        start = time.perf_counter()
+        await asyncio.sleep(IDLE_S)
+        placed = time.perf_counter()
+        os.kill(self._server.pid, signal.SIGUSR1)
+        while not report.exists():
+            await asyncio.sleep(0.01)
+            if broken := [worker for worker in workers if worker.done()]:
+                broken[0].result()
+        for worker in workers:
+            worker.cancel()
+        await asyncio.gather(*workers, return_exceptions=True)
+        before = [took for asked, took in self._latencies if start < asked < placed]
+        return before, [took for asked, took in self._latencies if asked >= placed]
+
+    async def _worker(self, number: int) -> None:
+        await asyncio.sleep(WARM_S * number / CONNECTIONS)  # not all in the same moment
+        wire = await Wire.open(self._server.port)
+        try:
+            while True:
+                for body in self._bodies[number::CONNECTIONS]:
+                    begun = time.perf_counter()
+                    answer, _ = await wire.ask(body)
+                    self._latencies.append((begun, time.perf_counter() - begun))
+                    assert answer == NOTHING, answer.hex()
+                    await asyncio.sleep(0.02)
+        finally:
+            wire.close()
 
 
 def measure(config: EimConfig, core: int, *, devices: int) -> dict[str, Any]:
@@ -176,15 +198,13 @@ def measure(config: EimConfig, core: int, *, devices: int) -> dict[str, Any]:
         report = Path(folder) / "report.json"
         server = Child(lambda ready: _serve(config, report, ready), core)
         try:
-            end = time.perf_counter() + IDLE_S
-            idle = asyncio.run(_polls(server, bodies, lambda: time.perf_counter() > end))
-            os.kill(server.pid, signal.SIGUSR1)
-            meanwhile = asyncio.run(_polls(server, bodies, report.exists))
+            idle, meanwhile = asyncio.run(Polls(server, bodies).run(report))
         finally:
             server.end()
         result: dict[str, Any] = json.loads(report.read_text())
     before, during = statistics.quantiles(idle, n=100), statistics.quantiles(meanwhile, n=100)
     return result | {
+        "polls": len(meanwhile),
         "p50_ms": during[49] * 1e3,
         "p99_ms": during[98] * 1e3,
         "idle_p50_ms": before[49] * 1e3,
