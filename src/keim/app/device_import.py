@@ -7,7 +7,9 @@ from the numbers by which repetitions are found.
 from __future__ import annotations
 
 import asyncio
+from collections import deque
 from collections.abc import AsyncIterator, Iterable
+from datetime import datetime
 from typing import Final
 
 import msgspec
@@ -15,14 +17,16 @@ import msgspec
 from keim.app.eim_service import EimService
 from keim.eim import orders
 from keim.eim.device_file import BadRow, DeviceFileReader, DeviceRow, Format
-from keim.eim.events import DeviceEnrolled
-from keim.eim.facts import Decision
-from keim.eim.rows import Device, Knowledge
 from keim.eim.settings import COUNTER_MAXIMUM
 from keim.errors import KeimError, Refused, StoreFailed
+from keim.io.eim_store.enrolling import Enrolment
 from keim.io.store.engine import Conflict
 
 LOT: Final = 1000
+_AT_ONCE: Final = 2
+"""Lots that are written while the next one is read: the database and we work at the same time."""
+_TURN: Final = 50
+"""Rows between which others have their turn."""
 TRIES: Final = 8
 """How often a lot is written anew because somebody else has just enrolled one of it."""
 MOST_PROBLEMS: Final = 10_000
@@ -56,16 +60,13 @@ class Report(msgspec.Struct):
     problems: list[BadRow] = []
 
 
-_Made = tuple[DeviceRow, Device, Knowledge | None, DeviceEnrolled]
-
-
 class DeviceImport:
     def __init__(self, service: EimService, terms: Terms) -> None:
         self._service = service
         self._terms = terms
         self._looks_first = terms.is_rehearsal
         """Whether a lot asks which devices are here: not before the first one was."""
-        self._pending: asyncio.Task[None] | None = None
+        self._pending: deque[asyncio.Task[None]] = deque()
         self.report = Report(problems=[])
 
     async def run(self, pieces: AsyncIterator[bytes]) -> Report:
@@ -77,92 +78,90 @@ class DeviceImport:
             async for piece in pieces:
                 lot = await self._take(reader.feed(piece), lot)
             lot = await self._take(reader.end(), lot)
-            await self._enrol(lot)
+            self._begin(lot)
         finally:
             await self._settled()
         self.report.problems.sort(key=lambda problem: problem.line)
         return self.report
 
     async def _take(self, rows: Iterable[DeviceRow | BadRow], lot: list[DeviceRow]) -> list[DeviceRow]:
-        """While one lot is written the next one is read: the database and we work at the same time."""
         for row in rows:
             self.report.rows += 1
+            if self.report.rows % _TURN == 0:
+                await asyncio.sleep(0)
             if isinstance(row, BadRow):
                 self._fail(row)
                 continue
             lot.append(row)
             if len(lot) >= LOT:
-                await self._settled()
-                self._pending = asyncio.create_task(self._enrol(lot))
-                await asyncio.sleep(0)
+                await self._settled(_AT_ONCE - 1)
+                self._begin(lot)
                 lot = []
         return lot
 
-    async def _settled(self) -> None:
-        pending, self._pending = self._pending, None
-        if pending is not None:
-            await pending
+    def _begin(self, lot: list[DeviceRow]) -> None:
+        self._pending.append(asyncio.create_task(self._enrol(lot)))
+
+    async def _settled(self, most: int = 0) -> None:
+        """Until no more lots than these are on their way."""
+        while len(self._pending) > most:
+            await self._pending.popleft()
 
     async def _enrol(self, lot: list[DeviceRow]) -> None:
         known = await self._service.store.known([row.eid for row in lot]) if self._looks_first else set()
-        for row in lot:
+        fresh: list[tuple[DeviceRow, Enrolment]] = []
+        now = self._service.clock.now()
+        for number, row in enumerate(lot):
+            if number % _TURN == 0:
+                await asyncio.sleep(0)
             if row.eid in known:
                 self._know(row)
-        fresh = [made for row in lot if row.eid not in known and (made := self._made(row)) is not None]
+            elif (made := self._made(row, now)) is not None:
+                fresh.append((row, made))
         if fresh and not self._terms.is_rehearsal:
             fresh = await self._commit(fresh)
         self.report.enrolled += len(fresh)
 
-    def _made(self, row: DeviceRow) -> _Made | None:
+    def _made(self, row: DeviceRow, now: datetime) -> Enrolment | None:
         service, terms = self._service, self._terms
         try:
-            made = orders.enrol(
-                service.eim,
-                row.eid,
-                now=service.clock.now(),
-                token=row.token,
-                counter=min(row.counter + terms.counter_leap, COUNTER_MAXIMUM),
-                certificates=row.certificates,
-                signer="" if terms.ignores_signers and row.signer not in service.eim.signers else row.signer,
-                tenant=terms.tenant,
-                tags=tuple(dict.fromkeys((*row.tags, *terms.tags))),
-                actor=terms.actor,
+            return Enrolment(
+                *orders.enrol(
+                    service.eim,
+                    row.eid,
+                    now=now,
+                    token=row.token,
+                    counter=min(row.counter + terms.counter_leap, COUNTER_MAXIMUM),
+                    certificates=row.certificates,
+                    signer=""
+                    if terms.ignores_signers and row.signer not in service.eim.signers
+                    else row.signer,
+                    tenant=terms.tenant,
+                    tags=(*row.tags, *terms.tags) if terms.tags else row.tags,
+                    actor=terms.actor,
+                )
             )
         except KeimError as fault:
             self._fail(BadRow(row.line, row.eid, fault.code, str(fault)))
             return None
-        return row, *made
 
-    async def _commit(self, fresh: list[_Made]) -> list[_Made]:
+    async def _commit(self, fresh: list[tuple[DeviceRow, Enrolment]]) -> list[tuple[DeviceRow, Enrolment]]:
         """All in one transaction, without those that are here already; which were written."""
         for _ in range(TRIES):
             try:
-                await self._service.store.commit(self._decision(fresh))
+                await self._service.store.enrol_many([made for _, made in fresh])
             except Conflict:
                 self._looks_first = True
-                known = await self._service.store.known([device.eid for _, device, *_ in fresh])
-                for row, *_ in fresh:
+                known = await self._service.store.known([row.eid for row, _ in fresh])
+                for row, _ in fresh:
                     if row.eid in known:
                         self._know(row)
-                fresh = [made for made in fresh if made[0].eid not in known]
+                fresh = [one for one in fresh if one[0].eid not in known]
                 if not fresh:
                     return []
             else:
                 return fresh
         raise StoreFailed("the same rows changed again and again", code="store.contended")
-
-    def _decision(self, fresh: list[_Made]) -> Decision:
-        rows: list[Device | Knowledge] = []
-        for _, device, knowledge, _ in fresh:
-            rows.append(device)
-            if knowledge is not None:
-                rows.append(knowledge)
-        return Decision(
-            reply=None,
-            rows=tuple(rows),
-            events=tuple(event for *_, event in fresh),
-            tenant=self._terms.tenant,
-        )
 
     def _know(self, row: DeviceRow) -> None:
         self.report.known += 1

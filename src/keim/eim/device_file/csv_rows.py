@@ -6,6 +6,7 @@ Pure. Imports keim.errors and its neighbours only.
 from __future__ import annotations
 
 import csv
+from functools import lru_cache
 from typing import Final
 
 from keim.eim.device_file.rows import (
@@ -25,6 +26,7 @@ COLUMNS: Final = ("eid", "token", "counter", "tags", "euicc_certificate", "eum_c
 TAG_COLUMN: Final = "tag:"
 """`tag:site` with the cell `berlin` is the tag `site=berlin`."""
 DELIMITERS: Final = (",", ";", "\t")
+_SHORT: Final = 200
 
 
 class CsvRows:
@@ -71,27 +73,38 @@ class CsvRows:
             raise Refused(f"line {line}: {error}", code="import.bad_row") from None
 
     def _made(self, line: int, cells: list[str]) -> DeviceRow:
-        token, counter = self._cell(cells, "token"), self._cell(cells, "counter")
-        euicc, eum = self._cell(cells, "euicc_certificate"), self._cell(cells, "eum_certificate")
-        eid = refuse_formula(cells[self._index["eid"]].strip(), "eid")
-        tags = [checked_tag(tag.strip()) for tag in self._cell(cells, "tags").split("|") if tag.strip()]
-        for index, prefix in self._tag_columns:
-            if value := refuse_formula(cells[index].strip(), self._names[index]):
-                tags.append(checked_tag(prefix + value))
+        cells = [cell.strip() for cell in cells]
+        given = dict(zip(self._names, cells, strict=True))
+        for name, cell in given.items():
+            refuse_formula(cell, name)
+        tags = _tags_of(given.get("tags", ""))
+        if self._tag_columns:
+            own = [prefix + cells[index] for index, prefix in self._tag_columns if cells[index]]
+            tags = tuple(dict.fromkeys((*tags, *map(checked_tag, own))))
+        token, counter = given.get("token"), given.get("counter")
+        euicc, eum = given.get("euicc_certificate"), given.get("eum_certificate")
         return made(
             line,
-            eid_of(eid, accepts_check_digits=self._accepts),
+            eid_of(given["eid"], accepts_check_digits=self._accepts),
             token=number_of(token, "token") if token else None,
             counter=number_of(counter, "counter") if counter else 0,
-            tags=tuple(dict.fromkeys(tags)),
+            tags=tags,
             euicc_certificate=certificate_of(euicc, "euicc_certificate") if euicc else None,
             eum_certificate=certificate_of(eum, "eum_certificate") if eum else None,
-            signer=self._cell(cells, "signer"),
+            signer=given.get("signer", ""),
         )
 
-    def _cell(self, cells: list[str], name: str) -> str:
-        index = self._index.get(name)
-        return "" if index is None else refuse_formula(cells[index].strip(), name)
+
+def _tags_of(cell: str) -> tuple[str, ...]:
+    return _few_tags(cell) if len(cell) < _SHORT else _tags(cell)
+
+
+def _tags(cell: str) -> tuple[str, ...]:
+    return tuple(dict.fromkeys(checked_tag(tag.strip()) for tag in cell.split("|") if tag.strip()))
+
+
+_few_tags: Final = lru_cache(maxsize=4096)(_tags)
+"""Remembered: a fleet has few sets of tags."""
 
 
 def _names(cells: list[str]) -> list[str]:

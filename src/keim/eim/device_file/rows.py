@@ -47,9 +47,14 @@ def bad_row(line: int, eid: str, fault: Refused) -> BadRow:
 
 
 def eid_of(text: str, *, accepts_check_digits: bool) -> Eid:
-    if _ROUNDED.fullmatch(text):
-        raise Refused(f"{text!r}: a spreadsheet has rounded this EID", code="import.eid_rounded")
-    eid = Eid(text)
+    try:
+        eid = Eid(text)
+    except Refused:
+        if _ROUNDED.fullmatch(text):
+            raise Refused(
+                f"{text!r}: a spreadsheet has rounded this EID", code="import.eid_rounded"
+            ) from None
+        raise
     if not accepts_check_digits and not eid.has_valid_check_digits:
         right = Eid.with_check_digits(text[:30])[30:]
         raise Refused(f"{text}: the check digits would be {right}", code="import.check_digits")

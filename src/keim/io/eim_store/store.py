@@ -13,6 +13,7 @@ from keim.eim.facts import Decision, Facts, Known, Named, Next, NotDelivered, Or
 from keim.eim.offers import order_of
 from keim.eim.rows import MAIN, Contact, Device, Errand, Knowledge, Operation, Order, OrderState, Relay
 from keim.io.eim_store import writes
+from keim.io.eim_store.enrolling import Enrolment, entries_of, rows_of
 from keim.io.eim_store.freezing import Progress, freeze, ordinals_of_all, ordinals_of_list
 from keim.io.eim_store.leaves import KeptObjects, event_in, leaves_of
 from keim.io.eim_store.many import OrdersForMany
@@ -212,6 +213,10 @@ class EimStore:
     async def enrol(self, device: Device, knowledge: Knowledge | None, events: Sequence[Event]) -> None:
         rows = (device,) if knowledge is None else (device, knowledge)
         await self.commit(Decision(reply=None, rows=rows, events=tuple(events), tenant=device.tenant))
+
+    async def enrol_many(self, made: Sequence[Enrolment]) -> None:
+        """All of them new, in one transaction; `Conflict` if one is here already."""
+        await self.engine.add(rows_of(made), entries_of(made))
 
     async def change(self, device: Device, events: Sequence[Event]) -> None:
         await self.commit(Decision(reply=None, rows=(device,), events=tuple(events), tenant=device.tenant))

@@ -73,6 +73,19 @@ class Entry(NamedTuple):
     hash: bytes
 
 
+class NewRows(NamedTuple):
+    """Rows of one table, all of them new: what an import brings by the thousand."""
+
+    table: str
+    columns: tuple[str, ...]
+    rows: Sequence[tuple[Any, ...]]
+    serial: str = ""
+    """The column, beside these, that the database numbers in their order."""
+    has_places: bool = False
+    """The first member of each row is a place among the rows of the table with a serial that came before; the
+    number of the row there is what is written."""
+
+
 class Conflict(Exception):
     """A row was not as it had been when the change was decided: load, decide and commit again."""
 
@@ -110,6 +123,10 @@ class Engine(Protocol):
         ...
 
     async def commit(self, statements: Sequence[Statement], entries: Sequence[Entry] = ()) -> None: ...
+
+    async def add(self, tables: Sequence[NewRows], entries: Sequence[Entry] = ()) -> None:
+        """A transaction of its own; `Conflict` if one of the rows is there already."""
+        ...
 
     async def migrate(self, component: str, migrations: Sequence[Migration]) -> None:
         """Runs what of `migrations` this database has not seen yet; none is changed once it was released."""

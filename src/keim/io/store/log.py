@@ -17,7 +17,8 @@ WRITE: Final = (
     "INSERT INTO eim_logs (log, size, edge) VALUES (?, ?, ?)"
     " ON CONFLICT (log) DO UPDATE SET size = excluded.size, edge = excluded.edge"
 )
-ENTRY: Final = "INSERT INTO eim_events (log, id, at, eid, kind, leaf, hash) VALUES (?, ?, ?, ?, ?, ?, ?)"
+COLUMNS: Final = ("log", "id", "at", "eid", "kind", "leaf", "hash")
+ENTRY: Final = f"INSERT INTO eim_events ({', '.join(COLUMNS)}) VALUES (?, ?, ?, ?, ?, ?, ?)"
 EMPTY: Final = Edge().octets
 
 

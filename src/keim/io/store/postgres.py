@@ -15,11 +15,22 @@ from itertools import groupby
 from typing import Any, Final, Self
 
 from keim.errors import Refused, StoreFailed
-from keim.io.store import log
 from keim.io.store import postgres_sql as own
 from keim.io.store.batch import Item, by_kind, lost, take
-from keim.io.store.engine import BATCH, MOMENT_S, QUEUE, Conflict, Entry, Lookup, Migration, Statement
+from keim.io.store.engine import (
+    BATCH,
+    MOMENT_S,
+    QUEUE,
+    Conflict,
+    Entry,
+    Lookup,
+    Migration,
+    NewRows,
+    Statement,
+)
 from keim.io.store.leaf_shelf import LeafShelf
+from keim.io.store.postgres_copy import add
+from keim.io.store.postgres_log import append
 from keim.io.store.sqlite import statements_of
 
 try:
@@ -199,6 +210,13 @@ class PostgresEngine:
         for item in batch:  # one of them may be the reason (a deadlock, say): each on its own
             await self._write([item])
 
+    async def add(self, tables: Sequence[NewRows], entries: Sequence[Entry] = ()) -> None:
+        try:
+            async with self._pool.acquire() as connection, connection.transaction():
+                await add(connection, tables, entries)
+        except _TROUBLES as error:
+            raise _outcome(error) from None
+
     # tables
 
     async def migrate(self, component: str, migrations: Sequence[Migration]) -> None:
@@ -250,7 +268,7 @@ async def _make(connection: Any, batch: list[Item]) -> list[Exception | None]:
         outcome = await _make_plain(connection, item, is_alone=len(batch) == 1) if item.is_plain else None
         outcomes.append(outcome)
     told = zip(batch, outcomes, strict=True)
-    await _append(connection, [entry for item, outcome in told if outcome is None for entry in item.entries])
+    await append(connection, [entry for item, outcome in told if outcome is None for entry in item.entries])
     return outcomes
 
 
@@ -297,20 +315,6 @@ async def _make_one_by_one(connection: Any, statements: Sequence[Statement]) -> 
                 raise lost()
 
 
-async def _append(connection: Any, entries: Sequence[Entry]) -> None:
-    if not entries:
-        return
-    groups = log.by_log(entries)
-    edges = dict(await connection.fetch(own.LOCK_EDGES, [name for name, _ in groups]))
-    if absent := [name for name, _ in groups if name not in edges]:
-        await connection.execute(own.BEGIN_LOGS, absent, log.EMPTY)
-        edges |= dict(await connection.fetch(own.LOCK_EDGES, absent))
-    changes = [log.appended(name, edges[name], of_log) for name, of_log in groups]
-    rows = zip(*(row for change in changes for row in change.rows), strict=True)
-    ends = zip(*(change.edge for change in changes), strict=True)
-    await connection.execute(own.APPEND, *map(list, rows), *map(list, ends))
-
-
 class _Session:
     def __init__(self, connection: Any) -> None:
         self._connection = connection
@@ -322,7 +326,7 @@ class _Session:
         await self._connection.execute(own.numbered(sql), *parameters)
 
     async def append(self, entries: Sequence[Entry]) -> None:
-        await _append(self._connection, entries)
+        await append(self._connection, entries)
 
 
 def _outcome(error: Exception) -> Exception:

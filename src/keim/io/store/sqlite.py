@@ -19,8 +19,19 @@ from typing import Any, Final
 from keim.errors import StoreFailed
 from keim.io.store import log
 from keim.io.store.batch import Item, by_kind, take
-from keim.io.store.engine import BATCH, MOMENT_S, QUEUE, Conflict, Entry, Lookup, Migration, Statement
+from keim.io.store.engine import (
+    BATCH,
+    MOMENT_S,
+    QUEUE,
+    Conflict,
+    Entry,
+    Lookup,
+    Migration,
+    NewRows,
+    Statement,
+)
 from keim.io.store.leaf_shelf import LeafShelf
+from keim.io.store.sqlite_rows import insert
 
 _SETTINGS: Final = (
     "PRAGMA journal_mode=WAL",
@@ -156,6 +167,27 @@ class SqliteEngine:
         _append(connection, told)
         connection.execute("COMMIT")
         return outcomes
+
+    async def add(self, tables: Sequence[NewRows], entries: Sequence[Entry] = ()) -> None:
+        if self._thread is None:
+            self._add(tables, entries)
+        else:
+            await asyncio.get_running_loop().run_in_executor(self._thread, self._add, tables, entries)
+
+    def _add(self, tables: Sequence[NewRows], entries: Sequence[Entry]) -> None:
+        connection = self._writer
+        try:
+            connection.execute("BEGIN IMMEDIATE")
+            insert(connection, tables)
+            _append(connection, entries)
+            connection.execute("COMMIT")
+        except sqlite3.IntegrityError as error:
+            raise Conflict(str(error)) from None
+        except sqlite3.Error as error:
+            raise StoreFailed(str(error), code="store.commit_failed") from None
+        finally:
+            if connection.in_transaction:
+                connection.execute("ROLLBACK")
 
     async def migrate(self, component: str, migrations: Sequence[Migration]) -> None:
         try:
