@@ -20,6 +20,7 @@ from keim.eim import compose
 from keim.eim.events import OrderPlaced, PackageDelivered, ResultReceived
 from keim.eim.rows import DeviceState, OrderState, State
 from keim.eim.settings import Rules
+from keim.errors import Malformed, Unreachable
 from keim.ids import Eid
 from keim.io.eim_store import freezing
 from keim.io.store.engine import Engine
@@ -29,6 +30,7 @@ from keim.messages.esipa import GetEimPackageResponse
 from keim.messages.ipa_data import IpaFeatures
 from keim.messages.package import EnablePsmo, EuiccPackageErrorCode, EuiccPackageRequest, Psmo
 from keim.pki.world import example_eids
+from keim.seams import Signer
 from keim.smdp.rows import ProfileState
 
 KINDS = ["memory", "file", "thread", pytest.param("postgres", marks=needs_system("postgresql"))]
@@ -141,6 +143,35 @@ def test_polls_at_the_same_moment_get_the_same_octets(desk: EimOnly) -> None:
     assert len(set(answers)) == 1
     assert desk.device().counter == 1
     assert len(desk.events(PackageDelivered)) == 1
+
+
+class _NoToken:
+    """The signing key of a token that was pulled out."""
+
+    def __init__(self, like: Signer) -> None:
+        self.algorithm, self.public_point = like.algorithm, like.public_point
+
+    def sign(self, message: bytes) -> bytes:
+        raise Unreachable("the token is gone", code="exchange.unreachable")
+
+
+def test_of_messages_of_one_moment_each_gets_its_own_answer(desk: EimOnly) -> None:
+    """Who cannot be read, whom nobody knows, and whose package cannot be signed do not harm the others."""
+    desk.order(LIST)
+    idle = fleet(desk, 2)
+    key = next(iter(desk.service.eim.signers.values()))
+    desk.service.eim = eim_of(rules=Rules(learns_first=False), signers={"one": _NoToken(key)})
+
+    async def script() -> list[Any]:
+        messages = [poll(idle[0]), b"\xbf\x4f\x01", poll(), poll(OTHER_EID), poll(idle[1])]
+        return await asyncio.gather(*map(desk.service.answer, messages), return_exceptions=True)
+
+    first, unreadable, unsigned, unknown, last = desk.run(script())
+    assert first == last == NOTHING
+    assert isinstance(unreadable, Malformed)
+    assert isinstance(unsigned, Unreachable)
+    assert unknown == bytes.fromhex("BF4F03020102")
+    assert desk.device().counter == 0, "what was not signed was not handed out"
 
 
 def test_one_result_that_comes_many_times_at_once_counts_once(desk: EimOnly) -> None:

@@ -14,7 +14,7 @@ from tests.shared import needs_system
 
 from keim.audit.tree import Edge, leaf_hash
 from keim.errors import StoreFailed
-from keim.io.store.engine import Conflict, Engine, Entry, Lookup, Statement, Write
+from keim.io.store.engine import QUEUE, Change, Conflict, Engine, Entry, Lookup, Statement, Write
 from keim.io.store.open import open_engine
 from keim.io.store.postgres import PostgresEngine
 from keim.io.store.sqlite import SqliteEngine
@@ -256,42 +256,66 @@ def test_a_row_that_the_database_refuses_fails_alone(engine: Engine, run: Run) -
     assert numbers(engine, run) == {"a": 1, "d": 4, "e": 5}
 
 
-def test_what_many_look_up_together_each_gets_alone(engine: Engine, run: Run) -> None:
+def test_the_rows_of_many_keys_come_together(engine: Engine, run: Run) -> None:
     outcomes_of(engine, run, [[Statement(ADD, (f"n{number}", number), 1)] for number in range(700)])
-
-    async def script() -> list[list[tuple[Any, ...]]]:
-        names = [f"n{number}" for number in range(900)]
-        return await asyncio.gather(*(engine.look_up(BY_NAME, name) for name in [*names, "n1"]))
-
-    found = run(script())
-    assert found[:700] == [[(f"n{number}", number)] for number in range(700)]
-    assert found[700:-1] == [[]] * 200
-    assert found[-1] == [("n1", 1)]
+    found = run(engine.look_up(BY_NAME, [f"n{number}" for number in range(600, 900)]))
+    assert sorted(found) == [(f"n{number}", number) for number in range(600, 700)]
+    assert run(engine.look_up(BY_NAME, ["nobody"])) == []
 
 
-def test_a_look_up_that_fails_fails_for_all_and_not_for_those_after(engine: Engine, run: Run) -> None:
+def test_a_look_up_that_fails_does_not_harm_those_after(engine: Engine, run: Run) -> None:
     bad = Lookup("SELECT id FROM nowhere WHERE id = ?", "SELECT id FROM nowhere WHERE id = ANY(?)")
-
-    async def script() -> list[Any]:
-        asked = [engine.look_up(bad, "a"), engine.look_up(bad, "b"), engine.look_up(BY_NAME, "a")]
-        return await asyncio.gather(*asked, return_exceptions=True)
-
-    first, second, good = run(script())
-    assert isinstance(first, StoreFailed)
-    assert isinstance(second, StoreFailed)
-    assert good == []
+    with pytest.raises(StoreFailed) as caught:
+        run(engine.look_up(bad, ["a", "b"]))
+    assert caught.value.code == "store.statement_failed"
+    assert run(engine.look_up(BY_NAME, ["a"])) == []
 
 
-def test_who_looks_up_and_goes_away_does_not_harm_the_others(engine: Engine, run: Run) -> None:
-    run(engine.commit([Statement(ADD, ("a", 1), 1)]))
+def test_each_change_of_a_lot_is_told_what_became_of_it(engine: Engine, run: Run) -> None:
+    async def script() -> list[Exception | None]:
+        outcomes: dict[str, Exception | None] = {}
+        complete = asyncio.get_running_loop().create_future()
 
-    async def script() -> Any:
-        tasks = [asyncio.ensure_future(engine.look_up(BY_NAME, "a")) for _ in range(3)]
-        await asyncio.sleep(0)
-        tasks[0].cancel()
-        return await asyncio.gather(*tasks, return_exceptions=True)
+        def change(name: str, *statements: Statement) -> Change:
+            def settle(outcome: Exception | None) -> None:
+                outcomes[name] = outcome
+                if len(outcomes) == 4 and not complete.done():
+                    complete.set_result(None)
 
-    assert run(script())[1:] == [[("a", 1)], [("a", 1)]]
+            return Change(statements, (), settle)
+
+        engine.submit(
+            [
+                change("good", Statement(ADD, ("a", 1), 1)),
+                change("lost", Statement(RAISE, (2, "nobody", 1), 1)),
+                change("bad", Statement("INSERT INTO nowhere VALUES (1)")),
+                change("another", Statement(ADD, ("b", 2), 1), Statement(INSERT, ("c", 3, None))),
+            ]
+        )
+        await complete
+        return [outcomes[name] for name in ("good", "lost", "bad", "another")]
+
+    good, conflict, bad, another = run(script())
+    assert good is None
+    assert another is None
+    assert isinstance(conflict, Conflict)
+    assert isinstance(bad, StoreFailed)
+    assert numbers(engine, run) == {"a": 1, "b": 2, "c": 3}
+
+
+def test_a_lot_is_refused_as_a_whole_when_too_many_changes_wait(run: Run, tmp_path: Path) -> None:
+    async def script() -> list[Exception | None]:
+        engine = SqliteEngine(tmp_path / "store.db", in_thread=True)
+        await engine.migrate("test", MIGRATIONS)
+        outcomes: list[Exception | None] = []
+        engine.submit([Change([Statement(ADD, (str(n), n), 1)], (), lambda _: None) for n in range(QUEUE)])
+        engine.submit([Change([Statement(ADD, ("late", 0), 1)], (), outcomes.append)])
+        await engine.close()
+        return outcomes
+
+    (refused,) = run(script())
+    assert isinstance(refused, StoreFailed)
+    assert refused.code == "store.overloaded"
 
 
 def test_a_file_that_cannot_be_opened_is_told(tmp_path: Path) -> None:
@@ -322,7 +346,7 @@ def test_a_connection_that_ends_in_the_middle_of_a_call_is_a_failed_store() -> N
         with pytest.raises(StoreFailed) as asked:
             await engine.fetch("SELECT 1")
         with pytest.raises(StoreFailed) as looked_up:
-            await engine.look_up(Lookup("SELECT 1", "SELECT 1"), "key")
+            await engine.look_up(Lookup("SELECT 1", "SELECT 1"), ["key"])
         with pytest.raises(StoreFailed) as changed:
             await engine.commit([Statement("SELECT 1", ())])
         codes = [found.value.code for found in (asked, looked_up, changed)]

@@ -121,7 +121,13 @@ async def open_service(config: EimConfig, world: World) -> Running:
     await store.prepare()
     outside = Outside(world, eim.addresses, config.servers, now=clock.now)
     service = EimService(
-        eim, store, clock=clock, entropy=OsEntropy(), ask_server=outside.ask, forward=outside.forward
+        eim,
+        store,
+        clock=clock,
+        entropy=OsEntropy(),
+        ask_server=outside.ask,
+        forward=outside.forward,
+        gather_s=config.store_gather_ms / 1000,
     )
     service.world = world
     injection = Injection(service, device_carriers_of(world, config.injection))

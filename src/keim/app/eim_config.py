@@ -86,7 +86,7 @@ class EimConfig(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     store: str = "eim.db"
     store_in_thread: bool = False
     store_gather_ms: float = 8.0
-    """How long a change waits at most for company in its transaction; an answer waits as long."""
+    """How long a message or a change waits at most for company, while it keeps coming."""
     rules: RulesConfig = RulesConfig()
     switches: Switches = Switches()
     addresses: AddressesConfig = AddressesConfig()

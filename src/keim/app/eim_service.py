@@ -1,28 +1,34 @@
-"""An eIM at work: each message is loaded for, decided and committed; notifications are passed on.
+"""An eIM at work: messages are loaded for, decided and committed in lots; notifications are passed on.
 
 The role decides, the store keeps, this module only joins them (docs/architecture.md, "Few hops").
 """
 
 from __future__ import annotations
 
+import asyncio
 from collections import Counter
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Iterable
 from datetime import datetime, timedelta
+from functools import partial
 from typing import Final
 
 import msgspec
 
 from keim.app.eim_operators import TRIES, OperatorsSide, contended
 from keim.eim import answer
-from keim.eim.facts import Context, Decision
+from keim.eim.events import Event
+from keim.eim.facts import Context, Decision, Facts, StillActive, Wanted
 from keim.eim.relay.call import Call, NoRelay, Unanswered
 from keim.eim.rows import Errand
 from keim.eim.settings import Eim
-from keim.errors import KeimError
+from keim.errors import KeimError, Malformed
 from keim.io.eim_store import DueErrand, EimStore
-from keim.io.store.engine import Conflict
+from keim.io.lots import Lots
+from keim.io.store.batch import overloaded
+from keim.io.store.engine import QUEUE, Conflict
 from keim.pki.world import World
 from keim.seams import Clock, Entropy
+from keim.wire.esipa import eid_of
 
 AskServer = Callable[[Call], Awaitable[object]]
 """One function of ES9+ or ES11: the reply, or a KeimError when the server cannot be asked."""
@@ -31,6 +37,31 @@ Forward = Callable[[Errand], Awaitable[None]]
 
 LAST_ATTEMPT: Final = 14
 """Notifications are given up after about two days; they stay in the store."""
+
+
+class _Message:
+    """What a device says, until whoever brought it has the answer."""
+
+    __slots__ = ("answered", "connection", "is_of_many", "octets", "request", "tries", "wanted")
+
+    request: msgspec.Struct
+    wanted: Wanted
+
+    def __init__(self, octets: bytes, connection: str) -> None:
+        self.octets = octets
+        self.connection = connection
+        self.answered: asyncio.Future[bytes | None] = asyncio.get_running_loop().create_future()
+        self.tries = 0
+        self.is_of_many = False
+        """It met an order for many, which may have been cancelled elsewhere."""
+
+    def answer(self, reply: bytes | None) -> None:
+        if not self.answered.done():  # whoever waited may have gone
+            self.answered.set_result(reply)
+
+    def fail(self, error: Exception) -> None:
+        if not self.answered.done():
+            self.answered.set_exception(error)
 
 
 class EimService(OperatorsSide):
@@ -45,10 +76,15 @@ class EimService(OperatorsSide):
         entropy: Entropy,
         ask_server: AskServer | None = None,
         forward: Forward | None = None,
+        gather_s: float = 0.0,
     ) -> None:
+        """`gather_s`: how long a message waits at most for company while it keeps coming."""
         super().__init__(eim, store, clock=clock, entropy=entropy)
         self._ask_server = ask_server
         self._forward = forward
+        self._lots = Lots(self._answer_lot, gather_s=gather_s)
+        self._under_way: dict[bytes | None, asyncio.Future[bytes | None]] = {}
+        """By EID: what a device says at the same moment is answered one after the other."""
         self._contacts: dict[str, datetime] = {}
         self.world: World | None = None
         """The PKI as it was read last."""
@@ -60,30 +96,87 @@ class EimService(OperatorsSide):
 
     async def answer(self, octets: bytes, connection: str = "") -> bytes | None:
         """The answer in DER; None refuses the message. What it promises is durable when it is returned."""
-        request = answer.read(octets)
-        if answer.is_relayed(request):
-            return await self._relay(request, connection)
-        wanted = answer.wanted(request)
-        for _ in range(TRIES):
-            facts = await self.store.load(wanted)
-            context = self._context(connection)
-            if facts.device is not None:
-                self._contacts[facts.device.eid] = context.now
-            decision = answer.decide(self.eim, facts, request, context)
-            try:
-                await self.commit(decision)
-            except Conflict:
-                if any(candidate.is_mass for candidate in facts.next):
-                    await self.store.many.refresh()  # it may have been cancelled elsewhere
+        if answer.is_relayed(octets):
+            return await self._relay(answer.read(octets), connection)
+        if len(self._lots) >= QUEUE:
+            raise overloaded()
+        eid = eid_of(octets)
+        while (before := self._under_way.get(eid)) is not None:
+            await asyncio.wait((before,))
+        message = _Message(octets, connection)
+        if eid is not None:
+            self._under_way[eid] = message.answered
+        self._lots.put(message)
+        try:
+            return await message.answered
+        finally:
+            self._under_way.pop(eid, None)
+
+    async def _answer_lot(self, lot: list[_Message]) -> None:
+        messages = [message for message in lot if self._read(message)]
+        try:
+            if any(message.is_of_many for message in messages):
+                await self.store.many.refresh()
+            facts = await self.store.load_all([message.wanted for message in messages])
+        except Exception as error:  # told to all who wait, as if each had asked alone
+            for message in messages:
+                message.fail(error)
+            return
+        decided = []
+        now = self.clock.now()
+        for message, found in zip(messages, facts, strict=True):
+            decision = self._decide(message, found, now)
+            if decision is None:
                 continue
-            return decision.reply
-        raise contended()
+            if decision.changes_nothing:
+                message.answer(decision.reply)
+            else:
+                decided.append((decision, partial(self._settle, message, decision)))
+        if decided:
+            self.store.submit(decided)
+
+    @staticmethod
+    def _read(message: _Message) -> bool:
+        try:
+            message.request = answer.read(message.octets)
+            message.wanted = answer.wanted(message.request)
+        except Malformed as error:
+            message.fail(error)
+            return False
+        return True
+
+    def _decide(self, message: _Message, facts: Facts, now: datetime) -> Decision | None:
+        """None: whoever waits has been told why not."""
+        if facts.device is not None:
+            self._contacts[facts.device.eid] = now
+        context = Context(now, self.entropy, message.connection)
+        try:
+            return answer.decide(self.eim, facts, message.request, context)
+        except Exception as error:  # one message's trouble is not that of its lot
+            message.fail(error)
+            return None
+
+    def _settle(self, message: _Message, decision: Decision, outcome: Exception | None) -> None:
+        if outcome is None:
+            self._count(decision.events)
+            message.answer(decision.reply)
+        elif not isinstance(outcome, Conflict):
+            message.fail(outcome)
+        elif message.tries + 1 < TRIES:
+            message.tries += 1
+            message.is_of_many = any(isinstance(change, StillActive) for change in decision.orders)
+            self._lots.put(message)
+        else:
+            message.fail(contended())
 
     async def commit(self, decision: Decision) -> None:
         """Durable on return, and counted by the kinds of its events."""
         await self.store.commit(decision)
-        if decision.events:
-            self.told.update(str(event.__struct_config__.tag) for event in decision.events)
+        self._count(decision.events)
+
+    def _count(self, events: Iterable[Event]) -> None:
+        for event in events:
+            self.told[str(event.__struct_config__.tag)] += 1
 
     async def _relay(self, request: msgspec.Struct, connection: str) -> bytes | None:
         """The server is asked once; only the conclusion is decided anew when rows moved."""

@@ -56,8 +56,8 @@ def read(octets: bytes) -> msgspec.Struct:
     return request
 
 
-def is_relayed(request: msgspec.Struct) -> bool:
-    return type(request) in RELAYED
+def is_relayed(octets: bytes) -> bool:
+    return TAGS.get(octets[:2]) in RELAYED
 
 
 def wanted(request: msgspec.Struct) -> Wanted:

@@ -109,3 +109,7 @@ class Decision(msgspec.Struct, frozen=True, kw_only=True):
     orders: tuple[OrderMove | StillActive | NotDelivered, ...] = ()
     tenant: str = MAIN
     """Whose log tells the events."""
+
+    @property
+    def changes_nothing(self) -> bool:
+        return not (self.rows or self.events or self.errands or self.orders)

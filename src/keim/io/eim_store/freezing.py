@@ -70,7 +70,7 @@ async def ordinals_of_list(engine: Engine, tenant: str, eids: Sequence[str]) -> 
     """Of those in the list that are this tenant's."""
     found: set[int] = set()
     for start in range(0, len(eids), _LOT_OF_EIDS):
-        rows = await engine.look_up_all(_BY_EID, eids[start : start + _LOT_OF_EIDS])
+        rows = await engine.look_up(_BY_EID, eids[start : start + _LOT_OF_EIDS])
         found.update(ordinal for _, owner, ordinal in rows if owner == tenant)
         await asyncio.sleep(0)
     ordered = sorted(found)

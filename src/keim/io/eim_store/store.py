@@ -2,21 +2,20 @@
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator, Iterable, Sequence
+from collections.abc import AsyncIterator, Sequence
 from datetime import datetime, timedelta
-from typing import Any, Final, NamedTuple
+from typing import Final, NamedTuple
 
 import msgspec
 
 from keim.eim.events import Event
-from keim.eim.facts import Decision, Facts, Known, Named, Next, NotDelivered, OrderMove, Wanted
-from keim.eim.offers import order_of
-from keim.eim.rows import MAIN, Contact, Device, Errand, Knowledge, Operation, Order, OrderState, Relay
+from keim.eim.facts import Decision, NotDelivered, OrderMove
+from keim.eim.rows import MAIN, Contact, Device, Errand, Knowledge, Operation, Order, OrderState
 from keim.io.eim_store import writes
 from keim.io.eim_store.enrolling import Enrolment, entries_of, rows_of
 from keim.io.eim_store.freezing import Progress, freeze, ordinals_of_all, ordinals_of_list
 from keim.io.eim_store.leaves import KeptObjects, event_in, leaves_of
-from keim.io.eim_store.many import OrdersForMany
+from keim.io.eim_store.loading import Loading
 from keim.io.eim_store.schema import MIGRATIONS, OF_LOG
 from keim.io.eim_store.statements import (
     of_decision,
@@ -25,28 +24,8 @@ from keim.io.eim_store.statements import (
     of_released_order,
     of_replanned_order,
 )
-from keim.io.store.engine import Engine, Lookup, Statement, milliseconds, moment
+from keim.io.store.engine import Change, Engine, Settle, Statement, milliseconds, moment
 from keim.io.store.leaf_shelf import whole
-
-_CANDIDATES: Final = 4
-"""Orders looked at in one poll: more only when several have expired."""
-_DEVICE: Final = "SELECT ordinal, row FROM eim_devices WHERE eid = ?"
-_DEVICE_AND_NEXT: Final = Lookup(
-    "SELECT d.eid, d.ordinal, d.row, o.id, o.row FROM eim_devices d"
-    " LEFT JOIN eim_orders o ON o.eid = d.eid AND o.state = 'active'"
-    f" WHERE d.eid = ? ORDER BY o.id LIMIT {_CANDIDATES}",
-    "SELECT d.eid, d.ordinal, d.row, o.id, o.row FROM eim_devices d LEFT JOIN LATERAL"
-    " (SELECT id, row FROM eim_orders WHERE eid = d.eid AND state = 'active'"
-    f" ORDER BY id LIMIT {_CANDIDATES}) o ON TRUE WHERE d.eid = ANY(?) ORDER BY d.eid, o.id",
-)
-_DEVICE_AND_KNOWLEDGE: Final = Lookup(
-    "SELECT d.eid, d.row, k.row FROM eim_devices d LEFT JOIN eim_knowledge k ON k.eid = d.eid"
-    " WHERE d.eid = ?",
-    "SELECT d.eid, d.row, k.row FROM eim_devices d LEFT JOIN eim_knowledge k ON k.eid = d.eid"
-    " WHERE d.eid = ANY(?)",
-)
-_KNOWN: Final = "SELECT p.row, o.id, o.row FROM eim_operations p LEFT JOIN eim_orders o ON o.id = p.order_id"
-
 
 _OF_ORDER: Final = "SELECT p.row FROM eim_operations p WHERE p.order_id = ? AND p.is_of_many = 1"
 _OF_ONE: Final = (
@@ -79,16 +58,12 @@ class Beside(NamedTuple):
 NOTHING_BESIDE: Final = Beside()
 
 
-class EimStore:
+class EimStore(Loading):
+    """What is kept and asked for otherwise; what messages need is loaded by what it inherits."""
+
     def __init__(self, engine: Engine) -> None:
-        self.engine = engine
-        self.many = OrdersForMany(engine)
+        super().__init__(engine)
         self._objects = KeptObjects()
-        self._device = msgspec.json.Decoder(Device).decode
-        self._knowledge = msgspec.json.Decoder(Knowledge).decode
-        self._order = msgspec.json.Decoder(Order).decode
-        self._operation = msgspec.json.Decoder(Operation).decode
-        self._relay = msgspec.json.Decoder(Relay).decode
 
     async def check(self) -> None:
         """`StoreFailed` when the database cannot be asked."""
@@ -98,108 +73,13 @@ class EimStore:
         await self.engine.migrate("eim", MIGRATIONS)
         await self.many.refresh()
 
-    # what a message needs
-
-    async def load(self, wanted: Wanted) -> Facts:
-        if wanted.with_next and wanted.eid is not None:
-            return await self._for_poll(wanted.eid)
-        eid, relay = wanted.eid, None
-        operations: list[Known] = []
-        if wanted.relay is not None:
-            relay = await self.relay(wanted.relay)
-            if relay is not None:
-                eid = relay.eid
-                operations = await self._known("p.eid = ? AND p.order_id = ?", eid, relay.order)
-        elif eid is None and wanted.named:
-            operations = await self._named(None, wanted.named)
-            eid = operations[0].operation.eid if operations else None
-        if eid is None:
-            return Facts()
-        rows = await self.engine.look_up(_DEVICE_AND_KNOWLEDGE, eid)
-        if not rows:
-            return Facts()
-        _, row, known = rows[0]
-        device = self._device(row)
-        knowledge = self._knowledge(known) if known is not None and wanted.with_knowledge else None
-        if not operations and wanted.named:
-            operations = await self._named(device, wanted.named)
-        return Facts(device=device, knowledge=knowledge, relay=relay, operations=tuple(operations))
-
-    async def facts_of_poll(self, eid: str) -> Facts:
-        """As a poll of this device would load them now."""
-        return await self._for_poll(eid)
-
-    async def _for_poll(self, eid: str) -> Facts:
-        rows = await self.engine.look_up(_DEVICE_AND_NEXT, eid)
-        if not rows:
-            counted = await self.engine.fetch("SELECT COUNT(*) FROM eim_devices WHERE state = 'quarantined'")
-            return Facts(quarantined=int(counted[0][0]))
-        _, ordinal, row, _, _ = rows[0]
-        device = self._device(row)
-        following = [
-            Next(msgspec.structs.replace(self._order(order), id=id_))
-            for _, _, _, id_, order in rows
-            if id_ is not None
-        ]
-        if self.many:
-            following += self.many.after(device.mass_cursor, ordinal)
-            following.sort(key=lambda candidate: candidate.order.id)
-        return Facts(device=device, next=tuple(following))
-
-    async def _named(self, device: Device | None, named: Iterable[Named]) -> list[Known]:
-        """Operations beside the outstanding one, which the device's row holds; never another device's."""
-        found: list[Known] = []
-        offer = None if device is None else device.offer
-        for one in named:
-            if offer is not None and (
-                offer.transaction_id == one.transaction_id
-                or (one.transaction_id is None and offer.counter == one.counter)
-            ):
-                continue
-            if one.transaction_id is not None:
-                known = await self._by_transaction(device, one.transaction_id)
-            elif device is not None and one.counter is not None and abs(one.counter) < 1 << 62:
-                known = await self._known("p.eid = ? AND p.counter = ?", device.eid, one.counter)
-            else:
-                continue
-            found += known
-        return found
-
-    async def _by_transaction(self, device: Device | None, transaction_id: bytes) -> list[Known]:
-        """The id tells the order; the order tells the device where it is for one only."""
-        order = order_of(transaction_id)
-        if order is None:
-            return []
-        if device is not None:
-            known = await self._known("p.eid = ? AND p.order_id = ?", device.eid, order)
-        else:
-            known = await self._known(
-                "p.order_id = ? AND p.transaction_id = ? AND p.is_of_many = 1", order, transaction_id
-            )
-            known = known or await self._known("o.id = ? AND p.eid = o.eid", order)
-        return [one for one in known if one.operation.transaction_id == transaction_id]
-
-    async def _known(self, condition: str, *parameters: Any) -> list[Known]:
-        rows = await self.engine.fetch(f"{_KNOWN} WHERE {condition}", *parameters)
-        return [
-            Known(
-                self._operation(row),
-                None if id_ is None else msgspec.structs.replace(self._order(order), id=id_),
-            )
-            for row, id_, order in rows
-        ]
-
     async def device(self, eid: str) -> Device | None:
-        rows = await self.engine.fetch(_DEVICE, eid)
-        return self._device(rows[0][1]) if rows else None
+        rows = await self.engine.fetch("SELECT row FROM eim_devices WHERE eid = ?", eid)
+        return self._device(rows[0][0]) if rows else None
 
     async def knowledge(self, eid: str) -> Knowledge | None:
         rows = await self.engine.fetch("SELECT row FROM eim_knowledge WHERE eid = ?", eid)
         return self._knowledge(rows[0][0]) if rows else None
-
-    async def relay(self, transaction_id: bytes) -> Relay | None:
-        rows = await self.engine.fetch("SELECT row FROM eim_relays WHERE transaction_id = ?", transaction_id)
-        return self._relay(rows[0][0]) if rows else None
 
     async def commit(self, decision: Decision, more: Sequence[Statement] = ()) -> None:
         """All of it in one transaction; `Conflict` when a row has moved on since it was loaded."""
@@ -207,6 +87,30 @@ class EimStore:
         fresh = self._objects.fresh(leaves.objects)
         await self.engine.commit([*statements, *more, *of_objects(fresh)], leaves.entries)
         self._objects.keep(fresh)
+
+    def submit(self, decided: Sequence[tuple[Decision, Settle]]) -> None:
+        """The decisions of a lot, each in a transaction with the others, and told what became of it."""
+        changes = []
+        for decision, settle in decided:
+            try:
+                statements, leaves = of_decision(decision), leaves_of(decision)
+            except Exception as error:  # one decision's trouble is not that of its lot
+                settle(error)
+                continue
+            if not (fresh := self._objects.fresh(leaves.objects)):
+                changes.append(Change(statements, leaves.entries, settle))
+                continue
+            statements += of_objects(fresh)
+            changes.append(Change(statements, leaves.entries, self._keeping(fresh, settle)))
+        self.engine.submit(changes)
+
+    def _keeping(self, objects: dict[bytes, bytes], settle: Settle) -> Settle:
+        def settle_and_keep(outcome: Exception | None) -> None:
+            if outcome is None:
+                self._objects.keep(objects)
+            settle(outcome)
+
+        return settle_and_keep
 
     # devices and orders
 

@@ -1,6 +1,6 @@
 """One transaction for the changes of many: which go together, which one after the other, and who has lost.
 
-Pure; both engines use it. Imports its neighbour `engine` only.
+Pure; both engines use it. Imports keim.errors and its neighbour `engine` only.
 """
 
 from __future__ import annotations
@@ -10,37 +10,40 @@ from collections import deque
 from collections.abc import Sequence
 from typing import Any, Final
 
-from keim.io.store.engine import BATCH, Conflict, Entry, Statement, Write
+from keim.errors import StoreFailed
+from keim.io.store.engine import BATCH, Change, Conflict, Settle, Write
 
 
 class Item:
-    """A change that waits, with whoever waits for it."""
+    """A change that waits, and who is told its outcome."""
 
-    __slots__ = ("claims", "done", "entries", "is_plain", "statements")
+    __slots__ = ("claims", "entries", "is_plain", "settle", "statements")
 
-    def __init__(
-        self, statements: Sequence[Statement], entries: Sequence[Entry], done: asyncio.Future[None]
-    ) -> None:
-        self.statements = statements
-        self.entries = entries
-        self.done = done
+    def __init__(self, change: Change) -> None:
+        self.statements, self.entries, self.settle = change
         self.claims: list[Any] = []
         """Keys of the rows that it changes: two items with a common key never share a statement."""
         self.is_plain = False
         """It has a statement that is not made for many at once."""
-        for sql, parameters, _ in statements:
+        for sql, parameters, _ in self.statements:
             if isinstance(sql, str):
                 self.is_plain = True
             elif sql.key is not None and sql.is_exclusive:
                 self.claims.append(parameters[sql.key])
 
-    def settle(self, outcome: Exception | None) -> None:
-        if self.done.done():
+
+def settling(done: asyncio.Future[None]) -> Settle:
+    """For one who awaits the outcome."""
+
+    def settle(outcome: Exception | None) -> None:
+        if done.done():
             return  # whoever waited has gone; the change stands all the same
         if outcome is None:
-            self.done.set_result(None)
+            done.set_result(None)
         else:
-            self.done.set_exception(outcome)
+            done.set_exception(outcome)
+
+    return settle
 
 
 def take(queue: deque[Item]) -> list[Item]:
@@ -103,3 +106,7 @@ LOST: Final = "a row was not as it had been"
 
 def lost() -> Conflict:
     return Conflict(LOST)
+
+
+def overloaded() -> StoreFailed:
+    return StoreFailed("too many changes are waiting", code="store.overloaded")

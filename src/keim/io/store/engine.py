@@ -26,10 +26,9 @@ QUEUE: Final = 8192
 
 
 class Lookup(NamedTuple):
-    """A read by one key that many ask for at once; the key is the first column of what comes back.
+    """A read by a key, of many keys at once; the key is the first column of what comes back.
 
-    `one` answers a single key. `many` answers all keys of a moment (`= ANY(?)`), for a database that is a
-    journey away.
+    `one` answers a single key. `many` answers all keys (`= ANY(?)`), for a database that is a journey away.
     """
 
     one: str
@@ -62,6 +61,10 @@ class Statement(NamedTuple):
     """Rows that it must change; another number means that somebody was faster: `Conflict`."""
 
 
+Settle = Callable[[Exception | None], None]
+"""Told the outcome of a change: None when it is durable, else why nothing of it is kept. Never raises."""
+
+
 class Entry(NamedTuple):
     """A leaf for the log of that name, made by keim.audit, with the columns that it is looked up by."""
 
@@ -71,6 +74,14 @@ class Entry(NamedTuple):
     kind: str
     leaf: bytes
     hash: bytes
+
+
+class Change(NamedTuple):
+    """What becomes durable together or not at all."""
+
+    statements: Sequence[Statement]
+    entries: Sequence[Entry]
+    settle: Settle
 
 
 class NewRows(NamedTuple):
@@ -116,13 +127,15 @@ class Engine(Protocol):
 
     async def fetch(self, sql: str, *parameters: Any) -> list[tuple[Any, ...]]: ...
 
-    async def look_up(self, lookup: Lookup, key: Any) -> list[tuple[Any, ...]]: ...
-
-    async def look_up_all(self, lookup: Lookup, keys: Sequence[Any]) -> list[tuple[Any, ...]]:
-        """Of a lot of keys that one asks for, in no order."""
+    async def look_up(self, lookup: Lookup, keys: Sequence[Any]) -> list[tuple[Any, ...]]:
+        """Of keys that differ; the rows of one key stand in their order."""
         ...
 
     async def commit(self, statements: Sequence[Statement], entries: Sequence[Entry] = ()) -> None: ...
+
+    def submit(self, changes: Sequence[Change]) -> None:
+        """A lot that came together and waits for nobody else."""
+        ...
 
     async def add(self, tables: Sequence[NewRows], entries: Sequence[Entry] = ()) -> None:
         """A transaction of its own; `Conflict` if one of the rows is there already."""

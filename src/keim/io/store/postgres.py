@@ -1,8 +1,8 @@
 """PostgreSQL, for several server processes on one database (extra `postgres`).
 
-A statement is a journey, so whatever many ask or change in one moment travels together: reads by a key as one
-`= ANY`, changes as one statement over arrays for all kinds of rows, each batch one transaction on one of a
-few writing connections. A change that fails is undone alone. Durable as PostgreSQL is by default
+A statement is a journey, so whatever many ask or change in one moment travels together: reads of many keys
+as one `= ANY`, changes as one statement over arrays for all kinds of rows, each batch one transaction on one
+of a few writing connections. A change that fails is undone alone. Durable as PostgreSQL is by default
 (synchronous_commit=on).
 """
 
@@ -16,11 +16,12 @@ from typing import Any, Final, Self
 
 from keim.errors import Refused, StoreFailed
 from keim.io.store import postgres_sql as own
-from keim.io.store.batch import Item, by_kind, lost, take
+from keim.io.store.batch import Item, by_kind, lost, overloaded, settling, take
 from keim.io.store.engine import (
     BATCH,
     MOMENT_S,
     QUEUE,
+    Change,
     Conflict,
     Entry,
     Lookup,
@@ -74,8 +75,6 @@ class PostgresEngine:
         self._gather_s = gather_s
         self._queue: deque[Item] = deque()
         self._flushing = 0
-        self._asked: dict[Lookup, dict[Any, list[asyncio.Future[list[tuple[Any, ...]]]]]] = {}
-        self._reading = 0
         self._tasks: set[asyncio.Task[None]] = set()
         self._loop = asyncio.get_running_loop()
 
@@ -106,52 +105,12 @@ class PostgresEngine:
         self._tasks.add(task)
         task.add_done_callback(self._tasks.discard)
 
-    # reads by a key
-
-    async def look_up(self, lookup: Lookup, key: Any) -> list[tuple[Any, ...]]:
-        future: asyncio.Future[list[tuple[Any, ...]]] = self._loop.create_future()
-        self._asked.setdefault(lookup, {}).setdefault(key, []).append(future)
-        if self._reading < READERS:
-            self._reading += 1
-            self._spawn(self._read())
-        return await future
-
-    async def look_up_all(self, lookup: Lookup, keys: Sequence[Any]) -> list[tuple[Any, ...]]:
-        return await self.fetch(lookup.many, keys)
-
-    async def _read(self) -> None:
-        while self._asked:
-            lookup = next(iter(self._asked))
-            asked = self._asked.pop(lookup)
-            if len(asked) > BATCH:
-                names = list(asked)
-                self._asked[lookup] = {name: asked[name] for name in names[BATCH:]}
-                asked = {name: asked[name] for name in names[:BATCH]}
-            await self._answer(lookup, asked)
-        # No await since nothing was asked any more: a question from here on starts a new reader.
-        self._reading -= 1
-
-    async def _answer(
-        self, lookup: Lookup, asked: dict[Any, list[asyncio.Future[list[tuple[Any, ...]]]]]
-    ) -> None:
+    async def look_up(self, lookup: Lookup, keys: Sequence[Any]) -> list[tuple[Any, ...]]:
         try:
-            rows = await self._hot.fetch(own.numbered(lookup.many), list(asked))
+            rows = await self._hot.fetch(own.numbered(lookup.many), keys)
         except _TROUBLES as error:
-            for waiting in asked.values():
-                for future in waiting:
-                    if not future.done():
-                        future.set_exception(
-                            StoreFailed(str(error), code="store.statement_failed", step=lookup.many[:80])
-                        )
-            return
-        found: dict[Any, list[tuple[Any, ...]]] = {}
-        for row in rows:
-            found.setdefault(row[0], []).append(tuple(row))
-        for key, waiting in asked.items():
-            answer = found.get(key, [])
-            for future in waiting:
-                if not future.done():  # whoever asked may have gone
-                    future.set_result(answer)
+            raise StoreFailed(str(error), code="store.statement_failed", step=lookup.many[:80]) from None
+        return [tuple(row) for row in rows]
 
     # changes
 
@@ -159,16 +118,27 @@ class PostgresEngine:
         if not statements and not entries:
             return
         if len(self._queue) >= QUEUE:
-            raise StoreFailed("too many changes are waiting", code="store.overloaded")
+            raise overloaded()
         done: asyncio.Future[None] = self._loop.create_future()
-        self._queue.append(Item(statements, entries, done))
-        if self._flushing < WRITERS:
-            self._flushing += 1
-            self._spawn(self._flush())
+        self._queue.append(Item(Change(statements, entries, settling(done))))
+        self._flush_soon(gathers=self._gather_s > 0)
         await done
 
-    async def _flush(self) -> None:
-        if self._gather_s:
+    def submit(self, changes: Sequence[Change]) -> None:
+        if len(self._queue) >= QUEUE:
+            for change in changes:
+                change.settle(overloaded())
+            return
+        self._queue.extend(map(Item, changes))
+        self._flush_soon(gathers=False)
+
+    def _flush_soon(self, *, gathers: bool) -> None:
+        if self._flushing < WRITERS:
+            self._flushing += 1
+            self._spawn(self._flush(gathers=gathers))
+
+    async def _flush(self, *, gathers: bool) -> None:
+        if gathers:
             await self._wait_for_company()
         while self._queue:
             await self._write(take(self._queue))

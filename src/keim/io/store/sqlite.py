@@ -18,11 +18,12 @@ from typing import Any, Final
 
 from keim.errors import StoreFailed
 from keim.io.store import log
-from keim.io.store.batch import Item, by_kind, take
+from keim.io.store.batch import Item, by_kind, overloaded, settling, take
 from keim.io.store.engine import (
     BATCH,
     MOMENT_S,
     QUEUE,
+    Change,
     Conflict,
     Entry,
     Lookup,
@@ -86,20 +87,21 @@ class SqliteEngine:
         except sqlite3.Error as error:
             raise StoreFailed(str(error), code="store.statement_failed", step=sql[:80]) from None
 
-    async def look_up(self, lookup: Lookup, key: Any) -> list[tuple[Any, ...]]:
-        return await self.fetch(lookup.one, key)
-
-    async def look_up_all(self, lookup: Lookup, keys: Sequence[Any]) -> list[tuple[Any, ...]]:
-        return [row for key in keys for row in await self.fetch(lookup.one, key)]
+    async def look_up(self, lookup: Lookup, keys: Sequence[Any]) -> list[tuple[Any, ...]]:
+        execute, sql = self._reader.execute, lookup.one
+        try:
+            return [row for key in keys for row in execute(sql, (key,)).fetchall()]
+        except sqlite3.Error as error:
+            raise StoreFailed(str(error), code="store.statement_failed", step=sql[:80]) from None
 
     async def commit(self, statements: Sequence[Statement], entries: Sequence[Entry] = ()) -> None:
         if not statements and not entries:
             return
         if len(self._queue) >= QUEUE:
-            raise StoreFailed("too many changes are waiting", code="store.overloaded")
+            raise overloaded()
         loop = asyncio.get_running_loop()
         done: asyncio.Future[None] = loop.create_future()
-        self._queue.append(Item(statements, entries, done))
+        self._queue.append(Item(Change(statements, entries, settling(done))))
         if not self._is_flushing:
             self._is_flushing = True
             if self._thread is not None:
@@ -109,6 +111,17 @@ class SqliteEngine:
             else:
                 loop.call_soon(self._flush_inline)
         await done
+
+    def submit(self, changes: Sequence[Change]) -> None:
+        if len(self._queue) >= QUEUE:
+            _settle(changes, [overloaded()] * len(changes))
+            return
+        self._queue.extend(map(Item, changes))
+        if self._thread is None:
+            self._flush_inline()
+        elif not self._is_flushing:
+            self._is_flushing = True
+            self._flusher = asyncio.get_running_loop().create_task(self._flush_in_thread(self._thread))
 
     def _wait_for_company(self, loop: asyncio.AbstractEventLoop, before: int, until: float) -> None:
         """As long as changes keep coming, but not for ever."""
@@ -298,6 +311,6 @@ def statements_of(script: str, types: dict[str, str]) -> list[str]:
     return [statement.strip() for statement in script.split(";") if statement.strip()]
 
 
-def _settle(batch: list[Item], outcomes: list[Exception | None]) -> None:
-    for item, outcome in zip(batch, outcomes, strict=True):
-        item.settle(outcome)
+def _settle(changes: Sequence[Item | Change], outcomes: Sequence[Exception | None]) -> None:
+    for change, outcome in zip(changes, outcomes, strict=True):
+        change.settle(outcome)
