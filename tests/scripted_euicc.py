@@ -40,6 +40,7 @@ from keim.pki import Certificate, Curve
 from keim.pki.world import Credential, World, WorldPlan, create_world, example_eids
 from keim.saip.elements import ProfileHeader
 from keim.saip.package import Package
+from keim.smdp.opening import SessionNumbers
 from keim.smdp.settings import SMDP_CODES, Rules, Smdp
 
 NOW = datetime(2026, 11, 20, 12, 0, tzinfo=UTC)
@@ -106,6 +107,7 @@ def smdp(given: World | None = None, **rules: Any) -> Smdp:
         server=server,
         binders={binder.ci_pk_id: binder for binder in binders},
         key_wrap=AesKeyWrap(bytes(32)),
+        session_numbers=SessionNumbers(server, Secret(bytes(32))),
         rules=Rules(**rules),
     )
 

@@ -10,7 +10,7 @@ from typing import Any, TypeVar
 from keim.app.smdp_service import SmdpService
 from keim.io.smdp_store import SmdpStore
 from keim.io.store.open import MEMORY, open_engine
-from keim.messages import es2p
+from keim.messages import es2p, es9p
 from keim.messages.execution_status import Failure
 from keim.smdp.events import Event
 from keim.smdp.facts import Registration
@@ -18,6 +18,8 @@ from keim.smdp.orders import Es2Call
 from keim.smdp.rows import Profile, Protection
 from keim.smdp.settings import Smdp
 from keim.smdp.stock import Label, admit
+from keim.wire import es9p_json
+from keim.wire.es9p import function_of
 from tests.scripted_euicc import ADDRESS, FixedClock, RealEntropy, ScriptedEuicc, iccid, smdp, upp
 
 T = TypeVar("T")
@@ -58,7 +60,14 @@ class Laboratory:
         return self.registration_answer
 
     def ask(self, request: Any) -> Any:
-        return self.run(self.service.answer(request))
+        return self.run(self.answer(request))
+
+    async def answer(self, request: Any) -> Any:
+        """The reply as a client reads it."""
+        reply = await self.service.answer(request)
+        if isinstance(reply, es9p.ProfileOffer | es9p.PackageDelivery):
+            return es9p_json.read_reply(function_of(request), es9p_json.write_reply(reply))
+        return reply
 
     def stock(
         self, *, profile_type: str = "iot", protection: Protection = Protection.PPK, **label: Any

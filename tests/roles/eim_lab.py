@@ -14,6 +14,7 @@ from tests.smdp_laboratory import Laboratory
 
 from keim.app.eim_service import EimService
 from keim.app.new_card import preloaded
+from keim.app.smds_service import SmdsService
 from keim.eim import compose
 from keim.eim.addresses import AddressPolicy
 from keim.eim.events import Event
@@ -76,7 +77,7 @@ class EimOnly:
         self.clock = SetClock()
         self.store = EimStore(SqliteEngine() if open_store is None else self.run(open_store()))
         self.eim = eim or eim_of()
-        self.servers: dict[str, Laboratory] = {}
+        self.servers: dict[str, Laboratory | SmdsService] = {}
         self.asked: list[Call] = []
         self.forwarded: list[Errand] = []
         self.is_smdp_dead = False
@@ -102,16 +103,14 @@ class EimOnly:
         if self.is_smdp_dead or call.address not in self.servers:
             raise Unreachable(f"no route to {call.address}")
         # The laboratory has a loop of its own, which cannot run inside of ours.
-        return await self.servers[call.address].service.answer(call.request)
+        return await self.servers[call.address].answer(call.request)
 
     async def _forward(self, errand: Errand) -> None:
         if self.is_smdp_dead or errand.address not in self.servers:
             raise Unreachable(f"no route to {errand.address}")
         self.forwarded.append(errand)
         notification = PendingNotification.decode(errand.body)
-        await self.servers[errand.address].service.answer(
-            es9p.HandleNotification(pending_notification=notification)
-        )
+        await self.servers[errand.address].answer(es9p.HandleNotification(pending_notification=notification))
 
     def answer(self, octets: bytes, connection: str = "") -> bytes | None:
         return self.run(self.service.answer(octets, connection))

@@ -145,7 +145,7 @@ def test_an_event_of_the_smds_leads_to_the_download(indirect: EimLab, ordered: s
         eid=str(EID), rsp_server_address=SMDP, event_id=matching_id, forwarding_indicator=False
     )
     indirect.run(smds.answer(Es12Call(SMDP_OID, event)))
-    indirect.servers[SMDS] = type("Desk", (), {"service": smds})()
+    indirect.servers[SMDS] = smds
     order = indirect.ask_for(compose.download_by_smds(ordered))
     indirect.cycle()
     assert_installed(indirect, order, number)

@@ -12,7 +12,7 @@ from tests.shared import needs_shared, shared_path
 from keim.authentication import Server, authenticate_euicc
 from keim.crypto.signed import profile_installation_result_tbs, server_signed1_tbs, smdp_signed2_tbs
 from keim.crypto.suites import suite_of_curve
-from keim.der import tlv
+from keim.der import AnyTlv, tlv
 from keim.messages import es9p
 from keim.messages.authentication import AuthenticateServerResponse, PrepareDownloadResponse
 from keim.messages.execution_status import Function
@@ -140,5 +140,9 @@ def test_the_package_comes_through_as_it_was(recorded: dict[str, Any]) -> None:
     )
     assert isinstance(reply, es9p.GetBoundProfilePackageOk)
     assert reply.bound_profile_package.encode() == package
-    again = es9p_json.read_reply(Function.GET_BOUND_PROFILE_PACKAGE, es9p_json.write_reply(reply))
+    delivery = es9p.PackageDelivery(
+        transaction_id=recorded["transaction_id"], bound_profile_package=AnyTlv(package)
+    )
+    again = es9p_json.read_reply(Function.GET_BOUND_PROFILE_PACKAGE, es9p_json.write_reply(delivery))
+    assert isinstance(again, es9p.GetBoundProfilePackageOk)
     assert again.bound_profile_package.encode() == package

@@ -38,8 +38,9 @@ from keim.messages.es12 import DeleteEvent, RegisterEvent
 from keim.messages.execution_status import EVENT_UNKNOWN, Failure, Function
 from keim.pki import Certificate, Role
 from keim.pki.world import World
-from keim.seams import KeyWrap
+from keim.seams import Entropy, KeyWrap
 from keim.smdp.facts import Registration
+from keim.smdp.opening import KEY_OCTETS, SessionNumbers
 from keim.smdp.rows import ErrandKind
 from keim.smdp.settings import SMDP_CODES, Rules, Smdp
 from keim.wire.es2p_json import PATH as PATH_ES2
@@ -113,13 +114,22 @@ class SmdpConfig(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     operators: tuple[OperatorConfig, ...] = ()
 
 
-def smdp_of(world: World, config: SmdpConfig) -> Smdp:
+SESSION_KEY: Final = "session key"
+
+
+async def smdp_of(world: World, config: SmdpConfig, store: SmdpStore, entropy: Entropy) -> Smdp:
+    key_wrap = _key_wrap(config)
+    context = SESSION_KEY.encode()
+    fresh = key_wrap.wrap(entropy.bytes(KEY_OCTETS), context)
+    session_key = key_wrap.unwrap(await store.secret(SESSION_KEY, fresh), context)
     binders = identities_of(world, Role.DP_PB)
     addresses = addresses_of(world.get("dp-tls"), config.address)
+    server = server_of(world, Role.DP_AUTH, addresses, SMDP_CODES)
     return Smdp(
-        server=server_of(world, Role.DP_AUTH, addresses, SMDP_CODES),
+        server=server,
         binders={binder.ci_pk_id: binder for binder in binders},
-        key_wrap=_key_wrap(config),
+        key_wrap=key_wrap,
+        session_numbers=SessionNumbers(server, Secret(session_key)),
         rules=config.rules.rules(),
         progress_targets=frozenset(o.name for o in config.operators if o.progress_url is not None),
     )
@@ -223,20 +233,20 @@ class Outside:
 
 async def open_service(config: SmdpConfig, world: World) -> SmdpService:
     """The service on its database, its tables in this version's form."""
-    clock = SystemClock()
-    smdp = smdp_of(world, config)
+    clock, entropy = SystemClock(), OsEntropy()
     store = SmdpStore(
         await open_engine(
             config.store, in_thread=config.store_in_thread, gather_s=config.store_gather_ms / 1000
         )
     )
     await store.prepare()
+    smdp = await smdp_of(world, config, store, entropy)
     outside = Outside(world, config, address=smdp.address, now=clock.now)
     return SmdpService(
         smdp,
         store,
         clock=clock,
-        entropy=OsEntropy(),
+        entropy=entropy,
         register_event=outside.register_event,
         errand_runners={
             ErrandKind.PROGRESS: outside.report_progress,

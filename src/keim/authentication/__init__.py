@@ -6,22 +6,24 @@ challenge are arguments. Imports floor 0 only.
 
 from keim.authentication.euicc import AuthenticatedEuicc, authenticate_euicc, check_euicc_chain
 from keim.authentication.server import (
-    Opened,
     RefusalCodes,
     Server,
     ServerIdentity,
-    initiate_authentication,
+    Terms,
     server_identity,
+    settle_terms,
+    sign_first_word,
 )
 
 __all__ = [
     "AuthenticatedEuicc",
-    "Opened",
     "RefusalCodes",
     "Server",
     "ServerIdentity",
+    "Terms",
     "authenticate_euicc",
     "check_euicc_chain",
-    "initiate_authentication",
     "server_identity",
+    "settle_terms",
+    "sign_first_word",
 ]

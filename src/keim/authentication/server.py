@@ -47,10 +47,6 @@ HIGHEST_SVN: Final = b"\x02\xff\xff"
 """Version 2 of SGP.22 is what we speak, whatever its minor number."""
 
 
-CHAINS_HELD: Final = 512
-"""Devices come once in a long while: what is worth keeping is their makers' certificates."""
-
-
 class Server(msgspec.Struct, frozen=True, kw_only=True):
     """What a server is and whom it trusts. `identities` are those of DPauth or DSauth, best first."""
 
@@ -62,7 +58,8 @@ class Server(msgspec.Struct, frozen=True, kw_only=True):
     intermediates: tuple[bytes, ...] = ()
     """Certificates between EUM and CI that eUICCs do not send (CI and EUM sub-CAs)."""
     revocations: Revocations = Revocations(())
-    chains: ChainCache = msgspec.field(default_factory=lambda: ChainCache(size=CHAINS_HELD))
+    chains: ChainCache = msgspec.field(default_factory=lambda: ChainCache(size=0))
+    """Devices come once in a long while: what is worth keeping is their makers' certificates."""
     lowest_svn: bytes = LOWEST_SVN
     highest_svn: bytes = HIGHEST_SVN
 
@@ -94,19 +91,16 @@ def server_identity(credential: Credential, root: Certificate) -> ServerIdentity
     return ServerIdentity(root.key_identifier, credential.certificate.der, signer, oids[0])
 
 
-class Opened(msgspec.Struct, frozen=True):
-    """An accepted InitiateAuthentication: the answer, and what the session must remember of it."""
+class Terms(msgspec.Struct, frozen=True):
+    """What an accepted InitiateAuthentication has settled, and a session goes by from then on."""
 
-    reply: InitiateAuthenticationOkEs9
     identity: ServerIdentity
     ci_pk_id: bytes
     """The CI under which the eUICC shall sign."""
     server_address: str
 
 
-def initiate_authentication(
-    server: Server, request: InitiateAuthenticationRequest, *, transaction_id: bytes, server_challenge: bytes
-) -> Opened | Failure:
+def settle_terms(server: Server, request: InitiateAuthenticationRequest) -> Terms | Failure:
     codes = server.codes
     own_name = server.own_name(request.smdp_address)
     if own_name is None:
@@ -121,20 +115,25 @@ def initiate_authentication(
     if not server.lowest_svn <= info.svn <= server.highest_svn:
         shown = ".".join(str(number) for number in info.svn)
         return Failure(codes.version, f"SGP.22 version {shown} of the eUICC is not supported")
+    return Terms(identity, ci_pk_id, own_name)
+
+
+def sign_first_word(
+    terms: Terms, request: InitiateAuthenticationRequest, *, transaction_id: bytes, server_challenge: bytes
+) -> InitiateAuthenticationOkEs9:
     signed = ServerSigned1(
         transaction_id=transaction_id,
         euicc_challenge=request.euicc_challenge,
-        server_address=own_name,
+        server_address=terms.server_address,
         server_challenge=server_challenge,
     )
-    reply = InitiateAuthenticationOkEs9(
+    return InitiateAuthenticationOkEs9(
         transaction_id=transaction_id,
         server_signed1=signed,
-        server_signature1=identity.signer.sign(server_signed1_tbs(signed.encode())),
-        euicc_ci_pk_id_to_be_used=ci_pk_id,
-        server_certificate=CertificateOctets(identity.certificate),
+        server_signature1=terms.identity.signer.sign(server_signed1_tbs(signed.encode())),
+        euicc_ci_pk_id_to_be_used=terms.ci_pk_id,
+        server_certificate=CertificateOctets(terms.identity.certificate),
     )
-    return Opened(reply, identity, ci_pk_id, own_name)
 
 
 def _choose_identity(server: Server, offered: tuple[bytes, ...]) -> ServerIdentity | Failure:

@@ -7,22 +7,32 @@ the only re-use that the standard knows is the retry of the same profile by the 
 
 from __future__ import annotations
 
-from cryptography.hazmat.primitives.asymmetric import ec
+from typing import Final
 
-from keim.crypto.curves import COORDINATE_OCTETS, Curve, load_point
-from keim.crypto.ecdsa import point_of, private_key_of
+from cryptography.hazmat.primitives.asymmetric import ec
+from cryptography.hazmat.primitives.serialization import Encoding, NoEncryption, PrivateFormat
+
+from keim.crypto.curves import COORDINATE_OCTETS, POINT_OCTETS, Curve, load_point
+from keim.crypto.ecdsa import private_key_of
 from keim.crypto.secrets import Secret
+
+_BARE: Final = NoEncryption()
+_SCALAR: Final = slice(7, 7 + COORDINATE_OCTETS)
+"""Of ECPrivateKey, whose header and version have seven octets on both curves."""
 
 
 class OneTimeKey:
-    """A one-time key pair (otSK, otPK). `scalar` is for the state of a card that must remember it."""
+    """A one-time key pair (otSK, otPK). `scalar` is for whoever must remember it."""
 
-    __slots__ = ("_library_key", "curve", "public_point")
+    __slots__ = ("_library_key", "curve", "public_point", "scalar")
 
     def __init__(self, curve: Curve, library_key: ec.EllipticCurvePrivateKey) -> None:
         self.curve = curve
         self._library_key = library_key
-        self.public_point = point_of(library_key.public_key())
+        # ECPrivateKey (RFC 5915) has both halves at fixed places; asking for each apart costs twice as much.
+        octets = library_key.private_bytes(Encoding.DER, PrivateFormat.TraditionalOpenSSL, _BARE)
+        self.scalar = Secret(octets[_SCALAR])
+        self.public_point = octets[-POINT_OCTETS:]
 
     @classmethod
     def generate(cls, curve: Curve) -> OneTimeKey:
@@ -31,11 +41,6 @@ class OneTimeKey:
     @classmethod
     def from_scalar(cls, curve: Curve, scalar: bytes) -> OneTimeKey:
         return cls(curve, private_key_of(curve, scalar))
-
-    @property
-    def scalar(self) -> Secret:
-        value = self._library_key.private_numbers().private_value
-        return Secret(value.to_bytes(COORDINATE_OCTETS, "big"))
 
     def agree(self, peer_point: bytes) -> Secret:
         """The shared secret z, 32 octets. A peer's point that is none of this curve is `BadPublicKey`."""

@@ -54,6 +54,7 @@ MIGRATIONS: Final = (
         id {serial}, due_at INTEGER NOT NULL, attempts INTEGER NOT NULL, row TEXT NOT NULL);
     CREATE INDEX smdp_errands_due ON smdp_errands (due_at)
     """,
+    "CREATE TABLE smdp_secrets (name TEXT PRIMARY KEY, wrapped {octets} NOT NULL)",
 )
 
 _CANDIDATES: Final = 16
@@ -95,14 +96,26 @@ class SmdpStore:
     async def prepare(self) -> None:
         await self.engine.migrate("smdp", MIGRATIONS)
 
+    async def secret(self, name: str, fresh: bytes) -> bytes:
+        """A wrapped secret of the server's own: `fresh` at the first start of its first process."""
+        await self.engine.commit(
+            [
+                Statement(
+                    "INSERT INTO smdp_secrets (name, wrapped) VALUES (?, ?) ON CONFLICT (name) DO NOTHING",
+                    (name, fresh),
+                )
+            ]
+        )
+        rows = await self.engine.fetch("SELECT wrapped FROM smdp_secrets WHERE name = ?", name)
+        return bytes(rows[0][0])
+
     async def recall(self, wanted: Wanted) -> Facts | None:
         """As `load`, for a session under way, from memory: `is_safe` tells what may come of it."""
         if wanted.transaction_id is None:
             return None
         session = self._hot.sessions.get(wanted.transaction_id)
-        if session is None:
-            return None
-        if session.iccid is None:
+        if session is None or session.iccid is None:
+            # A session that nobody here has seen may be one of which nothing is stored yet.
             return await self._recall_order(session, wanted)
         profile = self._hot.profiles.get(session.iccid)
         if profile is None or wanted.matching_id or wanted.default_eid is not None:
@@ -119,7 +132,7 @@ class SmdpStore:
                 body = bytes(rows[0][0])
         return Facts(session=session, profile=profile, contents=contents, body=body)
 
-    async def _recall_order(self, session: Session, wanted: Wanted) -> Facts | None:
+    async def _recall_order(self, session: Session | None, wanted: Wanted) -> Facts | None:
         if not wanted.matching_id or not wanted.with_contents:
             return None
         rows = await self.engine.fetch(_ORDER, wanted.matching_id)

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 from typing import Annotated
 
-from keim.der import Certificate, Choice, Code, Explicit, Name, Sequence, Tag
+from keim.der import AnyTlv, Certificate, Choice, Code, Explicit, Name, Sequence, Tag
 from keim.messages.authentication import (
     AuthenticateServerResponse,
     CancelSessionOk,
@@ -100,6 +100,16 @@ class AuthenticateClientOk(Sequence):
     smdp_certificate: Annotated[Certificate, Tag(0x30)]
 
 
+class ProfileOffer(Sequence, tag=0xA0):
+    """AuthenticateClientOk as its server makes it: what that has in octets it need not read."""
+
+    transaction_id: Annotated[TransactionId, Tag(0x80)]
+    profile_meta_data: AnyTlv
+    smdp_signed2: AnyTlv
+    smdp_signature2: Annotated[bytes, Tag(0x5F37)]
+    smdp_certificate: Annotated[Certificate, Tag(0x30)]
+
+
 class GetBoundProfilePackageRequest(Sequence, tag=0xBF3A):
     transaction_id: Annotated[TransactionId, Tag(0x80)]  # RSP session id given by the server
     prepare_download_response: PrepareDownloadResponse
@@ -124,6 +134,13 @@ class GetBoundProfilePackageResponse(Choice, tag=0xBF3A):
 class GetBoundProfilePackageOk(Sequence):
     transaction_id: Annotated[TransactionId, Tag(0x80)]  # RSP session id given by the server
     bound_profile_package: BoundProfilePackage
+
+
+class PackageDelivery(Sequence, tag=0xA0):
+    """GetBoundProfilePackageOk as its server makes it."""
+
+    transaction_id: Annotated[TransactionId, Tag(0x80)]
+    bound_profile_package: AnyTlv
 
 
 class HandleNotification(Sequence, tag=0xBF3D):

@@ -44,10 +44,14 @@ class _Above(msgspec.Struct, frozen=True):
 
 
 class ChainCache:
-    """Not shared between threads. `authorities` keeps intermediates read and their signatures checked."""
+    """Not shared between threads.
+
+    `size` is the number of end certificates; with 0 only their makers are remembered. `authorities` keeps
+    intermediates read and their signatures checked.
+    """
 
     def __init__(self, *, size: int = 10_000, authorities: int = 256) -> None:
-        self._size = max(1, size)
+        self._size = max(0, size)
         self._chains: dict[_Key, _Entry] = {}
         self._authority_limit = max(1, authorities)
         self._authorities: dict[bytes, Certificate] = {}
@@ -72,6 +76,10 @@ class ChainCache:
     ) -> Validation:
         """The same answer as `keim.pki.validate`."""
         moment = moment_of(now)
+        revocations = Revocations.of(crls)
+        expected = Expected(demands_of(role), server_name, server_oid, as_client, eid)
+        if not self._size:
+            return self._judge(leaf, intermediates, trust, expected, moment=moment, revocations=revocations)
         digest = sha256(leaf)
         for intermediate in intermediates:
             digest.update(intermediate)
@@ -80,7 +88,6 @@ class ChainCache:
             digest.digest(), len(leaf), *map(len, intermediates),
             trust.fingerprint, role, server_name, server_oid, as_client, eid,
         )  # fmt: skip
-        revocations = Revocations.of(crls)
         entry = self._chains.pop(key, None)
         if entry is not None:
             validation, start, end = entry
@@ -89,7 +96,6 @@ class ChainCache:
             ):
                 self._chains[key] = entry
                 return validation
-        expected = Expected(demands_of(role), server_name, server_oid, as_client, eid)
         found = self._judge(leaf, intermediates, trust, expected, moment=moment, revocations=revocations)
         if found.ok:
             self._remember(key, found)

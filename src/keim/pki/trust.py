@@ -63,6 +63,11 @@ class TrustStore:
     def __len__(self) -> int:
         return len(self.roots)
 
+    @property
+    def key_identifiers(self) -> Iterable[bytes]:
+        """Each once, in the order of the roots."""
+        return self._by_key
+
     def named(self, key_identifier: bytes) -> tuple[Certificate, ...]:
         """All roots with this key; editions of one CI share the key and differ in name or dates."""
         return tuple(self._by_key.get(key_identifier, ()))

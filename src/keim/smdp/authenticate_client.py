@@ -11,10 +11,11 @@ import msgspec
 
 from keim.authentication import AuthenticatedEuicc, authenticate_euicc
 from keim.crypto.signed import smdp_signed2_tbs
+from keim.der import AnyTlv
 from keim.der import Certificate as CertificateOctets
 from keim.errors import Malformed
 from keim.messages.authentication import AuthenticateResponseOk, SmdpSigned2
-from keim.messages.es9p import AuthenticateClientOk, AuthenticateClientRequest
+from keim.messages.es9p import AuthenticateClientRequest, ProfileOffer
 from keim.messages.execution_status import (
     DOWNLOAD_RETRIES,
     EID_MISMATCH,
@@ -25,7 +26,6 @@ from keim.messages.execution_status import (
     SMDP_CERTIFICATE_UNAVAILABLE,
     Failure,
 )
-from keim.messages.profile import StoreMetadataRequest
 from keim.pki import Certificate
 from keim.seams import Entropy
 from keim.smdp import progress
@@ -33,7 +33,7 @@ from keim.smdp.eligibility import ineligibility
 from keim.smdp.events import DownloadRefused
 from keim.smdp.facts import Decision, Facts, Wanted
 from keim.smdp.rows import Contents, Profile, ProfileState, Session, SessionStage
-from keim.smdp.sessions import UNKNOWN, ended, is_alive, next_stage
+from keim.smdp.sessions import UNKNOWN, ended, is_alive, next_stage, opened_session
 from keim.smdp.settings import Smdp
 from keim.smdp.transitions import Cause, changed, may, move
 
@@ -65,7 +65,7 @@ def decide(
     smdp: Smdp, facts: Facts, request: AuthenticateClientRequest, *, now: datetime, entropy: Entropy
 ) -> Decision:
     del entropy
-    session = facts.session
+    session = facts.session or opened_session(smdp, request.transaction_id)
     if session is None or not is_alive(session, now):
         return Decision(reply=UNKNOWN)
     response = request.authenticate_server_response.authenticate_response_ok
@@ -108,17 +108,17 @@ def _euicc_refused(session: Session) -> Decision:
 
 def _repeated(
     smdp: Smdp, session: Session, facts: Facts, response: AuthenticateResponseOk
-) -> AuthenticateClientOk | Failure:
+) -> ProfileOffer | Failure:
     """The same answer for the same request: its first answer may have been lost. Anything else is refused."""
     is_same = (
         session.stage is SessionStage.AUTHENTICATED and response.euicc_signature1 == session.euicc_signature1
     )
     if not is_same or facts.contents is None or session.smdp_signed2 is None:
         return UNKNOWN
-    return AuthenticateClientOk(
+    return ProfileOffer(
         transaction_id=session.transaction_id,
-        profile_meta_data=StoreMetadataRequest.decode(facts.contents.metadata),
-        smdp_signed2=SmdpSigned2.decode(session.smdp_signed2),
+        profile_meta_data=AnyTlv(facts.contents.metadata),
+        smdp_signed2=AnyTlv(session.smdp_signed2),
         smdp_signature2=session.smdp_signature2 or b"",
         smdp_certificate=CertificateOctets(smdp.binders[session.server_ci_pk_id].certificate),
     )
@@ -200,10 +200,10 @@ def _offer(smdp: Smdp, session: Session, profile: Profile, contents: Contents, n
     signed_octets = signed.encode()
     assert session.euicc_signature1 is not None  # just stored by _of_euicc
     signature = binder.signer.sign(smdp_signed2_tbs(signed_octets, session.euicc_signature1))
-    reply = AuthenticateClientOk(
+    reply = ProfileOffer(
         transaction_id=session.transaction_id,
-        profile_meta_data=StoreMetadataRequest.decode(contents.metadata),
-        smdp_signed2=signed,
+        profile_meta_data=AnyTlv(contents.metadata),
+        smdp_signed2=AnyTlv(signed_octets),
         smdp_signature2=signature,
         smdp_certificate=CertificateOctets(binder.certificate),
     )

@@ -21,7 +21,7 @@ from keim.seams import Entropy
 from keim.smdp import progress
 from keim.smdp.facts import Decision, Facts, Wanted
 from keim.smdp.rows import OPEN_STAGES, Errand, SessionStage
-from keim.smdp.sessions import UNKNOWN, ended, euicc_key, is_alive
+from keim.smdp.sessions import UNKNOWN, ended, euicc_key, is_alive, opened_session
 from keim.smdp.settings import Smdp
 from keim.smdp.transitions import ENDS_ORDER, Cause, may, move
 
@@ -36,7 +36,7 @@ def decide(
     smdp: Smdp, facts: Facts, request: CancelSessionRequestEs9, *, now: datetime, entropy: Entropy
 ) -> Decision:
     del entropy
-    session, profile = facts.session, facts.profile
+    session, profile = facts.session or opened_session(smdp, request.transaction_id), facts.profile
     if session is None or not is_alive(session, now):
         return Decision(reply=UNKNOWN)
     response = request.cancel_session_response.cancel_session_response_ok

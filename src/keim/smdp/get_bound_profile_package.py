@@ -11,9 +11,9 @@ from keim.crypto.confirmation import is_confirmed
 from keim.crypto.faults import BadPublicKey
 from keim.crypto.secrets import Secret
 from keim.crypto.signed import euicc_signed2_tbs
+from keim.der import AnyTlv
 from keim.messages.authentication import EUICCSigned2, PrepareDownloadResponseOk
-from keim.messages.es8p import BoundProfilePackage
-from keim.messages.es9p import GetBoundProfilePackageOk, GetBoundProfilePackageRequest
+from keim.messages.es9p import GetBoundProfilePackageRequest, PackageDelivery
 from keim.messages.execution_status import (
     CONFIRMATION_CODE_MISSING,
     CONFIRMATION_CODE_REFUSED,
@@ -173,9 +173,8 @@ def _deliver(
         )
     except BadPublicKey as error:
         return Decision(reply=Failure(EUICC_SIGNATURE_INVALID, f"euiccOtpk: {error}"))
-    reply = GetBoundProfilePackageOk(
-        transaction_id=session.transaction_id,
-        bound_profile_package=BoundProfilePackage.decode(bound.bound_profile_package),
+    reply = PackageDelivery(
+        transaction_id=session.transaction_id, bound_profile_package=AnyTlv(bound.bound_profile_package)
     )
     if session.stage is SessionStage.DELIVERED:
         return Decision(reply=reply)  # a repetition of the same request changes nothing

@@ -1,15 +1,18 @@
-"""ES9+.InitiateAuthentication (SGP.22 §5.6.1): opens a session. Pure; imports floor 0 only."""
+"""ES9+.InitiateAuthentication (SGP.22 §5.6.1): opens a session, of which nothing is stored yet.
+
+Pure; imports floor 0 only.
+"""
 
 from __future__ import annotations
 
 from datetime import datetime
 
-from keim.authentication import initiate_authentication
+from keim.authentication import settle_terms, sign_first_word
 from keim.messages.es9p import InitiateAuthenticationRequest
 from keim.messages.execution_status import Failure
 from keim.seams import Entropy
 from keim.smdp.facts import Decision, Facts, Wanted
-from keim.smdp.rows import Session, SessionStage
+from keim.smdp.opening import CHANCE_OCTETS
 from keim.smdp.settings import Smdp
 
 NOTHING = Wanted()
@@ -24,22 +27,16 @@ def decide(
     smdp: Smdp, facts: Facts, request: InitiateAuthenticationRequest, *, now: datetime, entropy: Entropy
 ) -> Decision:
     del facts
-    random = entropy.bytes(32)
-    transaction_id, challenge = random[:16], random[16:]
-    opened = initiate_authentication(
-        smdp.server, request, transaction_id=transaction_id, server_challenge=challenge
+    terms = settle_terms(smdp.server, request)
+    if isinstance(terms, Failure):
+        return Decision(reply=terms)
+    session = smdp.session_numbers.new(
+        terms, lifetime=smdp.rules.session_lifetime, now=now, chance=entropy.bytes(CHANCE_OCTETS)
     )
-    if isinstance(opened, Failure):
-        return Decision(reply=opened)
-    expires_at = now + smdp.rules.session_lifetime
-    session = Session(
-        transaction_id=transaction_id,
-        stage=SessionStage.INITIATED,
-        expires_at=expires_at,
-        keep_until=expires_at,
-        server_address=opened.server_address,
-        server_challenge=challenge,
-        ci_pk_id=opened.ci_pk_id,
-        server_ci_pk_id=opened.identity.ci_pk_id,
+    reply = sign_first_word(
+        terms,
+        request,
+        transaction_id=session.transaction_id,
+        server_challenge=session.server_challenge,
     )
-    return Decision(reply=opened.reply, rows=(session,))
+    return Decision(reply=reply)

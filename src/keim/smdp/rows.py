@@ -83,6 +83,7 @@ class Contents(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
 
 class SessionStage(StrEnum):
     INITIATED = "initiated"
+    """Never stored: see `opening`."""
     AUTHENTICATED = "authenticated"
     DELIVERED = "delivered"
     """The bound package is out; the session waits for its installation result."""

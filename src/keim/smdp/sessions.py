@@ -14,8 +14,14 @@ from keim.crypto.ecdsa import VerifyingKey
 from keim.crypto.suites import suite_named
 from keim.messages.execution_status import TRANSACTION_UNKNOWN, Failure
 from keim.smdp.rows import Session, SessionStage
+from keim.smdp.settings import Smdp
 
 UNKNOWN = Failure(TRANSACTION_UNKNOWN, "there is no such session, or it has ended")
+
+
+def opened_session(smdp: Smdp, transaction_id: bytes) -> Session | None:
+    """One that was opened and went no further, so that it is not stored."""
+    return smdp.session_numbers.read(transaction_id, lifetime=smdp.rules.session_lifetime)
 
 
 def is_alive(session: Session | None, now: datetime) -> bool:

@@ -15,6 +15,7 @@ from keim.messages.execution_status import (
     SMDP_VERSION_UNSUPPORTED,
 )
 from keim.seams import KeyWrap
+from keim.smdp.opening import SessionNumbers
 
 SMDP_CODES: Final = RefusalCodes(
     address=SMDP_ADDRESS_REFUSED,
@@ -45,6 +46,8 @@ class Smdp(msgspec.Struct, frozen=True, kw_only=True):
     binders: dict[bytes, ServerIdentity]
     """Those of DPpb, by CI."""
     key_wrap: KeyWrap
+    session_numbers: SessionNumbers
+    """Made of a key that is the same in all processes, and after a restart."""
     host_id: bytes = b"keim"
     rules: Rules = Rules()
     progress_targets: frozenset[str] = frozenset()

@@ -6,7 +6,7 @@ from datetime import datetime
 
 import msgspec
 
-from keim.authentication import authenticate_euicc, initiate_authentication
+from keim.authentication import authenticate_euicc, settle_terms, sign_first_word
 from keim.errors import Malformed
 from keim.messages.es9p import AuthenticateClientRequest, InitiateAuthenticationRequest
 from keim.messages.es11 import AuthenticateClientOkEs11, EventEntries
@@ -31,21 +31,20 @@ def initiate(
     smds: Smds, facts: Facts, request: InitiateAuthenticationRequest, *, now: datetime, entropy: Entropy
 ) -> Decision:
     del facts
+    terms = settle_terms(smds.server, request)
+    if isinstance(terms, Failure):
+        return Decision(reply=terms)
     random = entropy.bytes(32)
     transaction_id, challenge = random[:16], random[16:]
-    opened = initiate_authentication(
-        smds.server, request, transaction_id=transaction_id, server_challenge=challenge
-    )
-    if isinstance(opened, Failure):
-        return Decision(reply=opened)
     session = Session(
         transaction_id=transaction_id,
         expires_at=now + smds.session_lifetime,
-        server_address=opened.server_address,
+        server_address=terms.server_address,
         server_challenge=challenge,
-        ci_pk_id=opened.ci_pk_id,
+        ci_pk_id=terms.ci_pk_id,
     )
-    return Decision(reply=opened.reply, rows=(session,))
+    reply = sign_first_word(terms, request, transaction_id=transaction_id, server_challenge=challenge)
+    return Decision(reply=reply, rows=(session,))
 
 
 def authenticate_wanted(request: AuthenticateClientRequest) -> Wanted:

@@ -42,7 +42,18 @@ Es9Reply = (
     | Failure
     | None
 )
-"""None is the empty answer to a notification."""
+"""As a client reads it. None is the empty answer to a notification."""
+
+Es9Answer = (
+    es9p.InitiateAuthenticationOkEs9
+    | es9p.ProfileOffer
+    | AuthenticateClientOkEs11
+    | es9p.PackageDelivery
+    | CancelSessionOk
+    | Failure
+    | None
+)
+"""As a server makes it."""
 
 FUNCTION_OF: Final[dict[type, Function]] = {
     es9p.InitiateAuthenticationRequest: Function.INITIATE_AUTHENTICATION,

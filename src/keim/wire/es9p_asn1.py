@@ -23,7 +23,7 @@ from keim.messages.execution_status import (
     es11_code_of,
     integer_of,
 )
-from keim.wire.es9p import CLIENT_HEADERS, PATH_ASN1, READER, Es9Reply, Es9Request
+from keim.wire.es9p import CLIENT_HEADERS, PATH_ASN1, READER, Es9Answer, Es9Reply, Es9Request
 from keim.wire.function_json import SERVER_PROTOCOL
 from keim.wire.http import ADMIN_PROTOCOL, ASN1, CONTENT_TYPE, HttpRequest, HttpResponse
 
@@ -43,7 +43,7 @@ def read_request(body: bytes) -> Es9Request:
     return request
 
 
-def write_reply(function: Function, reply: Es9Reply, *, is_es11: bool = False) -> HttpResponse:
+def write_reply(function: Function, reply: Es9Answer, *, is_es11: bool = False) -> HttpResponse:
     headers = {ADMIN_PROTOCOL: SERVER_PROTOCOL}
     if reply is None:
         return HttpResponse(204, headers)
@@ -52,7 +52,7 @@ def write_reply(function: Function, reply: Es9Reply, *, is_es11: bool = False) -
     )
 
 
-def _answer(function: Function, reply: Es9Reply, *, is_es11: bool) -> bytes:
+def _answer(function: Function, reply: Es9Answer, *, is_es11: bool) -> bytes:
     has_es11_form = is_es11 and function is Function.AUTHENTICATE_CLIENT
     if isinstance(reply, Failure):
         if has_es11_form:
@@ -65,10 +65,8 @@ def _answer(function: Function, reply: Es9Reply, *, is_es11: bool) -> bytes:
     match reply:
         case es9p.InitiateAuthenticationOkEs9():
             return es9p.InitiateAuthenticationResponse(initiate_authentication_ok=reply).encode()
-        case es9p.AuthenticateClientOk():
-            return es9p.AuthenticateClientResponseEs9(authenticate_client_ok=reply).encode()
-        case es9p.GetBoundProfilePackageOk():
-            return es9p.GetBoundProfilePackageResponse(get_bound_profile_package_ok=reply).encode()
+        case es9p.ProfileOffer() | es9p.PackageDelivery():
+            return tlv(_TAGS[function], reply.encode())
         case CancelSessionOk():
             return es9p.CancelSessionResponseEs9(cancel_session_ok=reply).encode()
         case None:

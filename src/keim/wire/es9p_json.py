@@ -1,7 +1,8 @@
 """ES9+ and ES11 in the JSON binding (SGP.22 §6.5.2), both ends.
 
-The members hold whole TLVs, headers included: lpac hands them to the card as they are. Unknown members are
-refused, but for those that later versions of SGP.22 let a client send.
+The members hold whole TLVs, headers included: lpac hands them to the card as they are. The JSON codec itself
+makes base64 of octets and reads it strictly. Unknown members are refused, but for those that later versions
+of SGP.22 let a client send.
 Pure; imports floor 0 and this package.
 """
 
@@ -29,15 +30,13 @@ from keim.messages.execution_status import FORMAT_INVALID, SMDP_OID_INVALID, Fai
 from keim.messages.info import EUICCInfo1
 from keim.messages.notification import PendingNotification
 from keim.messages.profile import StoreMetadataRequest
-from keim.wire.es9p import CLIENT_HEADERS, PATH_JSON, READER, Es9Reply, Es9Request, function_of
+from keim.wire.es9p import CLIENT_HEADERS, PATH_JSON, READER, Es9Answer, Es9Reply, Es9Request, function_of
 from keim.wire.function_json import (
     SUCCESS,
     BadBody,
     RequestHeader,
     ResponseHeader,
-    base64,
     inside,
-    octets,
     read_body,
     read_response,
     refusal,
@@ -54,8 +53,8 @@ class _Members(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=
 
 
 class InitiateAuthenticationJson(_Members, frozen=True, kw_only=True, rename="camel"):
-    euicc_challenge: str
-    euicc_info1: str
+    euicc_challenge: bytes
+    euicc_info1: bytes
     smdp_address: str
     lpa_rsp_capability: Any = None
     """Of SGP.22 v3 clients; nothing here depends on it."""
@@ -63,23 +62,23 @@ class InitiateAuthenticationJson(_Members, frozen=True, kw_only=True, rename="ca
 
 class AuthenticateClientJson(_Members, frozen=True, kw_only=True, rename="camel"):
     transaction_id: str
-    authenticate_server_response: str
+    authenticate_server_response: bytes
     use_matching_id_for_acr: Any = None
     delete_notification_for_dc: Any = None
 
 
 class GetBoundProfilePackageJson(_Members, frozen=True, kw_only=True, rename="camel"):
     transaction_id: str
-    prepare_download_response: str
+    prepare_download_response: bytes
 
 
 class HandleNotificationJson(_Members, frozen=True, kw_only=True, rename="camel"):
-    pending_notification: str
+    pending_notification: bytes
 
 
 class CancelSessionJson(_Members, frozen=True, kw_only=True, rename="camel"):
     transaction_id: str
-    cancel_session_response: str
+    cancel_session_response: bytes
 
 
 class _Reply(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True, rename="camel"):
@@ -88,17 +87,17 @@ class _Reply(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True, rena
 
 
 class InitiateAuthenticationReply(_Reply, frozen=True, kw_only=True, rename="camel"):
-    server_signed1: str
-    server_signature1: str
-    euicc_ci_pk_id: str = msgspec.field(name="euiccCiPKIdToBeUsed")
-    server_certificate: str
+    server_signed1: bytes
+    server_signature1: bytes
+    euicc_ci_pk_id: bytes = msgspec.field(name="euiccCiPKIdToBeUsed")
+    server_certificate: bytes
 
 
 class AuthenticateClientReply(_Reply, frozen=True, kw_only=True, rename="camel"):
-    profile_metadata: str
-    smdp_signed2: str
-    smdp_signature2: str
-    smdp_certificate: str
+    profile_metadata: bytes
+    smdp_signed2: bytes
+    smdp_signature2: bytes
+    smdp_certificate: bytes
 
 
 class EventEntryJson(msgspec.Struct, frozen=True, rename="camel"):
@@ -111,12 +110,12 @@ class AuthenticateClientDsReply(_Reply, frozen=True, kw_only=True, rename="camel
 
 
 class GetBoundProfilePackageReply(_Reply, frozen=True, kw_only=True, rename="camel"):
-    bound_profile_package: str
+    bound_profile_package: bytes
 
 
-def _object(type_: type[_M], text: str, member: str) -> _M:
+def _object(type_: type[_M], octets: bytes, member: str) -> _M:
     try:
-        return type_.decode(octets(text, member), READER)
+        return type_.decode(octets, READER)
     except Malformed as error:
         raise inside(member, error) from None
 
@@ -133,11 +132,10 @@ def _transaction(text: str) -> bytes:
 
 def _initiate_authentication(body: bytes) -> Es9Request:
     members = read_body(body, InitiateAuthenticationJson)
-    challenge = octets(members.euicc_challenge, "euiccChallenge")
-    if len(challenge) != 16:
+    if len(members.euicc_challenge) != 16:
         raise BadBody(Failure(FORMAT_INVALID, "euiccChallenge has 16 octets"))
     return es9p.InitiateAuthenticationRequest(
-        euicc_challenge=challenge,
+        euicc_challenge=members.euicc_challenge,
         smdp_address=members.smdp_address,
         euicc_info1=_object(EUICCInfo1, members.euicc_info1, "euiccInfo1"),
     )
@@ -173,9 +171,7 @@ def _handle_notification(body: bytes) -> Es9Request:
 def _cancel_session(body: bytes) -> Es9Request:
     members = read_body(body, CancelSessionJson)
     try:
-        response_ = CancelSessionResponse.decode(
-            octets(members.cancel_session_response, "cancelSessionResponse"), READER
-        )
+        response_ = CancelSessionResponse.decode(members.cancel_session_response, READER)
     except Malformed as error:
         if error.path.endswith("smdpOid"):
             raise BadBody(Failure(SMDP_OID_INVALID, f"smdpOid: {error}")) from None
@@ -199,7 +195,7 @@ def read_request(function: Function, body: bytes) -> Es9Request:
     return _READERS[function](body)
 
 
-def write_reply(reply: Es9Reply) -> HttpResponse:
+def write_reply(reply: Es9Answer) -> HttpResponse:
     """A server's answer. Signatures, CI id and certificates keep their TLV headers."""
     match reply:
         case None:
@@ -211,21 +207,21 @@ def write_reply(reply: Es9Reply) -> HttpResponse:
                 InitiateAuthenticationReply(
                     header=SUCCESS,
                     transaction_id=reply.transaction_id.hex().upper(),
-                    server_signed1=base64(reply.server_signed1.encode()),
-                    server_signature1=base64(tlv(_SIGNATURE_TAG, reply.server_signature1)),
-                    euicc_ci_pk_id=base64(tlv(0x04, reply.euicc_ci_pk_id_to_be_used)),
-                    server_certificate=base64(reply.server_certificate),
+                    server_signed1=reply.server_signed1.encode(),
+                    server_signature1=tlv(_SIGNATURE_TAG, reply.server_signature1),
+                    euicc_ci_pk_id=tlv(0x04, reply.euicc_ci_pk_id_to_be_used),
+                    server_certificate=reply.server_certificate,
                 )
             )
-        case es9p.AuthenticateClientOk():
+        case es9p.ProfileOffer():
             return response(
                 AuthenticateClientReply(
                     header=SUCCESS,
                     transaction_id=reply.transaction_id.hex().upper(),
-                    profile_metadata=base64(reply.profile_meta_data.encode()),
-                    smdp_signed2=base64(reply.smdp_signed2.encode()),
-                    smdp_signature2=base64(tlv(_SIGNATURE_TAG, reply.smdp_signature2)),
-                    smdp_certificate=base64(reply.smdp_certificate),
+                    profile_metadata=reply.profile_meta_data,
+                    smdp_signed2=reply.smdp_signed2,
+                    smdp_signature2=tlv(_SIGNATURE_TAG, reply.smdp_signature2),
+                    smdp_certificate=reply.smdp_certificate,
                 )
             )
         case AuthenticateClientOkEs11():
@@ -237,12 +233,12 @@ def write_reply(reply: Es9Reply) -> HttpResponse:
                     event_entries=entries,
                 )
             )
-        case es9p.GetBoundProfilePackageOk():
+        case es9p.PackageDelivery():
             return response(
                 GetBoundProfilePackageReply(
                     header=SUCCESS,
                     transaction_id=reply.transaction_id.hex().upper(),
-                    bound_profile_package=base64(reply.bound_profile_package.encode()),
+                    bound_profile_package=reply.bound_profile_package,
                 )
             )
         case CancelSessionOk():
@@ -253,30 +249,30 @@ def write_reply(reply: Es9Reply) -> HttpResponse:
 
 def write_request(request: Es9Request, headers: Mapping[str, str] = CLIENT_HEADERS) -> HttpRequest:
     """A client's request; nothing that was signed is encoded anew."""
-    members: dict[str, str]
+    members: dict[str, str | bytes]
     match request:
         case es9p.InitiateAuthenticationRequest():
             members = {
                 "smdpAddress": request.smdp_address,
-                "euiccChallenge": base64(request.euicc_challenge),
-                "euiccInfo1": base64(request.euicc_info1.encode()),
+                "euiccChallenge": request.euicc_challenge,
+                "euiccInfo1": request.euicc_info1.encode(),
             }
         case es9p.AuthenticateClientRequest():
             members = {
                 "transactionId": request.transaction_id.hex().upper(),
-                "authenticateServerResponse": base64(request.authenticate_server_response.encode()),
+                "authenticateServerResponse": request.authenticate_server_response.encode(),
             }
         case es9p.GetBoundProfilePackageRequest():
             members = {
                 "transactionId": request.transaction_id.hex().upper(),
-                "prepareDownloadResponse": base64(request.prepare_download_response.encode()),
+                "prepareDownloadResponse": request.prepare_download_response.encode(),
             }
         case es9p.HandleNotification():
-            members = {"pendingNotification": base64(request.pending_notification.encode())}
+            members = {"pendingNotification": request.pending_notification.encode()}
         case es9p.CancelSessionRequestEs9():
             members = {
                 "transactionId": request.transaction_id.hex().upper(),
-                "cancelSessionResponse": base64(cancel_session_tlv(request)),
+                "cancelSessionResponse": cancel_session_tlv(request),
             }
         case _:
             assert_never(request)
@@ -309,9 +305,8 @@ def read_reply(function: Function, reply: HttpResponse, *, party: str = "SM-DP+"
         ) from None
 
 
-def _value(text: str, tag: int, member: str) -> bytes:
+def _value(data: bytes, tag: int) -> bytes:
     """The value of a TLV that some servers send without its header."""
-    data = octets(text, member)
     header = tag.to_bytes(2 if tag > 0xFF else 1, "big")
     if data.startswith(header):
         try:
@@ -330,19 +325,19 @@ def _initiate_reply(reply: HttpResponse, party: str) -> Es9Reply:
     return es9p.InitiateAuthenticationOkEs9(
         transaction_id=_transaction(read.transaction_id or ""),
         server_signed1=_object(ServerSigned1, read.server_signed1, "serverSigned1"),
-        server_signature1=_value(read.server_signature1, _SIGNATURE_TAG, "serverSignature1"),
-        euicc_ci_pk_id_to_be_used=_value(read.euicc_ci_pk_id, 0x04, "euiccCiPKIdToBeUsed"),
-        server_certificate=Certificate(octets(read.server_certificate, "serverCertificate")),
+        server_signature1=_value(read.server_signature1, _SIGNATURE_TAG),
+        euicc_ci_pk_id_to_be_used=_value(read.euicc_ci_pk_id, 0x04),
+        server_certificate=Certificate(read.server_certificate),
     )
 
 
 class _EitherReply(_Reply, frozen=True, kw_only=True, rename="camel"):
     """AuthenticateClient of an SM-DP+ or of an SM-DS, by its members."""
 
-    profile_metadata: str | None = None
-    smdp_signed2: str = ""
-    smdp_signature2: str = ""
-    smdp_certificate: str = ""
+    profile_metadata: bytes | None = None
+    smdp_signed2: bytes = b""
+    smdp_signature2: bytes = b""
+    smdp_certificate: bytes = b""
     event_entries: tuple[EventEntryJson, ...] | None = None
 
 
@@ -361,10 +356,10 @@ def _authenticate_reply(reply: HttpResponse, party: str) -> Es9Reply:
         )
     return es9p.AuthenticateClientOk(
         transaction_id=transaction,
-        profile_meta_data=_object(StoreMetadataRequest, read.profile_metadata or "", "profileMetadata"),
+        profile_meta_data=_object(StoreMetadataRequest, read.profile_metadata or b"", "profileMetadata"),
         smdp_signed2=_object(SmdpSigned2, read.smdp_signed2, "smdpSigned2"),
-        smdp_signature2=_value(read.smdp_signature2, _SIGNATURE_TAG, "smdpSignature2"),
-        smdp_certificate=Certificate(octets(read.smdp_certificate, "smdpCertificate")),
+        smdp_signature2=_value(read.smdp_signature2, _SIGNATURE_TAG),
+        smdp_certificate=Certificate(read.smdp_certificate),
     )
 
 

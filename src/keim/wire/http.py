@@ -48,7 +48,7 @@ class HttpResponse(msgspec.Struct, frozen=True, gc=False):
 
 def is_admin_protocol(value: str | None) -> bool:
     """What servers accept: absence, and every version 2 of the protocol (bindings §7.1)."""
-    return value is None or value.strip().startswith("gsma/rsp/v2.")
+    return value is None or value.lstrip().startswith("gsma/rsp/v2.")
 
 
 def plain(status: int, text: str, **headers: str) -> HttpResponse:
