@@ -24,6 +24,7 @@ from keim.eim.handover.papers import BundleHeader, written
 from keim.eim.handover.rows import Invitation, Remover
 from keim.eim.picture import ProfileInstalled
 from keim.io.api_store.rows import Approval
+from keim.io.eim_store.store import Beside
 from keim.pki.world import example_eids
 
 Filling = Callable[[Desk, str], str]
@@ -40,8 +41,8 @@ def approval(desk: Desk, tenant: str) -> str:
     return desk.wait_for_approval("walk", "x", token=desk.token("owner", tenant=tenant))
 
 
-async def _nothing(_: Services, __: Approval) -> None:
-    return None
+async def _nothing(services: Services, approval: Approval, beside: Beside) -> None:
+    await services.store.keep(beside, tenant=approval.tenant)
 
 
 def webhook(desk: Desk, tenant: str) -> str:

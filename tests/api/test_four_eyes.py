@@ -6,6 +6,7 @@ from collections.abc import Iterator
 from typing import Any
 
 import pytest
+from tests.api.cuts import cuts
 from tests.api.desk import Desk, refusal
 from tests.card_lab import EID, iccid
 from tests.roles.eim_lab import EimLab
@@ -112,6 +113,25 @@ def test_an_operation_and_its_approval_are_kept_together(any_desk: Desk) -> None
     kinds = [type(event) for event in any_desk.site.events()]
     placed = kinds.index(OrderPlaced)
     assert kinds[placed : placed + 2] == [OrderPlaced, ApprovalChanged]
+
+
+@pytest.mark.parametrize(("how", "after"), [("approve", "queued"), ("refuse", "cancelled")])
+def test_no_cut_leaves_a_decision_without_what_it_does(
+    any_desk: Desk, monkeypatch: pytest.MonkeyPatch, how: str, after: str
+) -> None:
+    operation = asked(any_desk)
+    [approval] = waiting(any_desk)
+    token, tries = any_desk.token("approver"), 0
+    for cut in cuts(any_desk, monkeypatch):
+        with cut:
+            any_desk.ask("POST", f"/approvals/{approval['id']}/{how}", {}, token=token)
+        if not waiting(any_desk):
+            break
+        tries += 1
+        assert any_desk.get(f"/operations/{operation['id']}")["state"] == "planned"
+    assert tries
+    any_desk.site.run(any_desk.services.eim.keep_time())  # a cut may have come before the clock's own look
+    assert any_desk.get(f"/operations/{operation['id']}")["state"] == after
 
 
 def test_what_is_not_named_needs_nobody(any_desk: Desk) -> None:

@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from tests.api.cuts import cuts
 from tests.api.desk import Desk
 from tests.card_lab import EIM, NOW, signer_of
 from tests.roles.handover_lab import NEW, HandoverLab, Side
@@ -120,6 +121,28 @@ def test_a_hand_over_waits_for_a_second_person_where_that_is_asked_for(lab: Hand
     assert answer.is_success, answer.text
     assert old.get(f"/handovers/{id_}", role="owner")["started_at"] is not None
     assert made(old, f"/handovers/{id_}/continue", {})["moved"] == 2
+
+
+def test_no_cut_leaves_an_approval_without_the_start(
+    lab: HandoverLab, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    old, new = desks(lab, ApiConfig(approvals=ApprovalsConfig(kinds=("handover",))))
+    id_, _ = planned(old, new)
+    approval = made(old, f"/handovers/{id_}/start", None)["approval"]
+    token, states = old.token("approver"), []
+    for cut in cuts(old, monkeypatch):
+        with cut:
+            answer = old.ask("POST", f"/approvals/{approval}/approve", {}, token=token)
+        states.append(
+            (
+                old.get(f"/approvals/{approval}", role="owner")["state"],
+                old.get(f"/handovers/{id_}", role="owner")["started_at"] is not None,
+            )
+        )
+        if answer.is_success:
+            break
+    assert set(states[:-1]) == {("waiting", False)}
+    assert states[-1] == ("approved", True)
 
 
 @pytest.mark.parametrize(

@@ -1,9 +1,8 @@
 """Four eyes: what the configuration names is done only when a second person has said so.
 
 A noun whose requests may wait asks `is_needed`, keeps what was asked for in a state in which nothing
-happens, together with what `held` gives, and tells `acts_on` what to do after the decision (`Held`). A
-decision is written with its event first and acted on afterwards: again after a restart, so acting twice must
-do no harm.
+happens, together with what `held` gives, and tells `acts_on` what a decision does (`Held`). The decision, its
+event and what it does are one transaction: no cut leaves a decision that nothing follows.
 """
 
 from __future__ import annotations
@@ -18,13 +17,16 @@ import msgspec
 
 from keim.api.context import Caller, Services
 from keim.eim.events import ApprovalChanged
-from keim.errors import KeimError, Refused
+from keim.errors import KeimError, Refused, StoreFailed
 from keim.io.api_store.approvals import statement_of
 from keim.io.api_store.rows import Approval, ApprovalState, new_id
 from keim.io.eim_store.store import Beside
 from keim.io.store.engine import Conflict
 
-Act = Callable[[Services, Approval], Awaitable[None]]
+Act = Callable[[Services, Approval, Beside], Awaitable[None]]
+"""Does what was decided, and keeps the decision beside it in the same transaction, also where nothing is left
+to do; `Conflict` when somebody was faster."""
+TRIES: Final = 8
 TOKEN: Final = "token:"
 PERSON: Final = "person:"
 LONGEST_LINE: Final = 64
@@ -34,7 +36,7 @@ _log = logging.getLogger("keim.api")
 
 
 class Held(msgspec.Struct, frozen=True):
-    """What one kind of waiting things does when it is decided."""
+    """What a decision does with one kind of waiting things."""
 
     release: Act
     give_up: Act
@@ -98,11 +100,7 @@ async def decide(
         raise Refused("whoever asked cannot decide", code="access.own_approval")
     if state is ApprovalState.WITHDRAWN and caller.actor != approval.asked_by:
         raise Refused("only whoever asked can withdraw", code="access.own_approval")
-    try:
-        decided = await _write(services, approval, state, caller.actor, reason)
-    except Conflict:
-        raise Refused("somebody else decided just now", code="access.approval_decided") from None
-    return await _act(services, decided)
+    return await _settle(services, approval, state, caller.actor, reason)
 
 
 async def _is_asker(services: Services, caller: Caller, asked_by: str) -> bool:
@@ -125,46 +123,43 @@ async def _line(services: Services, actor: str) -> list[str]:
     return line
 
 
-async def _write(
+async def _settle(
     services: Services, approval: Approval, state: ApprovalState, actor: str, reason: str
 ) -> Approval:
-    now = services.clock.now()
+    """Decided and done, or neither."""
+    held = _HELD[approval.kind]
+    act = held.release if state is ApprovalState.APPROVED else held.give_up
     decided = msgspec.structs.replace(
         approval,
         state=state,
         decided_by=actor,
-        decided_at=now,
+        decided_at=services.clock.now(),
         reason=reason,
         version=approval.version + 1,
     )
-    await services.api.approvals.put(decided, [_told(decided, actor)])
-    return decided
-
-
-async def _act(services: Services, decided: Approval) -> Approval:
-    held = _HELD[decided.kind]
-    act = held.release if decided.state is ApprovalState.APPROVED else held.give_up
-    await act(services, decided)
-    done = msgspec.structs.replace(decided, is_done=True, version=decided.version + 1)
-    try:
-        await services.api.approvals.put(done)
-    except Conflict:
-        return done  # another process acted on it too, which does no harm
-    return done
+    beside = Beside((statement_of(decided),), (_told(decided, actor),))
+    for _ in range(TRIES):
+        try:
+            await act(services, decided, beside)
+        except Conflict:
+            known = await services.api.approvals.get(approval.id)
+            if known is None or known.version != approval.version:
+                raise Refused("somebody else decided just now", code="access.approval_decided") from None
+        else:
+            return decided
+    raise StoreFailed("the same rows changed again and again", code="store.contended")
 
 
 async def look_after(services: Services) -> None:
-    """Now and then: what waited too long is given up; what was decided and not acted on is acted on."""
+    """Now and then: what waited too long is given up."""
     for approval in await services.api.approvals.overdue(services.clock.now()):
         try:
-            await _write(services, approval, ApprovalState.EXPIRED, "", "nobody decided in time")
-        except Conflict:
-            continue  # decided at the last moment
-    for decided in await services.api.approvals.undone():
-        try:
-            await _act(services, decided)
+            await _settle(services, approval, ApprovalState.EXPIRED, "", "nobody decided in time")
         except KeimError as error:  # the others must not wait for this one
-            _log.error(json.dumps({"event": "approval_stuck", "approval": decided.id, "code": error.code}))
+            if error.code != "access.approval_decided":  # else: decided at the last moment
+                _log.error(
+                    json.dumps({"event": "approval_stuck", "approval": approval.id, "code": error.code})
+                )
 
 
 def _told(approval: Approval, actor: str) -> ApprovalChanged:

@@ -178,21 +178,24 @@ def _approval(work: Work, whom: str, reference: str, caller: Caller, services: S
     return approvals.held(services, caller, kind=KIND, subject=reference, summary=summary)
 
 
-async def _release(services: Services, approval: Approval) -> None:
-    found = await services.store.order(approval.subject)
-    if found is not None and found[0].needs_approval:
-        try:
-            await services.eim.approve(approval.subject, actor=approval.decided_by, reason=approval.reason)
-        except Refused as refused:
-            if refused.code != "eim.order_not_waiting":
-                raise  # else: it was cancelled or has expired meanwhile, and there is nothing to release
+async def _release(services: Services, approval: Approval, beside: Beside) -> None:
+    actor, reason = approval.decided_by, approval.reason
+    try:
+        await services.eim.approve(approval.subject, actor=actor, reason=reason, beside=beside)
+    except Refused as refused:
+        if refused.code not in ("eim.order_not_waiting", "eim.order_unknown"):
+            raise
+        # It was cancelled or has expired meanwhile, and there is nothing to release.
+        await services.store.keep(beside, tenant=approval.tenant)
 
 
-async def _give_up(services: Services, approval: Approval) -> None:
+async def _give_up(services: Services, approval: Approval, beside: Beside) -> None:
     found = await services.store.order(approval.subject)
-    if found is not None and found[0].needs_approval:
-        reason = f"{approval.state.value}: {approval.reason}".removesuffix(": ")
-        await services.eim.cancel(approval.subject, actor=approval.decided_by, reason=reason)
+    if found is None or not found[0].needs_approval:
+        await services.store.keep(beside, tenant=approval.tenant)
+        return
+    reason = f"{approval.state.value}: {approval.reason}".removesuffix(": ")
+    await services.eim.cancel(approval.subject, actor=approval.decided_by, reason=reason, beside=beside)
 
 
 approvals.acts_on(KIND, approvals.Held(_release, _give_up))

@@ -244,7 +244,9 @@ class OperatorsSide:
             raise Refused(f"there is no order {reference!r}", code="eim.order_unknown")
         return found
 
-    async def cancel(self, reference: str, *, actor: str = "", reason: str = "") -> bool:
+    async def cancel(
+        self, reference: str, *, actor: str = "", reason: str = "", beside: Beside = NOTHING_BESIDE
+    ) -> bool:
         """True: no device will get it that does not have it. False: a device has it; it was asked only."""
         order, state = await self._known(reference)
         is_waiting = state in (OrderState.ACTIVE, OrderState.PLANNED)
@@ -253,24 +255,30 @@ class OperatorsSide:
             event = orders.cancelled(order, now=self.clock.now(), actor=actor, reason=reason, is_sure=is_sure)
             move = OrderMove(order.id, state, OrderState.CANCELLED)
             try:
-                await self.store.move(_sure(move, order, is_sure=is_sure), [event], tenant=order.tenant)
+                moves = _sure(move, order, is_sure=is_sure)
+                await self.store.move(moves, [event], tenant=order.tenant, beside=beside)
             except Conflict:
                 continue
             await self.store.many.refresh()
             return is_sure
+        told: list[Event] = []
         if state is not OrderState.CANCELLED:
-            event = orders.cancelled(order, now=self.clock.now(), actor=actor, reason=reason, is_sure=False)
-            await self.store.tell([event], tenant=order.tenant)
+            told.append(
+                orders.cancelled(order, now=self.clock.now(), actor=actor, reason=reason, is_sure=False)
+            )
+        await self.store.move((), told, tenant=order.tenant, beside=beside)
         return False
 
-    async def approve(self, reference: str, *, actor: str, reason: str = "") -> Order:
+    async def approve(
+        self, reference: str, *, actor: str, reason: str = "", beside: Beside = NOTHING_BESIDE
+    ) -> Order:
         """A planned order that waits for a person: from now on the clock alone holds it."""
         order, state = await self._known(reference)
         if state is not OrderState.PLANNED or not order.needs_approval:
             raise Refused(f"the order {reference!r} waits for nobody", code="eim.order_not_waiting")
         approved, event = orders.approved(order, now=self.clock.now(), actor=actor, reason=reason)
         try:
-            await self.store.replan(approved, [event])
+            await self.store.replan(approved, [event], beside=beside)
         except Conflict:
             raise Refused(
                 f"the order {reference!r} has just moved on", code="eim.order_not_waiting"

@@ -18,6 +18,7 @@ from keim.audit.note import NoteKey
 from keim.eim.handover.rows import Handover, Remover, Step
 from keim.errors import Refused
 from keim.io.api_store.rows import Approval
+from keim.io.eim_store.store import Beside
 
 router = APIRouter(tags=["handovers"])
 
@@ -186,14 +187,15 @@ async def stop_handover(handover_id: HandoverId, caller: Operator, services: Ser
     return await _shown(services, stopped)
 
 
-async def _release(services: Services, approval: Approval) -> None:
+async def _release(services: Services, approval: Approval, beside: Beside) -> None:
     await services.handovers.departures.start(
-        approval.subject, tenant=approval.tenant, actor=approval.asked_by
+        approval.subject, tenant=approval.tenant, actor=approval.asked_by, beside=beside
     )
 
 
-async def _give_up(_: Services, __: Approval) -> None:
+async def _give_up(services: Services, approval: Approval, beside: Beside) -> None:
     """A plan that is not started does nothing."""
+    await services.store.keep(beside, tenant=approval.tenant)
 
 
 acts_on("handover", Held(_release, _give_up))

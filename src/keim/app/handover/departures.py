@@ -8,21 +8,35 @@ from __future__ import annotations
 from msgspec.structs import replace
 
 from keim.app.handover.old_side import LOT, OldSide, Progress, quiet
+from keim.eim.facts import Decision
 from keim.eim.handover import leaving as role
 from keim.eim.handover.arriving import key_of
 from keim.eim.handover.rows import Handover, Leaving, Remover, Step
 from keim.eim.work import PackageWork
 from keim.errors import Refused
 from keim.ids import Eid
+from keim.io.eim_store.store import Beside
 from keim.io.handover_store.leaving import changed_handover
 from keim.io.store.engine import Conflict
 
 
 class Departures(OldSide):
-    async def start(self, reference: str, *, tenant: str | None = None, actor: str = "") -> Handover:
-        """From now on addEim is ordered of whatever is not blocked."""
+    async def start(
+        self,
+        reference: str,
+        *,
+        tenant: str | None = None,
+        actor: str = "",
+        beside: Beside | None = None,
+    ) -> Handover:
+        """From now on addEim is ordered of whatever is not blocked.
+
+        With something `beside` it is `Conflict` when somebody was faster, since that is kept in any case.
+        """
         handover = await self.get(reference, tenant)
         if handover.started_at is not None and handover.stopped_at is None:
+            if beside is not None:
+                await self.service.store.keep(beside, tenant=handover.tenant)
             return handover
         if handover.started_at is None and handover.invitation.expires_at <= self.now():
             raise Refused("the invitation has expired", code="handover.invitation_expired")
@@ -33,9 +47,13 @@ class Departures(OldSide):
             actor=actor or handover.actor,
             version=handover.version + 1,
         )
+        events, more = ((), ()) if beside is None else (beside.events, beside.statements)
+        decision = Decision(reply=None, events=events, tenant=handover.tenant)
         try:
-            await self.store.engine.commit([changed_handover(started)])
+            await self.service.store.commit(decision, [changed_handover(started), *more])
         except Conflict:
+            if beside is not None:
+                raise
             return await self.get(reference, tenant)
         return started
 

@@ -44,7 +44,7 @@ class ApprovalStore:
 
     async def waiting_for(self, tenant: str, kind: str, subject: str) -> Approval | None:
         rows = await self.engine.fetch(
-            "SELECT row FROM api_approvals WHERE is_open = 1 AND state = 'waiting' AND tenant = ?", tenant
+            "SELECT row FROM api_approvals WHERE is_open = 1 AND tenant = ?", tenant
         )
         found = (self._approval(row[0]) for row in rows)
         return next((one for one in found if (one.kind, one.subject) == (kind, subject)), None)
@@ -52,16 +52,8 @@ class ApprovalStore:
     async def overdue(self, now: datetime) -> list[Approval]:
         """Waiting ones whose time is over."""
         rows = await self.engine.fetch(
-            "SELECT row FROM api_approvals WHERE is_open = 1 AND state = 'waiting' AND expires_at <= ?"
-            f" ORDER BY id LIMIT {_LOT}",
+            f"SELECT row FROM api_approvals WHERE is_open = 1 AND expires_at <= ? ORDER BY id LIMIT {_LOT}",
             milliseconds(now),
-        )
-        return [self._approval(row[0]) for row in rows]
-
-    async def undone(self) -> list[Approval]:
-        """Decided ones that nobody has acted on."""
-        rows = await self.engine.fetch(
-            f"SELECT row FROM api_approvals WHERE is_open = 1 AND state <> 'waiting' ORDER BY id LIMIT {_LOT}"
         )
         return [self._approval(row[0]) for row in rows]
 
@@ -69,7 +61,7 @@ class ApprovalStore:
 def statement_of(approval: Approval) -> Statement:
     values = (
         approval.state.value,
-        int(not approval.is_done),
+        int(approval.state is ApprovalState.WAITING),
         milliseconds(approval.expires_at),
         approval.version,
         as_json(approval),

@@ -140,6 +140,4 @@ class Approval(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
     decided_by: str = ""
     decided_at: datetime | None = None
     reason: str = ""
-    is_done: bool = False
-    """The decision was acted on; until then it is acted on again after a restart."""
     version: int = 1

@@ -126,10 +126,22 @@ class EimStore(Loading):
         await self.commit(Decision(reply=None, rows=(device,), events=tuple(events), tenant=device.tenant))
 
     async def move(
-        self, moves: Sequence[OrderMove | NotDelivered], events: Sequence[Event], *, tenant: str = MAIN
+        self,
+        moves: Sequence[OrderMove | NotDelivered],
+        events: Sequence[Event],
+        *,
+        tenant: str = MAIN,
+        beside: Beside = NOTHING_BESIDE,
     ) -> None:
         """`Conflict` if somebody was faster."""
-        await self.commit(Decision(reply=None, orders=tuple(moves), events=tuple(events), tenant=tenant))
+        told = (*events, *beside.events)
+        await self.commit(
+            Decision(reply=None, orders=tuple(moves), events=told, tenant=tenant), beside.statements
+        )
+
+    async def keep(self, beside: Beside, *, tenant: str) -> None:
+        """What another part of the program keeps, where nothing of ours changes with it."""
+        await self.commit(Decision(reply=None, events=beside.events, tenant=tenant), beside.statements)
 
     async def tell(self, events: Sequence[Event], *, tenant: str = MAIN) -> None:
         """What happened without any row becoming another."""
@@ -150,10 +162,10 @@ class EimStore(Loading):
         if order.eid is None:
             await self.many.refresh()
 
-    async def replan(self, order: Order, events: Sequence[Event]) -> None:
+    async def replan(self, order: Order, events: Sequence[Event], *, beside: Beside = NOTHING_BESIDE) -> None:
         """Other terms for a planned order; `Conflict` if it is planned no more."""
-        decision = Decision(reply=None, events=tuple(events), tenant=order.tenant)
-        await self.commit(decision, [of_replanned_order(order)])
+        decision = Decision(reply=None, events=(*events, *beside.events), tenant=order.tenant)
+        await self.commit(decision, [of_replanned_order(order), *beside.statements])
 
     async def release(self, order: Order, events: Sequence[Event]) -> None:
         """A planned order is queued now; `Conflict` if somebody was faster."""
