@@ -22,6 +22,7 @@ from keim.eim.rows import MAIN, DeviceState
 from keim.errors import BadSignature, KeimError, Malformed, PeerError, Refused
 from keim.io.handover_store.leaving import leaving_row
 from keim.io.store.open import open_engine
+from keim.pki.world import example_eids
 
 MEMORY = (lambda: open_engine(":memory:"), lambda: open_engine(":memory:"))
 
@@ -365,6 +366,39 @@ def test_a_plan_names_who_cannot_go_and_why(lab: HandoverLab) -> None:
     running = lab.old.run(lab.old.departures.start(handover.reference))
     go_on(lab, running)
     assert lab.steps(handover) == {"adding": 2, "blocked": 2}, "what was in the way is done"
+
+
+def test_an_order_for_many_is_outstanding_work_of_each_of_them(lab: HandoverLab) -> None:
+    first, second, third = (device.eid for device in lab.devices)
+    lab.old.run(lab.old.service.order_for_many(LISTING, eids=[first, third]))
+    handover = lab.plan(eids=[first, second, third])
+    rows = lab.old.run(lab.old.departures.store.leaving(handover.reference))
+    assert {row.eid: "outstanding_work" in row.why for row in rows} == {
+        first: True,
+        second: False,
+        third: True,
+    }
+
+
+def test_devices_are_checked_together(lab: HandoverLab, monkeypatch: pytest.MonkeyPatch) -> None:
+    """What a plan and a rehearsal ask of the database grows with lots, not with devices."""
+    engine, asked = lab.old.store.engine, 0
+    fetch = engine.fetch
+
+    async def counted(sql: str, *parameters: Any) -> list[tuple[Any, ...]]:
+        nonlocal asked
+        asked += 1
+        return await fetch(sql, *parameters)
+
+    monkeypatch.setattr(engine, "fetch", counted)
+    costs = []
+    for number in (10, 150):
+        handover = lab.plan(eids=example_eids(number, ein="89990000"), reference=f"of-{number}")
+        lab.old.run(lab.old.plans.rehearse(handover.reference))
+        assert lab.steps(handover) == {"blocked": number}
+        costs.append(asked)
+        asked = 0
+    assert costs[0] == costs[1]
 
 
 def test_a_device_is_in_one_hand_over_at_a_time(lab: HandoverLab, handover: Handover) -> None:

@@ -113,9 +113,11 @@ class Departures(OldSide):
             async for row in self.rows(handover.reference, (Step.FAILED,)):
                 moved += await self.move(handover, row, role.retried(row, self.now()))
         if looks_again:
-            async for row in self.rows(handover.reference, (Step.BLOCKED,)):
-                findings = await self.findings(handover, row.eid)
-                moved += await self.move(handover, row, role.looked_at(row, findings, self.now()))
+            async for lot in self.lots(handover.reference, (Step.BLOCKED,)):
+                checked = await self.checked(handover, [row.eid for row in lot])
+                for row in lot:
+                    looked_at = role.looked_at(row, checked[row.eid].findings, self.now())
+                    moved += await self.move(handover, row, looked_at)
         async for row in self.rows(handover.reference, (Step.PLANNED,)):
             moved += await self._add(handover, row)
             progress(moved)
@@ -123,7 +125,7 @@ class Departures(OldSide):
 
     async def _add(self, handover: Handover, row: Leaving) -> int:
         if not row.attempt and row.order is None:
-            findings = await self.findings(handover, row.eid)
+            findings = (await self.checked(handover, [row.eid]))[row.eid].findings
             known = await self.service.store.order(role.order_reference(row, "add"))
             if findings.blocks and known is None:
                 return await self.move(handover, row, role.looked_at(row, findings, self.now()))

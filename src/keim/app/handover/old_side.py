@@ -8,27 +8,33 @@ from __future__ import annotations
 
 from collections.abc import AsyncIterator, Callable, Sequence
 from datetime import datetime
-from typing import Final
+from typing import Final, NamedTuple
 
 from keim.app.eim_logs import EimLogs
 from keim.app.eim_service import EimService
 from keim.app.handover.papers import signed
 from keim.eim import orders
 from keim.eim.events import Event
-from keim.eim.facts import Decision, Wanted
+from keim.eim.facts import Decision
 from keim.eim.handover import leaving as role
 from keim.eim.handover.checks import Findings, check
 from keim.eim.handover.papers import BundleHeader, line_of, written
 from keim.eim.handover.rows import Bundle, Handover, Leaving, Step
 from keim.eim.rows import Device, DeviceState, Knowledge, Row
 from keim.errors import Refused
-from keim.io.handover_store.leaving import LeavingStore, leaving_row
+from keim.io.handover_store.leaving import LeavingStore, Standing, leaving_row
 from keim.io.store.engine import Conflict, Statement
 
 LOT: Final = 200
 """Devices in one round: between rounds others get their turn."""
 Progress = Callable[[int], None]
 """Told how many devices are done."""
+
+
+class Checked(NamedTuple):
+    findings: Findings
+    standing: Standing | None
+    """None: it is not known here."""
 
 
 def quiet(count: int) -> None:
@@ -53,25 +59,43 @@ class OldSide:
     async def rows(
         self, reference: str, steps: Sequence[Step], *, bundle: int | None = None
     ) -> AsyncIterator[Leaving]:
+        async for lot in self.lots(reference, steps, bundle=bundle):
+            for row in lot:
+                yield row
+
+    async def lots(
+        self, reference: str, steps: Sequence[Step], *, bundle: int | None = None
+    ) -> AsyncIterator[list[Leaving]]:
         after = ""
         while rows := await self.store.leaving(reference, steps, bundle=bundle, after=after, limit=LOT):
             after = rows[-1].eid
-            for row in rows:
-                yield row
+            yield rows
 
-    async def findings(self, handover: Handover, eid: str) -> Findings:
-        if await self.store.is_leaving_elsewhere(handover.reference, eid):
-            return Findings(("other_handover",))
-        facts = await self.service.store.load(Wanted(eid=eid, with_next=True))
-        return check(
-            facts.device,
-            await self.service.store.knowledge(eid),
-            role.entry_of(handover),
-            tenant=handover.tenant,
-            has_orders=bool(facts.next),
-            seen_at=await self.service.store.last_seen(eid),
-            now=self.now(),
-        )
+    async def checked(self, handover: Handover, eids: Sequence[str]) -> dict[str, Checked]:
+        """What holds each of them back now."""
+        elsewhere = await self.store.leaving_elsewhere(handover.reference, eids)
+        standing = await self.store.standing(eids)
+        entry, now = role.entry_of(handover), self.now()
+        found: dict[str, Checked] = {}
+        for eid in eids:
+            one = standing.get(eid)
+            if eid in elsewhere:
+                findings = Findings(("other_handover",))
+            else:
+                findings = check(
+                    None if one is None else one.device,
+                    None if one is None else one.knowledge,
+                    entry,
+                    tenant=handover.tenant,
+                    has_orders=one is not None and self._has_orders(one),
+                    seen_at=None if one is None else one.seen_at,
+                    now=now,
+                )
+            found[eid] = Checked(findings, one)
+        return found
+
+    def _has_orders(self, one: Standing) -> bool:
+        return one.has_orders or any(self.service.store.many.after(one.device.mass_cursor, one.ordinal))
 
     async def device(self, eid: str) -> tuple[Device, Knowledge]:
         device = await self.service.store.device(eid)
@@ -105,7 +129,8 @@ class OldSide:
 
     async def line(self, handover: Handover, row: Leaving) -> bytes:
         device, knowledge = await self.device(row.eid)
-        return line_of(role.line_for(handover, row, device, knowledge, await self.store.tags(row.eid)))
+        tags = await self.store.tags([row.eid])
+        return line_of(role.line_for(handover, row, device, knowledge, tags.get(row.eid, ())))
 
     def paper(
         self, handover: Handover, bundle: Bundle, lines: Sequence[bytes], *, is_rehearsal: bool = False

@@ -2,17 +2,19 @@
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator, Sequence
+import asyncio
+from collections.abc import AsyncIterator, Mapping, Sequence
 
 import msgspec
 
-from keim.app.handover.old_side import LOT, OldSide, Progress, quiet
+from keim.app.handover.old_side import LOT, Checked, OldSide, Progress, quiet
 from keim.eim.handover import leaving as role
-from keim.eim.handover.papers import MOST_DEVICES
+from keim.eim.handover.papers import MOST_DEVICES, line_of
 from keim.eim.handover.rows import Bundle, Handover, Invitation, Leaving, Remover, Step
+from keim.eim.rows import Knowledge
 from keim.errors import Refused
 from keim.ids import Eid
-from keim.io.handover_store.leaving import leaving_row, new_handover
+from keim.io.handover_store.leaving import new_handover
 from keim.io.store.engine import Conflict
 
 
@@ -61,13 +63,11 @@ class Plans(OldSide):
             raise Refused(f"{made.reference} is in use", code="handover.reference_in_use") from None
         count = 0
         async for lot in self._lots(tenant, eids, tag):
-            rows = [
-                role.planned(made.reference, eid, await self.findings(made, eid), now)
-                for eid in lot
-                if await self.store.leaving_one(made.reference, eid) is None
-            ]
-            await self.store.engine.commit([leaving_row(row) for row in rows])
-            count += len(rows)
+            checked = await self.checked(made, lot)
+            await self.store.add(
+                [role.planned(made.reference, eid, checked[eid].findings, now) for eid in lot]
+            )
+            count += len(lot)
             progress(count)
         if not count:
             raise Refused("no device was named", code="handover.no_devices")
@@ -94,19 +94,20 @@ class Plans(OldSide):
         reasons: dict[str, int] = {}
         devices = blocked = octets = 0
         sample: list[bytes] = []
-        async for row in self.rows(reference, (Step.PLANNED, Step.BLOCKED)):
-            findings = await self.findings(handover, row.eid)
-            for why in (*findings.blocks, *findings.warnings):
-                reasons[why] = reasons.get(why, 0) + 1
-            devices += 1
+        async for lot in self.lots(reference, (Step.PLANNED, Step.BLOCKED)):
+            checked = await self.checked(handover, [row.eid for row in lot])
+            for findings, _ in checked.values():
+                for why in (*findings.blocks, *findings.warnings):
+                    reasons[why] = reasons.get(why, 0) + 1
+            going = [row for row in lot if not checked[row.eid].findings.blocks]
+            for line in await self._lines(handover, going, checked):
+                octets += len(line) + 1
+                if len(sample) < MOST_DEVICES:
+                    sample.append(line)
+            devices += len(lot)
+            blocked += len(lot) - len(going)
             progress(devices)
-            if findings.blocks:
-                blocked += 1
-                continue
-            line = await self.line(handover, row)
-            octets += len(line) + 1
-            if len(sample) < MOST_DEVICES:
-                sample.append(line)
+            await asyncio.sleep(0)
         work = role.adding(handover, Leaving(handover="", eid="", step=Step.PLANNED, at=self.now()), None)
         told = Rehearsed(
             devices=devices,
@@ -118,3 +119,16 @@ class Plans(OldSide):
         )
         bundle = Bundle(handover=reference, number=0, made_at=self.now(), devices=len(sample))
         return told, self.paper(handover, bundle, sample, is_rehearsal=True)
+
+    async def _lines(
+        self, handover: Handover, rows: Sequence[Leaving], checked: Mapping[str, Checked]
+    ) -> list[bytes]:
+        """What a bundle would say of these."""
+        tags = await self.store.tags([row.eid for row in rows]) if rows else {}
+        lines = []
+        for row in rows:
+            one = checked[row.eid].standing
+            assert one is not None  # a stranger is blocked
+            known = one.knowledge or Knowledge(eid=row.eid)
+            lines.append(line_of(role.line_for(handover, row, one.device, known, tags.get(row.eid, ()))))
+        return lines

@@ -3,24 +3,33 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from datetime import datetime
 from typing import Final, NamedTuple
 
 import msgspec
 
 from keim.eim.handover.rows import Bundle, Handover, Leaving, Step
-from keim.eim.rows import Operation
+from keim.eim.rows import Device, Knowledge, Operation
 from keim.io.handover_store.schema import OPEN
 from keim.io.handover_store.signed import SignedStore
-from keim.io.store.engine import Engine, Statement, as_json
+from keim.io.store.engine import Engine, NewRows, Statement, as_json, moment
 
-_NEW_LEAVING: Final = (
-    "INSERT INTO handover_leaving (step, order_id, bundle, row, version, handover, eid)"
-    " VALUES (?, ?, ?, ?, ?, ?, ?) ON CONFLICT (handover, eid) DO NOTHING"
-)
+_COLUMNS: Final = ("step", "order_id", "bundle", "row", "version", "handover", "eid")
 _LEAVING: Final = (
     "UPDATE handover_leaving SET step = ?, order_id = ?, bundle = ?, row = ?, version = ?"
     " WHERE handover = ? AND eid = ? AND version = ?"
 )
+
+
+class Standing(NamedTuple):
+    """What is asked of a device before it goes."""
+
+    ordinal: int
+    device: Device
+    knowledge: Knowledge | None
+    seen_at: datetime | None
+    has_orders: bool
+    """Of its own; orders for many are known by its ordinal."""
 
 
 class Waiting(NamedTuple):
@@ -31,9 +40,8 @@ class Waiting(NamedTuple):
 
 
 def leaving_row(row: Leaving) -> Statement:
+    """A changed one."""
     values = (row.step.value, row.order, row.bundle, as_json(row), row.version, row.handover, row.eid)
-    if row.version == 1:
-        return Statement(_NEW_LEAVING, values, 1)
     return Statement(_LEAVING, (*values, row.version - 1), 1)
 
 
@@ -84,6 +92,8 @@ class LeavingStore(SignedStore):
     def __init__(self, engine: Engine) -> None:
         super().__init__(engine)
         self._leaving = msgspec.json.Decoder(Leaving).decode
+        self._device = msgspec.json.Decoder(Device).decode
+        self._knowledge = msgspec.json.Decoder(Knowledge).decode
 
     async def handover(self, reference: str) -> Handover | None:
         rows = await self.engine.fetch("SELECT row FROM handovers WHERE reference = ?", reference)
@@ -127,14 +137,44 @@ class LeavingStore(SignedStore):
         )
         return self._leaving(rows[0][0]) if rows else None
 
-    async def is_leaving_elsewhere(self, handover: str, eid: str) -> bool:
+    async def add(self, rows: Sequence[Leaving]) -> None:
+        """All of them new."""
+        values = [
+            (row.step.value, row.order, row.bundle, as_json(row), row.version, row.handover, row.eid)
+            for row in rows
+        ]
+        await self.engine.add([NewRows("handover_leaving", _COLUMNS, values)])
+
+    async def leaving_elsewhere(self, handover: str, eids: Sequence[str]) -> set[str]:
+        """Those of the EIDs that another hand-over has."""
         rows = await self.engine.fetch(
-            "SELECT 1 FROM handover_leaving WHERE eid = ? AND handover <> ?"
-            " AND step NOT IN ('blocked', 'left') LIMIT 1",
-            eid,
+            f"SELECT eid FROM handover_leaving WHERE eid IN ({_marks(eids)}) AND handover <> ?"
+            " AND step NOT IN ('blocked', 'left')",
+            *eids,
             handover,
         )
-        return bool(rows)
+        return {row[0] for row in rows}
+
+    async def standing(self, eids: Sequence[str]) -> dict[str, Standing]:
+        """Of those of the EIDs that are known here."""
+        rows = await self.engine.fetch(
+            "SELECT d.ordinal, d.row, k.row, c.at, EXISTS"
+            " (SELECT 1 FROM eim_orders o WHERE o.eid = d.eid AND o.state = 'active' LIMIT 1 OFFSET 0)"
+            " FROM eim_devices d LEFT JOIN eim_knowledge k ON k.eid = d.eid"
+            f" LEFT JOIN eim_contacts c ON c.eid = d.eid WHERE d.eid IN ({_marks(eids)})",
+            *eids,
+        )
+        found = [
+            Standing(
+                ordinal,
+                self._device(device),
+                None if known is None else self._knowledge(known),
+                None if at is None else moment(at),
+                bool(has_orders),
+            )
+            for ordinal, device, known, at, has_orders in rows
+        ]
+        return {one.device.eid: one for one in found}
 
     async def counts(self, handover: str) -> dict[str, int]:
         rows = await self.engine.fetch(
@@ -199,10 +239,18 @@ class LeavingStore(SignedStore):
             )
         return [(int(ordinal), eid) for ordinal, eid in rows]
 
-    async def tags(self, eid: str) -> tuple[str, ...]:
+    async def tags(self, eids: Sequence[str]) -> dict[str, tuple[str, ...]]:
+        """Of those that have any."""
         rows = await self.engine.fetch(
-            "SELECT t.tag FROM eim_devices d JOIN eim_tags t ON t.ordinal = d.ordinal"
-            " WHERE d.eid = ? ORDER BY t.tag",
-            eid,
+            "SELECT d.eid, t.tag FROM eim_devices d JOIN eim_tags t ON t.ordinal = d.ordinal"
+            f" WHERE d.eid IN ({_marks(eids)}) ORDER BY t.tag",
+            *eids,
         )
-        return tuple(row[0] for row in rows)
+        found: dict[str, tuple[str, ...]] = {}
+        for eid, tag in rows:
+            found[eid] = (*found.get(eid, ()), tag)
+        return found
+
+
+def _marks(eids: Sequence[str]) -> str:
+    return ", ".join("?" * len(eids))

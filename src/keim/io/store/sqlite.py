@@ -184,6 +184,7 @@ class SqliteEngine:
     async def add(self, tables: Sequence[NewRows], entries: Sequence[Entry] = ()) -> None:
         if self._thread is None:
             self._add(tables, entries)
+            await asyncio.sleep(0)  # whoever has more of it does not keep the others from their turn
         else:
             await asyncio.get_running_loop().run_in_executor(self._thread, self._add, tables, entries)
 
