@@ -70,18 +70,22 @@ class PowerCut(Exception):
     """The process is gone in the middle of something; its database stays."""
 
 
+Fuse = Callable[[Sequence[Statement]], str]
+"""Whether the process dies `before` or `after` this commit, or not at all."""
+
+
 class Switched:
     """An engine whose process dies before or after a commit, when `fuse` says so."""
 
     def __init__(self, engine: Engine) -> None:
         self.engine = engine
-        self.fuse: Callable[[], str] = lambda: ""
+        self.fuse: Fuse = lambda _statements: ""
 
     def __getattr__(self, name: str) -> Any:
         return getattr(self.engine, name)
 
     async def commit(self, statements: Sequence[Statement], entries: Sequence[Entry] = ()) -> None:
-        when = self.fuse()
+        when = self.fuse(statements)
         if when == "before":
             raise PowerCut
         await self.engine.commit(statements, entries)
@@ -188,6 +192,7 @@ class HandoverLab:
         common: dict[str, Any] = {"world": self.world, "folder": folder}
         self.old = Side(EIM, signer("eim-sign"), open_store=stores[0], **common)
         self.new = Side(NEW, new_key or new_signer(), open_store=stores[1], **common)
+        self.fuse_of_answers: Callable[[str, bytes], str] = lambda _eim, _message: ""
         self.dead: set[str] = set()
         """eIMs that do not answer."""
         self.devices = [FleetDevice(self, eid) for eid in example_eids(count)]
@@ -199,7 +204,14 @@ class HandoverLab:
     def answer(self, side: Side, octets: bytes) -> bytes | None:
         if side.eim.eim_id in self.dead:
             return None
-        return side.run(side.service.answer(octets))
+        side.engine.fuse = lambda _statements: self.fuse_of_answers(side.eim.eim_id, octets)
+        try:
+            return side.run(side.service.answer(octets))
+        except PowerCut:
+            side.restart()
+            return None
+        finally:
+            side.engine.fuse = lambda _statements: ""
 
     def later(self, **delta: float) -> None:
         for clock in (self.old.clock, self.new.clock):
@@ -208,12 +220,12 @@ class HandoverLab:
             device.ipa.clock.now_s += timedelta(**delta).total_seconds()
 
     def call(self) -> None:
-        """Every device, once; and both eIMs note when they were called."""
+        """Every device, once; and both eIMs note when they were called, as servers do every second."""
         self.later(minutes=10)
         for device in self.devices:
             device.cycle()
-        for side in (self.old, self.new):
-            side.run(side.service.write_contacts())
+            for side in (self.old, self.new):
+                side.run(side.service.write_contacts())
 
     def prove_tokens(self) -> None:
         """A first life with the old eIM: each device has executed a package."""
