@@ -21,7 +21,7 @@ from keim.crypto.signed import (
     initialise_secure_channel_tbs,
 )
 from keim.crypto.suites import suite_named
-from keim.der import tlv
+from keim.der import header, tlv
 from keim.errors import Refused, Unencodable
 from keim.seams import Signer
 
@@ -143,4 +143,6 @@ def bind(
         elements = profile.segments
     else:
         elements = bsp.protect_all(PROFILE_ELEMENTS_TAG, profile)
-    return tlv(PACKAGE_TAG, *parts, tlv(PROFILE_ELEMENTS_GROUP, elements))
+    # Joined once: the elements are long.
+    parts += [header(PROFILE_ELEMENTS_GROUP, len(elements)), elements]
+    return b"".join((header(PACKAGE_TAG, sum(map(len, parts))), *parts))

@@ -15,8 +15,7 @@ from cryptography.hazmat.primitives.cmac import CMAC
 
 from keim.crypto.faults import BspFault
 from keim.crypto.kdf import SessionKeys
-from keim.der import read_tlv, tag_text
-from keim.der.write import length
+from keim.der import header, read_tlv, tag_text
 from keim.errors import Malformed
 
 PROFILE_ELEMENTS_TAG: Final = 0x86
@@ -55,17 +54,16 @@ class Bsp:
     """Protects or opens TLVs one after the other. `state` may be taken at any time and resumed elsewhere.
 
     Each cipher context is made once, when it is needed. OpenSSL cannot restart CBC with another IV cheaply,
-    so one CBC context with IV 0 runs on through all segments, and the first block of each is adjusted by XOR:
-    CBC would add the last ciphertext block where BSP wants the ICV, and adding both makes the former vanish.
+    so one CBC context with IV 0 runs on through all segments. It encrypts the counter as well: a block of the
+    counter plus the last ciphertext block comes out as the ICV, and what follows is chained onto that, as BSP
+    wants it. Opening takes a second context for the ICV and adjusts the first block of each segment by XOR.
     The tests compare with separate contexts, and with vectors of other implementations.
     """
 
     __slots__ = (
-        "_cbc",
         "_chain",
         "_counter",
         "_decryptor",
-        "_ecb",
         "_encryptor",
         "_last_in",
         "_last_out",
@@ -77,11 +75,9 @@ class Bsp:
         self._state = state
         self._chain = state.chain
         self._counter = state.counter
-        aes = algorithms.AES(state.s_enc)
-        self._ecb = Cipher(aes, modes.ECB()).encryptor()
-        self._cbc = Cipher(aes, modes.CBC(_ZERO_BLOCK))
         self._encryptor: CipherContext | None = None
-        self._decryptor: CipherContext | None = None
+        self._decryptor: tuple[CipherContext, CipherContext] | None = None
+        """CBC for the text, ECB for the ICV."""
         self._mac = CMAC(algorithms.AES(state.s_mac))
         self._last_out = 0
         self._last_in = 0
@@ -99,8 +95,8 @@ class Bsp:
     def protect(self, tag: int, plaintext: bytes) -> bytes:
         """One TLV 86, 87 or 88. The caller keeps to the sizes; `segments` cuts."""
         body = plaintext if tag == METADATA_TAG else self._encrypt(plaintext)
-        header = bytes((tag,)) + length(len(body) + MAC_OCTETS)
-        return header + body + self._advance(header + body)[:MAC_OCTETS]
+        octets = header(tag, len(body) + MAC_OCTETS) + body
+        return octets + self._advance(octets)[:MAC_OCTETS]
 
     def protect_all(self, tag: int, plaintext: bytes) -> bytes:
         """As many TLVs as the plaintext needs, joined; at least one."""
@@ -144,23 +140,24 @@ class Bsp:
         self._counter += 1
         return self._chain
 
-    def _icv(self) -> int:
-        return int.from_bytes(self._ecb.update(self._counter.to_bytes(BLOCK, "big")), "big")
-
     def _encrypt(self, plaintext: bytes) -> bytes:
-        padded = plaintext + b"\x80" + bytes(-(len(plaintext) + 1) % BLOCK)
-        first = int.from_bytes(padded[:BLOCK], "big") ^ self._icv() ^ self._last_out
         if self._encryptor is None:
-            self._encryptor = self._cbc.encryptor()
-        cipher_text = self._encryptor.update(first.to_bytes(BLOCK, "big") + padded[BLOCK:])
+            self._encryptor = Cipher(algorithms.AES(self._state.s_enc), modes.CBC(_ZERO_BLOCK)).encryptor()
+        counter = (self._counter ^ self._last_out).to_bytes(BLOCK, "big")
+        padding = b"\x80" + bytes(-(len(plaintext) + 1) % BLOCK)
+        cipher_text = self._encryptor.update(counter + plaintext + padding)[BLOCK:]
         self._last_out = int.from_bytes(cipher_text[-BLOCK:], "big")
         return cipher_text
 
     def _decrypt(self, cipher_text: bytes) -> bytes:
         if self._decryptor is None:
-            self._decryptor = self._cbc.decryptor()
-        padded = self._decryptor.update(cipher_text)
-        first = int.from_bytes(padded[:BLOCK], "big") ^ self._icv() ^ self._last_in
+            aes = algorithms.AES(self._state.s_enc)
+            icv_encryptor = Cipher(aes, modes.ECB()).encryptor()
+            self._decryptor = Cipher(aes, modes.CBC(_ZERO_BLOCK)).decryptor(), icv_encryptor
+        decryptor, icv_encryptor = self._decryptor
+        padded = decryptor.update(cipher_text)
+        icv = int.from_bytes(icv_encryptor.update(self._counter.to_bytes(BLOCK, "big")), "big")
+        first = int.from_bytes(padded[:BLOCK], "big") ^ icv ^ self._last_in
         self._last_in = int.from_bytes(cipher_text[-BLOCK:], "big")
         plaintext = (first.to_bytes(BLOCK, "big") + padded[BLOCK:]).rstrip(b"\0")
         if not cipher_text or not plaintext.endswith(b"\x80") or len(padded) - len(plaintext) >= BLOCK:

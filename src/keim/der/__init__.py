@@ -11,7 +11,7 @@ from keim.der.plain import from_plain, to_plain
 from keim.der.read import MAX_DEPTH, Tlv, read_tlv, tag_text, walk
 from keim.der.tolerance import RELAY, STRICT, TOLERANT, V1_0, Tolerance
 from keim.der.values import AnyTlv, BitString, Certificate, CertificateList, Code, NamedBits, PublicKeyInfo
-from keim.der.write import tlv
+from keim.der.write import header, tlv
 from keim.ids import Oid
 
 __all__ = [
@@ -44,6 +44,7 @@ __all__ = [
     "decode",
     "encode",
     "from_plain",
+    "header",
     "read_tlv",
     "read_value",
     "source_of",

@@ -17,6 +17,11 @@ def length(n: int) -> bytes:
     return bytes((0x80 | size,)) + n.to_bytes(size, "big")
 
 
+def header(tag: int, n: int) -> bytes:
+    """Tag and length of a TLV whose contents are joined elsewhere."""
+    return tag_octets(tag) + length(n)
+
+
 def tlv(tag: int, *contents: bytes) -> bytes:
     """One TLV: `tlv(0x5A, eid)`; several contents are joined."""
     joined = contents[0] if len(contents) == 1 else b"".join(contents)
