@@ -56,10 +56,12 @@ def test_initiate_authentication_is_refused(
     assert refusal(lab.ask(request_of(ScriptedEuicc()))) == code
 
 
-def test_a_trusted_ci_without_a_certificate_of_ours_has_its_own_code(lab: Laboratory) -> None:
-    server = msgspec.structs.replace(lab.smdp.server, identities=())
-    lab.service.smdp = msgspec.structs.replace(lab.smdp, server=server)
+def test_a_trusted_ci_without_a_certificate_of_ours_has_its_own_code() -> None:
+    settings = smdp()
+    server = msgspec.structs.replace(settings.server, identities=())
+    lab = Laboratory(msgspec.structs.replace(settings, server=server))
     assert refusal(lab.ask(ScriptedEuicc().initiate())) == codes.SMDP_CERTIFICATE_UNAVAILABLE
+    lab.close()
 
 
 def test_the_address_is_compared_without_case_and_port(lab: Laboratory) -> None:

@@ -106,7 +106,7 @@ class SmdpConfig(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     store: str = "smdp.db"
     store_in_thread: bool = False
     store_gather_ms: float = 8.0
-    """How long a change waits at most for company in its transaction."""
+    """How long a request or a change waits at most for company, while it keeps coming."""
     wrap_key: str = "smdp.wrap-key"
     wrap_token: TokenConfig | None = None
     body_limit: int = 256 * 1024
@@ -252,6 +252,7 @@ async def open_service(config: SmdpConfig, world: World) -> SmdpService:
             ErrandKind.PROGRESS: outside.report_progress,
             ErrandKind.DELETE_EVENT: outside.delete_event,
         },
+        gather_s=config.store_gather_ms / 1000,
     )
 
 

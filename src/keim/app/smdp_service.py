@@ -1,4 +1,4 @@
-"""An SM-DP+ at work: each request is loaded for, decided and committed; the errands are run.
+"""An SM-DP+ at work: requests are loaded for, decided and committed; the errands are run.
 
 The role decides, the store keeps, this module only joins them (docs/architecture.md, "Few hops").
 """
@@ -11,8 +11,8 @@ from typing import Any, Final
 
 import msgspec
 
+from keim.app.smdp_devices import TRIES, DevicesSide
 from keim.errors import KeimError, StoreFailed
-from keim.io.smdp_hot_rows import is_safe
 from keim.io.smdp_store import DueErrand, SmdpStore
 from keim.io.store.engine import Conflict
 from keim.messages.execution_status import (
@@ -23,7 +23,8 @@ from keim.messages.execution_status import (
 )
 from keim.seams import Clock, Entropy
 from keim.smdp.answer import decide, wanted
-from keim.smdp.facts import Decision, Registration, Wanted
+from keim.smdp.facts import Decision, Registration
+from keim.smdp.orders import Es2Call
 from keim.smdp.rows import ErrandKind
 from keim.smdp.settings import Smdp
 
@@ -32,8 +33,6 @@ RegisterEvent = Callable[[Registration], Awaitable[Failure | None]]
 RunErrand = Callable[[str, bytes], Awaitable[None]]
 """(target, body): raises a KeimError when it must be tried again."""
 
-TRIES: Final = 8
-"""How often a decision is made anew because somebody else was faster."""
 LAST_ATTEMPT: Final = 12
 """Errands are given up after about two days."""
 
@@ -48,22 +47,24 @@ class SmdpService:
         entropy: Entropy,
         register_event: RegisterEvent | None = None,
         errand_runners: Mapping[ErrandKind, RunErrand] | None = None,
+        gather_s: float = 0.0,
     ) -> None:
         self.smdp = smdp
         self.store = store
         self.clock = clock
         self.entropy = entropy
+        self._devices = DevicesSide(smdp, store, clock=clock, entropy=entropy, gather_s=gather_s)
         self._register_event = register_event
         self._runners = dict(errand_runners or {})
 
     async def answer(self, request: Any) -> Any:
         """The reply to a function of ES9+ or ES2+; what it promises is durable when it is returned."""
+        if not isinstance(request, Es2Call):
+            return await self._devices.answer(request)
         needed = wanted(request)
-        for turn in range(TRIES):
-            decision = await self._from_memory(request, needed) if turn == 0 else None
-            if decision is None:
-                facts = await self.store.load(needed)
-                decision = decide(self.smdp, facts, request, now=self.clock.now(), entropy=self.entropy)
+        for _ in range(TRIES):
+            facts = await self.store.load(needed)
+            decision = decide(self.smdp, facts, request, now=self.clock.now(), entropy=self.entropy)
             try:
                 if decision.registration is not None:
                     return await self._register_and_commit(decision, decision.registration)
@@ -73,14 +74,6 @@ class SmdpService:
                 continue
             return decision.reply
         raise StoreFailed("the same rows changed again and again", code="store.contended")
-
-    async def _from_memory(self, request: Any, needed: Wanted) -> Decision | None:
-        """The usual step of a session under way; None where only the database may decide."""
-        facts = await self.store.recall(needed)
-        if facts is None:
-            return None
-        decision = decide(self.smdp, facts, request, now=self.clock.now(), entropy=self.entropy)
-        return decision if is_safe(decision, facts, needed) else None
 
     async def _register_and_commit(self, decision: Decision, registration: Registration) -> Any:
         """First the matching id, then the event, then the order: no accident loses track of an event."""

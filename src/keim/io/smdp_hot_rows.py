@@ -9,7 +9,7 @@ from __future__ import annotations
 
 from typing import Final, Generic, TypeVar
 
-from keim.smdp.facts import Decision, Facts, Wanted
+from keim.smdp.facts import NOTHING, Decision, Facts, Wanted
 from keim.smdp.rows import Contents, Notification, Profile, Session
 
 HELD: Final = 2048
@@ -24,8 +24,8 @@ class _Recent(Generic[K, V]):
         self._size = size
         self._rows: dict[K, V] = {}
 
-    def get(self, key: K) -> V | None:
-        return self._rows.get(key)
+    def get(self, key: K | None) -> V | None:
+        return None if key is None else self._rows.get(key)
 
     def put(self, key: K, row: V) -> None:
         self._rows.pop(key, None)
@@ -77,6 +77,8 @@ class HotRows:
 
 def is_safe(decision: Decision, facts: Facts, wanted: Wanted) -> bool:
     """Whether the commit itself proves that the rows in memory, of which this came, were the latest."""
+    if wanted is NOTHING:
+        return True
     written = {type(row) for row in decision.rows}
     if wanted.notification is not None and Notification not in written:
         return False

@@ -6,15 +6,17 @@ versions can add members.
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Sequence
 from datetime import datetime
+from functools import partial
 from typing import Any, Final, TypeVar
 
 import msgspec
 
 from keim.io.smdp_hot_rows import HotRows
+from keim.io.smdp_recall import Recall
 from keim.io.smdp_statements import statements_of
-from keim.io.store.engine import Engine, Statement, milliseconds
+from keim.io.store.engine import Change, Engine, Settle, Statement, milliseconds
 from keim.smdp.events import Event
 from keim.smdp.facts import Decision, Facts, Wanted
 from keim.smdp.rows import (
@@ -67,11 +69,6 @@ _SESSION_AND_PROFILE: Final = (
     "SELECT s.row, p.row FROM smdp_sessions s LEFT JOIN smdp_profiles p ON p.iccid = s.iccid"
     " WHERE s.transaction_id = ?"
 )
-_ORDER: Final = (
-    "SELECT p.row, c.row FROM smdp_profiles p LEFT JOIN smdp_contents c ON c.iccid = p.iccid"
-    " WHERE p.matching_id = CAST(? AS TEXT) AND p.matching_id <> ''"
-)
-_BODY: Final = "SELECT octets FROM smdp_bodies WHERE iccid = ?"
 _CONTENTS_AND_BODY: Final = (
     "SELECT c.row, b.octets FROM smdp_contents c JOIN smdp_bodies b ON b.iccid = c.iccid WHERE c.iccid = ?"
 )
@@ -89,6 +86,7 @@ class SmdpStore:
     def __init__(self, engine: Engine) -> None:
         self.engine = engine
         self._hot = HotRows()
+        self._recall = Recall(engine, self._hot)
         self._profiles = msgspec.json.Decoder(Profile)
         self._sessions = msgspec.json.Decoder(Session)
         self._contents_rows = msgspec.json.Decoder(Contents)
@@ -109,40 +107,9 @@ class SmdpStore:
         rows = await self.engine.fetch("SELECT wrapped FROM smdp_secrets WHERE name = ?", name)
         return bytes(rows[0][0])
 
-    async def recall(self, wanted: Wanted) -> Facts | None:
-        """As `load`, for a session under way, from memory: `is_safe` tells what may come of it."""
-        if wanted.transaction_id is None:
-            return None
-        session = self._hot.sessions.get(wanted.transaction_id)
-        if session is None or session.iccid is None:
-            # A session that nobody here has seen may be one of which nothing is stored yet.
-            return await self._recall_order(session, wanted)
-        profile = self._hot.profiles.get(session.iccid)
-        if profile is None or wanted.matching_id or wanted.default_eid is not None:
-            return None
-        contents = body = None
-        if wanted.with_contents:
-            contents = self._hot.contents.get(session.iccid)
-            if contents is None:
-                return None
-            if wanted.with_body:
-                rows = await self.engine.fetch(_BODY, session.iccid)
-                if not rows:
-                    return None
-                body = bytes(rows[0][0])
-        return Facts(session=session, profile=profile, contents=contents, body=body)
-
-    async def _recall_order(self, session: Session | None, wanted: Wanted) -> Facts | None:
-        if not wanted.matching_id or not wanted.with_contents:
-            return None
-        rows = await self.engine.fetch(_ORDER, wanted.matching_id)
-        if not rows or rows[0][1] is None:
-            return None
-        matching = self._profiles.decode(rows[0][0])
-        contents = self._contents_rows.decode(rows[0][1])
-        self._hot.profiles.put(matching.iccid, matching)
-        self._hot.contents.put(contents.iccid, contents)
-        return Facts(session=session, matching=matching, contents=contents)
+    async def recall(self, wanted: Sequence[Wanted]) -> list[Facts | None]:
+        """As `load`, of requests that came together, from memory: `is_safe` tells what may come of it."""
+        return await self._recall.all(wanted)
 
     def forget(self, wanted: Wanted) -> None:
         self._hot.forget(wanted)
@@ -256,6 +223,21 @@ class SmdpStore:
         """All of it in one transaction; `Conflict` when a row has moved on since it was loaded."""
         await self.engine.commit(statements_of(decision, self._hot))
         self._hot.stored(decision)
+
+    def submit(self, decided: Sequence[tuple[Decision, Settle]]) -> None:
+        """A lot of decisions, each as `commit` stores it; each is told its outcome."""
+
+        def stored(decision: Decision, settle: Settle, outcome: Exception | None) -> None:
+            if outcome is None:
+                self._hot.stored(decision)
+            settle(outcome)
+
+        self.engine.submit(
+            [
+                Change(statements_of(decision, self._hot), (), partial(stored, decision, settle))
+                for decision, settle in decided
+            ]
+        )
 
     async def purge(self, now: datetime) -> None:
         """Sessions whose time is over."""

@@ -7,7 +7,7 @@ Pure; imports floor 0 only.
 
 from __future__ import annotations
 
-from typing import Any
+from typing import Any, Final
 
 import msgspec
 
@@ -29,6 +29,9 @@ class Wanted(msgspec.Struct, frozen=True, kw_only=True):
     call: tuple[str, str] | None = None
     with_contents: bool = False
     with_body: bool = False
+
+
+NOTHING: Final = Wanted()
 
 
 class Facts(msgspec.Struct, frozen=True, kw_only=True):
@@ -65,3 +68,7 @@ class Decision(msgspec.Struct, frozen=True, kw_only=True):
     events: tuple[Event, ...] = ()
     errands: tuple[Errand, ...] = ()
     registration: Registration | None = None
+
+    @property
+    def changes_nothing(self) -> bool:
+        return not (self.rows or self.events or self.errands)

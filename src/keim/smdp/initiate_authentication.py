@@ -11,11 +11,9 @@ from keim.authentication import settle_terms, sign_first_word
 from keim.messages.es9p import InitiateAuthenticationRequest
 from keim.messages.execution_status import Failure
 from keim.seams import Entropy
-from keim.smdp.facts import Decision, Facts, Wanted
+from keim.smdp.facts import NOTHING, Decision, Facts, Wanted
 from keim.smdp.opening import CHANCE_OCTETS
 from keim.smdp.settings import Smdp
-
-NOTHING = Wanted()
 
 
 def wanted(request: InitiateAuthenticationRequest) -> Wanted:
