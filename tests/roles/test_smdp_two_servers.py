@@ -99,7 +99,7 @@ def test_no_step_of_a_download_reads_through_a_whole_table(pair: Pair) -> None:
         return await look_up(lookup, keys)
 
     one.store.engine.fetch = noting  # type: ignore[method-assign]  # listens, and does the same
-    one.store.engine.look_up = noting_lots  # type: ignore[method-assign]  # likewise
+    one.store.engine.look_up = noting_lots  # type: ignore[method-assign]  # listens, and does the same
     number, matching_id = one.order()
     one.call(es2p.DownloadOrder(profile_type="iot"))
     card = ScriptedEuicc(matching_id=matching_id)
