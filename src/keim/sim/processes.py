@@ -71,6 +71,7 @@ class ServerProcess:
                 stderr=log,
                 text=True,
                 env={**os.environ, "PYTHONUNBUFFERED": "1"},
+                process_group=0,  # Ctrl-C in a terminal is for the world, which then ends its servers once
                 preexec_fn=_ends_with_parent(),  # noqa: PLW1509 - one system call, no lock of ours is taken
             )
 
