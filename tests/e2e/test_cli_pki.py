@@ -210,6 +210,32 @@ def test_issue_for_a_request_or_a_public_key_keeps_no_key(pki: Path, run: Run, t
     assert run("issue", "dp-auth", "--csr", key, "--dir", pki)[0] == 2
 
 
+def test_a_root_of_others_is_trusted_without_its_key_and_replaces_none(
+    pki: Path, run: Run, tmp_path: Path
+) -> None:
+    other = tmp_path / "other"
+    run("init", other)
+    strangers = ("check", next((other / "nist" / "euicc").glob("*.pem")), other / "nist" / "eum.pem")
+    assert run(*strangers, "--role", "euicc", "--dir", pki)[0] == 4
+    before = (pki / "ca.pem").read_bytes()
+    code, _, errors = run("trust", other / "nist" / "eum.pem", "--dir", pki)
+    assert (code, "is no root" in errors) == (2, True)
+    assert run("trust", other / "ca.pem", "--dry-run", "--dir", pki)[0] == 0
+    assert (pki / "ca.pem").read_bytes() == before
+    added = document(run("trust", other / "ca.pem", "--dir", pki, "--json"))["credentials"]
+    assert [(one["name"], one["key"]) for one in added] == [("trusted", False)]
+    assert document(run("trust", other / "ca.pem", "--dir", pki, "--json"))["credentials"] == []
+    assert run(*strangers, "--role", "euicc", "--dir", pki)[0] == 0
+    third = tmp_path / "third"
+    run("init", third)
+    assert (
+        document(run("trust", third / "ca.pem", "--dir", pki, "--json"))["credentials"][0]["name"]
+        == "trusted-2"
+    )
+    assert run("issue", "dp-tls", "--dns", "a.example", "--dir", pki)[0] == 0  # by our own CI, as before
+    assert len(load_world(pki).roots) == 3
+
+
 def test_rotate_and_revoke(pki: Path, run: Run, tmp_path: Path) -> None:
     old = load_world(pki).get("dp-tls").certificate
     copy = tmp_path / "old.pem"

@@ -29,6 +29,7 @@ def register(nouns: Nouns) -> None:
     _rotate(verbs)
     _crl(verbs)
     _import(verbs)
+    _trust(verbs)
     _show(verbs)
     _check(verbs)
 
@@ -143,6 +144,14 @@ def _import(verbs: Nouns) -> None:
     parser.add_argument("--out", metavar="DIR", help="write the PKI here (without it, only a report)")
     parser.add_argument("--at", metavar="TIME", help="judge at this time (RFC 3339; default: now)")
     parser.add_argument("--force", action="store_true", help="move a PKI that is there aside (never deletes)")
+
+
+def _trust(verbs: Nouns) -> None:
+    parser = _verb(verbs, "trust", "believe chains under one more root, such as the GSMA CI")
+    parser.add_argument("files", metavar="FILE", nargs="+", help="root certificates, DER or PEM")
+    _directory(parser)
+    parser.add_argument("--name", help="its name in the PKI (default: trusted, numbered)")
+    _dry_run(parser)
 
 
 def _show(verbs: Nouns) -> None:
