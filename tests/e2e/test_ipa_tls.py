@@ -332,7 +332,9 @@ def test_the_same_cycle_runs_under_asyncio(make: Any) -> None:
     assert list(field.lab.eim.executed) == [1]
 
 
-def test_a_daemon_polls_obeys_its_socket_and_ends(make: Any, tmp_path: Path) -> None:
+def test_a_daemon_polls_obeys_its_socket_tells_how_it_is_and_ends(
+    make: Any, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
     field = make()
     card = serve_card(field)
     config = load(IpaConfig, field.config, prefix="KEIM_IPA", environment={})
@@ -360,6 +362,14 @@ def test_a_daemon_polls_obeys_its_socket_and_ends(make: Any, tmp_path: Path) -> 
     assert cycles[-1].packages == 1
     assert ask_running_ipa(path, "fallback")["result"] == "fallback_not_available"
     assert "error" in ask_running_ipa(path, "dance")
+    monkeypatch.setenv("KEIM_IPA_CONTROL", str(path))
+    before = len(cycles)
+    capsys.readouterr()
+    assert (
+        run_command(["ipa", "status", "--card", "card:none", "--json"]) == 0
+    )  # by the IPA that has the card
+    assert [eim["eim_id"] for eim in json.loads(capsys.readouterr().out)["eims"]] == [EIM]
+    assert len(cycles) == before  # who only looks makes nobody poll
     commands.put(None)
     thread.join(10)
     assert not thread.is_alive()

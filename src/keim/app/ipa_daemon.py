@@ -23,6 +23,7 @@ from keim.ipa.effects import Procedure
 from keim.ipa.emergency import disable_emergency_profile, enable_emergency_profile
 from keim.ipa.fallback import execute_fallback, return_from_fallback
 from keim.ipa.initialise import initialise
+from keim.ipa.status import status_of
 from keim.messages.es10b import (
     DisableEmergencyProfileResult,
     EnableEmergencyProfileResult,
@@ -43,7 +44,7 @@ LOCAL_FUNCTIONS: Mapping[str, Callable[[Ipa], Procedure[LocalResult]]] = {
     "emergency-on": enable_emergency_profile,
     "emergency-off": disable_emergency_profile,
 }
-WORDS = (*LOCAL_FUNCTIONS, "poll")
+WORDS = (*LOCAL_FUNCTIONS, "poll", "status")
 
 
 def run_local(assistant: Assistant, word: str) -> dict[str, Any]:
@@ -115,17 +116,18 @@ def _carry_out(assistant: Assistant, command: Command, on_failure: Callable[[Kei
     if command.word == "poll":
         command.answer({"function": "poll", "result": "ok"})
         return True
-    if command.word not in LOCAL_FUNCTIONS:
+    if command.word not in WORDS:
         command.answer({"error": f"the words are {', '.join(WORDS)}"})
         return False
     try:
-        document = run_local(assistant, command.word)
+        is_status = command.word == "status"
+        document = assistant.run(status_of) if is_status else run_local(assistant, command.word)
     except KeimError as failure:
         on_failure(failure)
         command.answer({"error": str(failure), "code": failure.code})
         return False
     command.answer(document)
-    return bool(document["result"] == "ok")
+    return bool(document.get("result") == "ok")
 
 
 def coap_listener_of(
