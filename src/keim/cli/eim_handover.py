@@ -187,14 +187,14 @@ def _new_side(verbs: Nouns) -> None:
     invite.add_argument("--days", type=float, default=30, metavar="N", help="good for so long (default: 30)")
     verb(verbs, "invitations", _invitations, "new eIM: invitations, and how many devices came by each")
     arriving = verb(verbs, "arriving", _arriving, "new eIM: where each device of an invitation stands")
-    arriving.add_argument("invitation", metavar="INVITATION", help="its id")
+    arriving.add_argument("invitation", metavar="INVITATION", help="its id, or its file")
     receive = verb(verbs, "receive", _receive, "new eIM: take a bundle; exit code 7 if devices were left out")
     receive.add_argument("file", type=Path, metavar="FILE", help="the bundle")
     receive.add_argument(
         "--from", dest="sender", metavar="KEY", default="", help="if the invitation has none"
     )
     receipt = verb(verbs, "receipt", _receipt, "new eIM: write how it stands with the devices of a bundle")
-    receipt.add_argument("invitation", metavar="INVITATION", help="its id")
+    receipt.add_argument("invitation", metavar="INVITATION", help="its id, or its file")
     receipt.add_argument("file", type=Path, metavar="FILE", help="the receipt; an older one is replaced")
     receipt.add_argument("--number", type=int, default=1, metavar="N", help="of the bundle (default: 1)")
 
@@ -220,7 +220,7 @@ def _invitation_line(row: HandoverInvitation) -> tuple[object, ...]:
 
 
 def _arriving(args: argparse.Namespace, client: Client) -> int:
-    show_all(client.invitations.devices(args.invitation), _arriving_line, as_json=args.json)
+    show_all(client.invitations.devices(_invitation(args.invitation)), _arriving_line, as_json=args.json)
     return ExitCode.OK
 
 
@@ -241,17 +241,23 @@ def _receive(args: argparse.Namespace, client: Client) -> int:
 
 
 def _invitation_in(paper: bytes) -> str:
-    try:
-        found = json.loads(paper[: paper.find(b"\n")])["invitation"]
-    except (ValueError, LookupError, TypeError):
-        found = None
-    if not isinstance(found, str) or not re.fullmatch("[0-9a-f]{32}", found):
+    found = _member_of(paper, "invitation")
+    if found is None:
         raise Refused("this is no bundle of a hand-over", code="handover.no_bundle")
     return found
 
 
+def _member_of(paper: bytes, name: str) -> str | None:
+    """An id in the first line of a paper."""
+    try:
+        found = json.loads(paper[: paper.find(b"\n")])[name]
+    except (ValueError, LookupError, TypeError):
+        return None
+    return found if isinstance(found, str) and re.fullmatch("[0-9a-f]{32}", found) else None
+
+
 def _receipt(args: argparse.Namespace, client: Client) -> int:
-    octets = client.invitations.receipt(args.invitation, args.number)
+    octets = client.invitations.receipt(_invitation(args.invitation), args.number)
     _write(args.file, octets, replaces=True)
     if args.json:
         print_json({"file": str(args.file), "number": args.number, "octets": len(octets)})
@@ -268,6 +274,17 @@ def _key(given: str) -> str:
     """A key as a line, or the file that holds it."""
     path = Path(given)
     return path.read_text("utf-8", "replace").strip() if path.is_file() else given
+
+
+def _invitation(given: str) -> str:
+    """An id, or the file that `invite` has written."""
+    path = Path(given)
+    if not path.is_file():
+        return given
+    found = _member_of(_read(path), "id")
+    if found is None:
+        raise Refused(f"{path} is no invitation of a hand-over", code="handover.bad_invitation")
+    return found
 
 
 def _read(path: Path) -> bytes:
