@@ -2,6 +2,7 @@
 
 All three compile the same types; theirs come from an ASN.1 module that asn1_module.py writes from ours, with
 certificates as full X.509 structures (as the published modules have them) and, for comparison, opaque.
+`./keim bench` installs them; without them keim alone is timed. KEIM_BENCH_QUICK=1 only shows that it runs.
 """
 
 from __future__ import annotations
@@ -16,9 +17,8 @@ import tempfile
 from collections.abc import Callable
 from datetime import UTC, datetime
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeAlias
 
-import asn1tools
 import msgspec
 from cryptography import x509
 from cryptography.hazmat.primitives.asymmetric import ec
@@ -27,10 +27,12 @@ from cryptography.hazmat.primitives.serialization import Encoding
 from cryptography.x509.oid import NameOID
 
 from benchmarks.asn1_module import module
-from benchmarks.timing import side_by_side
+from benchmarks.timing import side_by_side, sized
 from keim import messages as m
 from keim.der import Certificate
 from keim.ids import Eid, Iccid
+
+Functions: TypeAlias = dict[str, Callable[[], object]]
 
 TARGETS = {
     "EuiccPackageRequest": (4, 6),
@@ -182,54 +184,54 @@ def _pycrate_functions(root: Any, octets: bytes) -> tuple[Callable[[], object], 
     return lambda: root.from_der(octets), encode
 
 
-def measure(rounds: int = 7) -> list[dict[str, Any]]:
-    chosen = samples()
-    types = tuple(dict.fromkeys(kind for kind, _ in chosen.values()))
-    text, text_opaque = module(*types), module(*types, opaque=True)
-    full = asn1tools.compile_string(text, "der")
-    opaque = asn1tools.compile_string(text_opaque, "der")
-    pycrate = pycrate_module(text)
-    rows = []
-    for name, (kind, value) in chosen.items():
-        octets = value.encode()
+class Rivals:
+    """What keim is compared with."""
+
+    def __init__(self, types: tuple[Any, ...]) -> None:
+        import asn1tools
+
+        text = module(*types)
+        self._full = asn1tools.compile_string(text, "der")
+        self._opaque = asn1tools.compile_string(module(*types, opaque=True), "der")
+        self._pycrate = pycrate_module(text)
+
+    def functions(self, kind: Any, octets: bytes) -> tuple[Functions, Functions]:
+        """To decode and to encode."""
         root = f"Root{kind.__name__}"
-        ours = kind.decode(octets)
-        fresh = value  # made by hand: nothing is kept, so everything is encoded anew
+        full, opaque = self._full, self._opaque
         theirs, theirs_opaque = full.decode(root, octets), opaque.decode(root, octets)
-        if fresh.encode() != octets or full.encode(root, theirs) != octets or ours != fresh:
-            raise AssertionError(f"{name}: the codecs disagree")
-        slow_decode, slow_encode = _pycrate_functions(getattr(pycrate, root), octets)
-        decode = side_by_side(
-            {
-                "keim": lambda k=kind, o=octets: k.decode(o),
-                "asn1tools": lambda r=root, o=octets: full.decode(r, o),
-                "asn1tools, opaque certificates": lambda r=root, o=octets: opaque.decode(r, o),
-                "pycrate": slow_decode,
-            },
-            rounds,
-        )
-        encode = side_by_side(
-            {
-                "keim": fresh.encode,
-                "asn1tools": lambda r=root, t=theirs: full.encode(r, t),
-                "asn1tools, opaque certificates": lambda r=root, t=theirs_opaque: opaque.encode(r, t),
-                "pycrate": slow_encode,
-            },
-            rounds,
-        )
+        if full.encode(root, theirs) != octets:
+            raise AssertionError(f"{root}: the codecs disagree")
+        slow_decode, slow_encode = _pycrate_functions(getattr(self._pycrate, root), octets)
+        decode: Functions = {
+            "asn1tools": lambda: full.decode(root, octets),
+            "asn1tools, opaque certificates": lambda: opaque.decode(root, octets),
+            "pycrate": slow_decode,
+        }
+        encode: Functions = {
+            "asn1tools": lambda: full.encode(root, theirs),
+            "asn1tools, opaque certificates": lambda: opaque.encode(root, theirs_opaque),
+            "pycrate": slow_encode,
+        }
+        return decode, encode
+
+
+def measure(rivals: Rivals | None, rounds: int = 7) -> list[dict[str, Any]]:
+    rows = []
+    for name, (kind, value) in samples().items():
+        octets = value.encode()
+        fresh = value  # made by hand: nothing is kept, so everything is encoded anew
+        if kind.decode(octets) != fresh or fresh.encode() != octets:
+            raise AssertionError(f"{name}: what was decoded is not what was encoded")
+        decoders, encoders = ({}, {}) if rivals is None else rivals.functions(kind, octets)
+        decode = side_by_side({"keim": lambda k=kind, o=octets: k.decode(o), **decoders}, rounds)
+        encode = side_by_side({"keim": fresh.encode, **encoders}, rounds)
         target_decode, target_encode = TARGETS[name]
-        rows.append(
-            {
-                "message": name,
-                "octets": len(octets),
-                "decode_us": decode,
-                "encode_us": encode,
-                "decode_times_asn1tools": decode["asn1tools"] / decode["keim"],
-                "encode_times_asn1tools": encode["asn1tools"] / encode["keim"],
-                "target_decode": target_decode,
-                "target_encode": target_encode,
-            }
-        )
+        row = {"message": name, "octets": len(octets), "decode_us": decode, "encode_us": encode}
+        if rivals is not None:
+            row["decode_times_asn1tools"] = decode["asn1tools"] / decode["keim"]
+            row["encode_times_asn1tools"] = encode["asn1tools"] / encode["keim"]
+        rows.append(row | {"target_decode": target_decode, "target_encode": target_encode})
     return rows
 
 
@@ -269,27 +271,32 @@ def measure_import() -> float:
     return statistics.median(float(run) * 1000 for run in runs)
 
 
+def _beside(row: dict[str, Any], way: str) -> str:
+    us, target = row[f"{way}_us"], row[f"target_{way}"]
+    aim = f" (target {target})" if target else ""
+    others = f" {us['asn1tools']:9.2f} {us['asn1tools, opaque certificates']:8.2f} {us['pycrate']:8.1f}"
+    return f"{others}   {row[f'{way}_times_asn1tools']:.1f}{aim}"
+
+
 def run(json: bool) -> int:
-    rows, classes, import_ms = measure(), measure_classes(), measure_import()
+    rivals = None
+    if importlib.util.find_spec("asn1tools") and importlib.util.find_spec("pycrate_asn1c"):
+        rivals = Rivals(tuple(dict.fromkeys(kind for kind, _ in samples().values())))
+    else:
+        print("asn1tools and pycrate are left out: ./keim bench installs them", file=sys.stderr)
+    rows, classes, import_ms = measure(rivals, sized(7, 1)), measure_classes(), measure_import()
     if json:
         document = {"messages": rows, "value_classes_us": classes, "import_keim_messages_ms": import_ms}
         print(json_module.dumps(document))
         return 0
     print("microseconds, medians; the codecs take turns in every round\n")
-    print(
-        f"{'message':24} {'octets':>6}  {'keim':>7} {'asn1tools':>9} {'(opaque)':>8} {'pycrate':>8}"
-        "   times faster"
-    )
+    head = f" {'asn1tools':>9} {'(opaque)':>8} {'pycrate':>8}   times faster"
+    print(f"{'message':24} {'octets':>6}  {'keim':>7}{head if rivals is not None else ''}")
     for way in ("decode", "encode"):
         print(way)
         for row in rows:
-            us, target = row[f"{way}_us"], row[f"target_{way}"]
-            aim = f" (target {target})" if target else ""
-            print(
-                f"  {row['message']:22} {row['octets']:>6}  {us['keim']:7.2f} {us['asn1tools']:9.2f} "
-                f"{us['asn1tools, opaque certificates']:8.2f} {us['pycrate']:8.1f}   "
-                f"{row[f'{way}_times_asn1tools']:.1f}{aim}"
-            )
+            others = "" if rivals is None else _beside(row, way)
+            print(f"  {row['message']:22} {row['octets']:>6}  {row[f'{way}_us']['keim']:7.2f}{others}")
     print(f"\nimport keim.messages: {import_ms:.0f} ms (target 150)")
     print("one value made: " + ", ".join(f"{name} {us:.2f}" for name, us in classes.items()))
     return 0

@@ -5,8 +5,8 @@ different cores where there are two. Without TLS over kept connections; then who
 fresh. Every reply is checked. Each device has a key of its own.
 Then handshakes, full and resumed, and one order for many devices while others poll.
 KEIM_BENCH_DEVICES (4000), KEIM_BENCH_QUEUED (orders that wait for others: 0), KEIM_BENCH_MANY (devices of
-the order for many: 1000000) and KEIM_BENCH_STORES (`sqlite postgres`) change what is measured. PostgreSQL is
-one of its own, where its programs are installed.
+the order for many: 1000000) and KEIM_BENCH_STORES (`sqlite postgres`) change what is measured, and
+KEIM_BENCH_QUICK=1 makes all of it small. PostgreSQL is one of its own, where its programs are installed.
 """
 
 from __future__ import annotations
@@ -32,7 +32,7 @@ from tests import postgres_cluster
 from benchmarks import eim_handshakes, eim_many
 from benchmarks.eim_many import fill_orders
 from benchmarks.eim_peers import NOTHING, SUITE, Card, Child, cycles, phase
-from benchmarks.timing import side_by_side
+from benchmarks.timing import side_by_side, sized
 from keim.app.eim import EimConfig, LimitsConfig, serve
 from keim.app.eim_identity import signers_in
 from keim.crypto.suites import suite_named
@@ -51,16 +51,16 @@ from keim.messages.package import (
 from keim.pki import Curve
 from keim.pki.world import World, WorldPlan, create_world, example_eids
 
-WARM = 256
+WARM = sized(256, 4)
 """Devices that go through a cycle before anything is measured."""
 WORK = compose.package_of([Psmo(get_rat=GetRatPsmo())])
 TARGETS = {"delivery": 4.5, "result": 3.0, "idle": 3.0}
 
 
 def run(json: bool) -> int:
-    devices = int(os.environ.get("KEIM_BENCH_DEVICES", "4000"))
+    devices = int(os.environ.get("KEIM_BENCH_DEVICES", sized("4000", "8")))
     queued = int(os.environ.get("KEIM_BENCH_QUEUED", "0"))
-    wanted = os.environ.get("KEIM_BENCH_STORES", "sqlite postgres").split()
+    wanted = os.environ.get("KEIM_BENCH_STORES", sized("sqlite postgres", "sqlite")).split()
     results = []
     with ExitStack() as stack:
         folder = Path(stack.enter_context(tempfile.TemporaryDirectory(prefix="keim-bench-")))
@@ -126,7 +126,7 @@ def _measure(
     queued: int,
 ) -> dict[str, Any]:
     cores = sorted(os.sched_getaffinity(0))
-    many_devices = int(os.environ.get("KEIM_BENCH_MANY", "1000000"))
+    many_devices = int(os.environ.get("KEIM_BENCH_MANY", sized("1000000", "100")))
     cards = [Card(eid) for eid in example_eids(3 * devices + WARM)]
     asyncio.run(_prepare(where, cards, queued))
     os.sched_setaffinity(0, {cores[0]})

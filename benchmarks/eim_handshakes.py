@@ -19,12 +19,13 @@ import time
 from typing import Any
 
 from benchmarks.eim_peers import Child
+from benchmarks.timing import sized
 from keim.app.eim import EimConfig, serve
 from keim.messages import esipa as m
 from keim.pki.world import World, example_eids
 
-CONNECTIONS = 300
-ROUNDS = 3
+CONNECTIONS = sized(300, 5)
+ROUNDS = sized(3, 1)
 _POLL = m.GetEimPackageRequest(eid_value=next(iter(example_eids(1, "89990001"))).octets).encode()
 _REQUEST = (
     b"POST /gsma/rsp2/asn1 HTTP/1.1\r\nHost: eim.example.com\r\nContent-Type: application/x-gsma-rsp-asn1\r\n"

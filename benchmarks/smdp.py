@@ -26,6 +26,7 @@ from cryptography.hazmat.primitives.asymmetric import ec
 from cryptography.hazmat.primitives.ciphers.aead import AESGCM
 from tests.scripted_euicc import ADDRESS, RealEntropy, ScriptedEuicc, upp
 
+from benchmarks.timing import sized
 from keim.app.smdp import SmdpConfig, open_service
 from keim.crypto.bsp import Bsp
 from keim.crypto.kdf import SessionKeys
@@ -50,7 +51,7 @@ FILLER = bytes(12 * 1024 - 200)
 
 
 def run(json: bool) -> int:
-    sessions = int(os.environ.get("KEIM_BENCH_SESSIONS", "2000"))
+    sessions = int(os.environ.get("KEIM_BENCH_SESSIONS", sized("2000", "4")))
     with (
         tempfile.TemporaryDirectory(prefix="keim-bench-") as folder,
         asyncio.Runner(loop_factory=event_loop) as runner,

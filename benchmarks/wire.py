@@ -4,7 +4,8 @@ radio links would make of them.
 Our IPA with our card on one side, our eIM and SM-DP+ as processes on the other, between them virtual Ethernet
 in network namespaces of the benchmark's own (MTU 1500, offloads off, 30 ms each way), captured on the way.
 Where namespaces are not allowed, all is on loopback and the device's sockets are counted. Octets are those of
-IPv4 packets. Seconds and joules are modelled (benchmarks/wire_links.toml).
+IPv4 packets. Seconds and joules are modelled (benchmarks/wire_links.toml). KEIM_BENCH_QUICK=1: one
+job over two carriers.
 """
 
 from __future__ import annotations
@@ -20,6 +21,7 @@ from pathlib import Path
 from tempfile import TemporaryDirectory
 from typing import Any, Final
 
+from benchmarks.timing import sized
 from benchmarks.wire_capture import (
     DEVICE_END,
     SERVER,
@@ -59,6 +61,7 @@ WAYS: Final = (
     Way("mqtt new", "MQTT 5, new connection, certificates", jobs=JOBS[1:]),
     Way("mqtt kept", "MQTT 5, connection kept", warms_up=True, jobs=JOBS[1:]),
 )
+LIVE: Final = next(way for way in WAYS if way.name == "coap live")
 
 
 class Child:
@@ -121,11 +124,11 @@ class Bench:
         self.address = SERVER if is_captured else "127.0.0.1"
         self.line = self._connect(opened, is_captured=is_captured)
         (folder / "smdp").mkdir()
-        self.smdp = Site(folder / "smdp", profiles=2 * len(WAYS))
+        self.smdp = Site(folder / "smdp", profiles=sized(2 * len(WAYS), 1))
         opened.callback(self.smdp.stop)
         pki = folder / "smdp" / "pki"
         broker = None
-        if is_captured and shutil.which("mosquitto") is not None:
+        if sized(is_captured, quick=False) and shutil.which("mosquitto") is not None:
             from benchmarks.wire_mqtt import mqtt_way
 
             broker = opened.enter_context(mqtt_way(folder, host=self.address))
@@ -152,7 +155,7 @@ class Bench:
         self.enabled = 1
         self.child.ask("mqtt", config=None if broker is None else broker.device_config(self.eid))
         opened.callback(self.child.ask, "end")
-        for _ in range(TRIES):
+        for _ in range(sized(TRIES, 1)):
             # what an eIM asks of a device that it does not know yet belongs to no job
             self.child.ask("run", way="https new", job="poll", at=self.eim.at)
 
@@ -227,8 +230,8 @@ def measure(say: Any, *, is_captured: bool) -> list[dict[str, Any]]:
     found = []
     with TemporaryDirectory() as folder, ExitStack() as opened:
         bench = Bench(Path(folder), opened, is_captured=is_captured)
-        for job in JOBS:
-            for way in WAYS:
+        for job in sized(JOBS, JOBS[:1]):
+            for way in sized(WAYS, (WAYS[0], LIVE)):
                 if job in way.jobs and (bench.has_broker or not way.name.startswith("mqtt")):
                     say(f"{job}: {way.title}")
                     found.append(bench.measure(way, job))

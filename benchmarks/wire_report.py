@@ -84,7 +84,8 @@ def report(rows: list[dict[str, Any]], method: str, *, as_json: bool) -> str:
     lines = [f"Method: {method}. IPv4 octets and packets; seconds and joules are modelled.", ""]
     lines += [*_overview(rows, models), ""]
     for job, title in TITLES.items():
-        lines += [f"**{title}**", "", *_table([row for row in rows if row["job"] == job], models), ""]
+        if measured := [row for row in rows if row["job"] == job]:
+            lines += [f"**{title}**", "", *_table(measured, models), ""]
     lines.append(
         f"One exchange on a live association costs {found['octets']:.3f} of the octets (at most "
         f"{TARGETS['octets']:.2f} wanted) and {found['packets']:.3f} of the packets (at most "
