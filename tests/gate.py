@@ -1,15 +1,17 @@
 """The gate: everything that must hold before a change is taken. Run it with `./keim test`.
 
-    ./keim test [--long] [--only STAGE] [arguments of pytest]
+    ./keim test [--plan] [--long] [--only STAGE] [arguments of pytest]
 
 All stages run even after one failed; the exit code is 0 only when all passed. Budgets are promises about 2
-cores, printed beside the measured time; a slow machine breaks none of them. Standard library only.
+cores, printed beside the measured time; a slow machine breaks none of them. `--plan` says what would be
+run, and runs nothing. Standard library only.
 """
 
 from __future__ import annotations
 
 import os
 import re
+import shlex
 import subprocess
 import sys
 import tempfile
@@ -43,6 +45,7 @@ class Options:
     is_long: bool
     only: str | None
     pytest: list[str]
+    is_plan: bool = False
 
 
 @dataclass(frozen=True)
@@ -83,11 +86,13 @@ STAGES = (
 
 def parse(arguments: list[str]) -> Options:
     rest: list[str] = []
-    is_long, only = False, None
+    is_long, is_plan, only = False, False, None
     words = iter(arguments)
     for word in words:
         if word == "--long":
             is_long = True
+        elif word == "--plan":
+            is_plan = True
         elif word == "--only":
             only = next(words, "")
         else:
@@ -95,7 +100,7 @@ def parse(arguments: list[str]) -> Options:
     names = [stage.name for stage in STAGES]
     if only is not None and only not in names:
         sys.exit(f"keim test: --only takes one of {', '.join(names)}")
-    return Options(is_long, only, rest)
+    return Options(is_long, only, rest, is_plan)
 
 
 def run(command: list[str], environment: dict[str, str]) -> tuple[int, str]:
@@ -134,8 +139,24 @@ def verdict(results: Iterable[tuple[Stage, int, float]], closing: str) -> str:
     return "\n".join(lines)
 
 
+def plan(options: Options) -> int:
+    for stage in STAGES:
+        if options.only in {None, stage.name}:
+            print(f"{stage.name:<9}  {stage.budget_s:>5}s  {shlex.join(stage.command(options)[1:])}")
+    absent = [word for word in options.pytest if word.startswith("tests/") and not _is_there(word)]
+    for word in absent:
+        print(f"keim test: there is no {word}", file=sys.stderr)
+    return 1 if absent else 0
+
+
+def _is_there(test: str) -> bool:
+    return (ROOT / test.partition("::")[0]).exists()
+
+
 def main(arguments: list[str]) -> int:
     options = parse(arguments)
+    if options.is_plan:
+        return plan(options)
     system_packages.install()
     results: list[tuple[Stage, int, float]] = []
     closing = ""

@@ -52,6 +52,18 @@ def test_the_gate_passes_further_words_to_pytest() -> None:
     assert "-n" not in gate.pytest(gate.parse(["--pdb"]))
 
 
+def test_a_plan_says_what_would_be_run_and_runs_nothing(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.setattr(gate, "run", lambda *_: pytest.fail("a stage was run"))
+    assert gate.main(["--plan"]) == 0
+    assert [line.split()[0] for line in capsys.readouterr().out.splitlines()] == [s.name for s in gate.STAGES]
+    assert gate.main(["--plan", "--only", "pytest", "tests/unit/ids", "-q"]) == 0
+    assert capsys.readouterr().out.endswith("tests/unit/ids -q\n")
+    assert gate.main(["--plan", "tests/unit/idx::test_x"]) == 1
+    assert "there is no tests/unit/idx" in capsys.readouterr().err
+
+
 def test_a_missing_system_package_is_named_with_what_it_is_for(monkeypatch: pytest.MonkeyPatch) -> None:
     absent = Need("x", ("libx", "x-tools"), "tests of x", programs=("no-such-program-x",))
     assert not absent.is_met()
