@@ -6,15 +6,17 @@ keim.io.store.engine only.
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from hashlib import sha256
 from typing import Any, Final, NamedTuple
 
 import msgspec
 
-from keim.audit.leaf import LONGEST_LEAF, VERSION, Doubt, Leaf, microseconds_of, statement_in
+from keim.audit.leaf import LONGEST_LEAF, VERSION, Doubt, Leaf, LeavesAlike, microseconds_of, statement_in
 from keim.audit.tree import leaf_hash
 from keim.eim.events import (
     AlarmRaised,
+    DeviceEnrolled,
     Event,
     PackageDelivered,
     PackageExpired,
@@ -36,6 +38,7 @@ _DOUBTS: Final = {
     NOT_CHECKED: Doubt.NOT_CHECKED,
     UNSIGNED: Doubt.NOT_VERIFIABLE,
 }
+_ENROLLED: Final = "device_enrolled"
 _NO_PROOF: Final[dict[str, Any]] = {}
 _EVENT: Final[msgspec.json.Decoder[Event]] = msgspec.json.Decoder(Event)
 
@@ -121,6 +124,23 @@ def entry_of(event: Event, log: str, proof: dict[str, Any] = _NO_PROOF) -> Entry
     if len(octets) > LONGEST_LEAF:
         raise Refused(f"{kind} does not fit into a leaf", code="audit.leaf_too_large")
     return Entry(log, time // 1000, event.eid, kind, octets, leaf_hash(octets))
+
+
+def entries_of_enrolments(events: Sequence[DeviceEnrolled], log: str) -> list[Entry]:
+    """As `entry_of` makes them one by one, in half the time where one import enrols thousands."""
+    made: list[Entry] = []
+    shared: tuple[object, ...] = ()
+    for event in events:
+        if shared != (event.at, event.actor):
+            shared, time = (event.at, event.actor), microseconds_of(event.at)
+            alike = LeavesAlike(time=time, kind=_ENROLLED, actor=actor_of(event))
+        assert event.eid is not None  # it is of a device
+        octets = alike.octets(bytes.fromhex(event.eid), as_octets(event))
+        if len(octets) > LONGEST_LEAF:
+            made.append(entry_of(event, log))
+        else:
+            made.append(Entry(log, time // 1000, event.eid, _ENROLLED, octets, leaf_hash(octets)))
+    return made
 
 
 def _leaf(event: Event, kind: str, time: int, proof: dict[str, Any]) -> bytes:
