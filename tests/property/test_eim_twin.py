@@ -17,6 +17,7 @@ from keim.eim import compose, get_eim_package
 from keim.eim.facts import Context
 from keim.eim.orders import DEFAULT, Terms
 from keim.eim.rows import Contact, Device, DeviceState, OrderState, Retry, Switches
+from keim.eim.signatures import alone
 from keim.eim.twin import Twin
 from keim.eim.upcoming import upcoming
 from keim.errors import Refused, TimedOut
@@ -129,9 +130,8 @@ class History:
         """By the decision of a poll, which is not kept."""
         facts = self.lab.run(self.lab.store.facts_of_poll(EID))
         context = Context(self.lab.clock.now(), self.lab.service.entropy)
-        decision = get_eim_package.decide(
-            self.lab.eim, facts, GetEimPackageRequest(eid_value=bytes.fromhex(EID)), context
-        )
+        request = GetEimPackageRequest(eid_value=bytes.fromhex(EID))
+        decision = alone(get_eim_package.decide(self.lab.eim, facts, request, context))
         if decision.reply is None or decision.reply[3] == 0x02:
             return None  # BF4F 03 02 01 CODE: nothing, or an error
         rows = [row for row in decision.rows if isinstance(row, Device)]

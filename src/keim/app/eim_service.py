@@ -21,7 +21,8 @@ from keim.eim.facts import Context, Decision, Facts, StillActive, Wanted
 from keim.eim.relay.call import Call, NoRelay, Unanswered
 from keim.eim.rows import Errand
 from keim.eim.settings import Eim
-from keim.errors import KeimError, Malformed
+from keim.eim.signatures import Deciding, together
+from keim.errors import KeimError
 from keim.io.eim_store import DueErrand, EimStore
 from keim.io.lots import Lots
 from keim.io.store.batch import overloaded
@@ -122,39 +123,33 @@ class EimService(OperatorsSide):
             for message in messages:
                 message.fail(error)
             return
-        decided = []
         now = self.clock.now()
-        for message, found in zip(messages, facts, strict=True):
-            decision = self._decide(message, found, now)
-            if decision is None:
-                continue
-            if decision.changes_nothing:
+        deciding = [self._decide(message, found, now) for message, found in zip(messages, facts, strict=True)]
+        changes = []
+        for message, decision in zip(messages, together(deciding), strict=True):
+            if isinstance(decision, Exception):
+                message.fail(decision)
+            elif decision.changes_nothing:
                 message.answer(decision.reply)
             else:
-                decided.append((decision, partial(self._settle, message, decision)))
-        if decided:
-            self.store.submit(decided)
+                changes.append((decision, partial(self._settle, message, decision)))
+        if changes:
+            self.store.submit(changes)
 
     @staticmethod
     def _read(message: _Message) -> bool:
         try:
             message.request = answer.read(message.octets)
             message.wanted = answer.wanted(message.request)
-        except Malformed as error:
+        except Exception as error:  # as a rule it is no message; its trouble is not that of its lot
             message.fail(error)
             return False
         return True
 
-    def _decide(self, message: _Message, facts: Facts, now: datetime) -> Decision | None:
-        """None: whoever waits has been told why not."""
+    def _decide(self, message: _Message, facts: Facts, now: datetime) -> Deciding[Decision]:
         if facts.device is not None:
             self._contacts[facts.device.eid] = now
-        context = Context(now, self.entropy, message.connection)
-        try:
-            return answer.decide(self.eim, facts, message.request, context)
-        except Exception as error:  # one message's trouble is not that of its lot
-            message.fail(error)
-            return None
+        return answer.decide(self.eim, facts, message.request, Context(now, self.entropy, message.connection))
 
     def _settle(self, message: _Message, decision: Decision, outcome: Exception | None) -> None:
         if outcome is None:

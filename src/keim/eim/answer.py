@@ -20,6 +20,7 @@ from keim.eim.relay import (
 )
 from keim.eim.relay.call import Call, NoRelay
 from keim.eim.settings import Eim
+from keim.eim.signatures import Deciding
 from keim.errors import Malformed
 from keim.messages import esipa as m
 
@@ -66,9 +67,9 @@ def wanted(request: msgspec.Struct) -> Wanted:
     return found
 
 
-def decide(eim: Eim, facts: Facts, request: msgspec.Struct, context: Context) -> Decision:
-    decision: Decision = LOCAL[type(request)].decide(eim, facts, request, context)
-    return decision
+def decide(eim: Eim, facts: Facts, request: msgspec.Struct, context: Context) -> Deciding[Decision]:
+    deciding: Deciding[Decision] = LOCAL[type(request)].decide(eim, facts, request, context)
+    return deciding
 
 
 def prepare(eim: Eim, facts: Facts, request: msgspec.Struct, context: Context) -> Call | NoRelay:

@@ -30,6 +30,7 @@ from keim.eim.offers import CHORES, make_offer
 from keim.eim.operations import operation_of
 from keim.eim.rows import Chore, Device, DeviceState, Kind, Offer, Retry, State
 from keim.eim.settings import Eim
+from keim.eim.signatures import Deciding
 from keim.eim.words import name_of
 from keim.eim.work import Work
 from keim.errors import Malformed, Refused
@@ -59,7 +60,7 @@ def wanted(request: GetEimPackageRequest) -> Wanted:
     return Wanted(eid=request.eid_value.hex(), with_next=True)
 
 
-def decide(eim: Eim, facts: Facts, request: GetEimPackageRequest, context: Context) -> Decision:
+def decide(eim: Eim, facts: Facts, request: GetEimPackageRequest, context: Context) -> Deciding[Decision]:
     device = facts.device
     is_new = device is None
     enrolled: DeviceEnrolled | None = None
@@ -81,7 +82,7 @@ def decide(eim: Eim, facts: Facts, request: GetEimPackageRequest, context: Conte
             return change.decision(_NOT_FOUND)
     if request.notify_state_change or request.rplmn is not None:
         _hear(change, request)
-    return change.decision(choose(change))
+    return change.decision((yield from choose(change)))
 
 
 def _hear(change: Change, request: GetEimPackageRequest) -> None:
@@ -103,7 +104,7 @@ def _hear(change: Change, request: GetEimPackageRequest) -> None:
     change.want(*CHORES_OF_CAUSE.get(cause, (Chore.LIST_PROFILES,)))
 
 
-def choose(change: Change) -> bytes:
+def choose(change: Change) -> Deciding[bytes]:
     """The answer (BF4F): the outstanding package, else a chore, else the next order, else nothing."""
     offer = change.device.offer
     if offer is not None:
@@ -122,13 +123,13 @@ def choose(change: Change) -> bytes:
     if device.point is None and change.eim.rules.learns_first and not device.has_been_asked:
         chores = (Chore.LEARN, *(chore for chore in chores if chore is not Chore.LEARN))
     if chores and change.eim.switches_of(device).asks:
-        return _hand_out_chore(change, chores)
+        return (yield from _hand_out_chore(change, chores))
     for candidate in change.facts.next:
         expires_at = candidate.order.expires_at
         if expires_at is None or change.now < expires_at:
             if is_paused(device, candidate, change.now):
                 return NOTHING
-            return _hand_out(change, candidate)
+            return (yield from _hand_out(change, candidate))
         change.order_expired(candidate.order.id, is_mass=candidate.is_mass)
         change.events.append(
             PackageExpired(at=change.now, eid=change.eid, order=candidate.order.id, was_delivered=False)
@@ -201,18 +202,18 @@ def _again(change: Change, offer: Offer) -> bytes:
 # the next one
 
 
-def _hand_out_chore(change: Change, chores: tuple[Chore, ...]) -> bytes:
+def _hand_out_chore(change: Change, chores: tuple[Chore, ...]) -> Deciding[bytes]:
     first, *rest = chores
     number = change.device.chores_made + 1
     change.set(chores=tuple(rest), chores_made=number)
     if first is Chore.LEARN:
         change.set(has_been_asked=True)
-    return _sign(change, CHORES[first], order=-number, attempt=1, chore=first)
+    return (yield from _sign(change, CHORES[first], order=-number, attempt=1, chore=first))
 
 
-def _hand_out(change: Change, candidate: Next) -> bytes:
+def _hand_out(change: Change, candidate: Next) -> Deciding[bytes]:
     order, attempt = candidate.order, change.device.attempt + 1
-    reply = _sign(
+    reply = yield from _sign(
         change,
         order.work,
         order=order.id,
@@ -237,10 +238,10 @@ def _sign(
     is_mass: bool = False,
     reference: str = "",
     retry: Retry | None = None,
-) -> bytes:
+) -> Deciding[bytes]:
     device = change.device
     try:
-        offer = make_offer(
+        offer = yield from make_offer(
             change.eim,
             device,
             work,

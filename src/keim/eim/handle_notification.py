@@ -15,6 +15,7 @@ from keim.eim.results import download, notifications
 from keim.eim.results.verification import BY_SIGNATURE, SWITCHED_OFF
 from keim.eim.rows import DeviceState
 from keim.eim.settings import Eim
+from keim.eim.signatures import Deciding
 from keim.errors import KeimError
 from keim.ids import Eid
 from keim.messages.esipa import HandleNotificationEsipa
@@ -47,9 +48,9 @@ def _claimed_eid(certificate: bytes) -> str | None:
         return None
 
 
-def decide(eim: Eim, facts: Facts, request: HandleNotificationEsipa, context: Context) -> Decision:
+def decide(eim: Eim, facts: Facts, request: HandleNotificationEsipa, context: Context) -> Deciding[Decision]:
     if request.provide_eim_package_result is not None:
-        decided = provide.decide(eim, facts, request.provide_eim_package_result, context)
+        decided = yield from provide.decide(eim, facts, request.provide_eim_package_result, context)
         return msgspec.structs.replace(decided, reply=b"" if facts.device is not None else None)
     device = facts.device
     if device is None or device.state is DeviceState.QUARANTINED or request.pending_notification is None:

@@ -21,6 +21,7 @@ from keim.eim.facts import Context, Decision, Facts, Wanted
 from keim.eim.results import refusal
 from keim.eim.rows import Device, DeviceState, Kind, Offer, Reach
 from keim.eim.settings import Eim
+from keim.eim.signatures import alone
 from keim.errors import Refused
 from keim.messages.esipa import (
     EimPackageResult,
@@ -95,7 +96,7 @@ def next_message(eim: Eim, facts: Facts, context: Context) -> Decision:
     change = Change(eim, facts, context, device)
     if device.owed:
         return change.decision(TransferEimPackageRequest(eim_acknowledgements=device.owed).encode())
-    chosen = get_eim_package.choose(change)
+    chosen = alone(get_eim_package.choose(change))
     if chosen == get_eim_package.NOTHING:
         return change.decision(b"")
     return change.decision(tlv(TRANSFER_EIM_PACKAGE, chosen[read_tlv(chosen).content :]))
@@ -129,7 +130,7 @@ def answered(
         return change.decision(b"")
     result = _result_in(answer)
     if result is not None:
-        is_refused, numbers = provide_eim_package_result.take(change, result)
+        is_refused, numbers = alone(provide_eim_package_result.take(change, result))
         if not is_refused and eim.switches_of(device).acknowledges:
             change.set(owed=tuple(dict.fromkeys((*device.owed, *numbers))))
         _wait(change, RESULT_PAUSE)

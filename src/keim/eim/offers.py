@@ -16,6 +16,7 @@ from keim.eim.facts import Context
 from keim.eim.key_form import nest_key_data
 from keim.eim.rows import Chore, Device, Kind, Offer, Retry
 from keim.eim.settings import COUNTER_MAXIMUM, Eim
+from keim.eim.signatures import Deciding, Sign, ask
 from keim.eim.work import DataWork, DownloadWork, PackageWork, Work
 from keim.errors import Refused
 
@@ -41,6 +42,8 @@ class _Made(NamedTuple):
     octets: bytes
     counter: int | None = None
     token: int | None = None
+    tbs: bytes = b""
+    """What is to be signed; `octets` is then all but the signature."""
 
 
 def _package(eim: Eim, device: Device, work: PackageWork, transaction_id: bytes) -> _Made:
@@ -62,8 +65,7 @@ def _package(eim: Eim, device: Device, work: PackageWork, transaction_id: bytes)
     )
     has_token = eim.switches_of(device).covers_token
     tbs = euicc_package_tbs(signed, device.token) if has_token else euicc_package_v1_0_tbs(signed)
-    signature = eim.signer_of(device).sign(tbs)
-    return _Made(tlv(0xBF51, signed, tlv(0x5F37, signature)), counter, device.token)
+    return _Made(signed, counter, device.token, tbs)
 
 
 def _data(eim: Eim, device: Device, work: DataWork, transaction_id: bytes) -> _Made:
@@ -120,15 +122,19 @@ def make_offer(
     chore: Chore | None = None,
     is_mass: bool = False,
     retry: Retry | None = None,
-) -> Offer:
+) -> Deciding[Offer]:
     """Signed and complete; nothing of it may leave before it is stored."""
     kind, make = _MAKERS[type(work)]
     transaction_id = new_transaction_id(order, attempt, context)
     made = make(eim, device, work, transaction_id)
+    octets = made.octets
+    if made.tbs:
+        signature = yield from ask(Sign(eim.signer_of(device), made.tbs))
+        octets = tlv(0xBF51, octets, tlv(0x5F37, signature))
     return Offer(
         kind=kind,
         order=order,
-        octets=made.octets,
+        octets=octets,
         transaction_id=transaction_id,
         offered_at=context.now,
         counter=made.counter,

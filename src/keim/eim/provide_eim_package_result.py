@@ -13,6 +13,7 @@ from keim.eim.facts import Context, Decision, Facts, Named, Wanted
 from keim.eim.results import data_response, download, euicc_package, notifications, refusal
 from keim.eim.rows import DeviceState
 from keim.eim.settings import Eim
+from keim.eim.signatures import Deciding
 from keim.errors import Malformed
 from keim.ids import Eid
 from keim.messages.download_trigger import ProfileDownloadTriggerResult
@@ -69,12 +70,12 @@ def wanted(request: ProvideEimPackageResult) -> Wanted:
     )
 
 
-def decide(eim: Eim, facts: Facts, request: ProvideEimPackageResult, context: Context) -> Decision:
+def decide(eim: Eim, facts: Facts, request: ProvideEimPackageResult, context: Context) -> Deciding[Decision]:
     device = facts.device
     if device is None or device.state is DeviceState.QUARANTINED:
         return Decision(reply=_error(_who(request)))
     change = Change(eim, facts, context, device)
-    is_refused, numbers = take(change, request.eim_package_result)
+    is_refused, numbers = yield from take(change, request.eim_package_result)
     if is_refused:
         return change.decision(_error(ProvideEimPackageResultError.UNDEFINED_ERROR))
     if not numbers or not eim.switches_of(device).acknowledges:
@@ -92,22 +93,22 @@ def _who(request: ProvideEimPackageResult) -> ProvideEimPackageResultError:
     return ProvideEimPackageResultError.EID_NOT_FOUND
 
 
-def take(change: Change, result: EimPackageResult) -> tuple[bool, tuple[int, ...]]:
+def take(change: Change, result: EimPackageResult) -> Deciding[tuple[bool, tuple[int, ...]]]:
     """(whether the IPA shall come again with it, what may leave the card)."""
     numbers: list[int] = []
     match result.value:
         case EuiccPackageResult() as package:
-            taken = euicc_package.take(change, package)
+            taken = yield from euicc_package.take(change, package)
             if taken.is_refused:
                 return True, ()
             numbers += taken.numbers
         case EprAndNotifications(euicc_package_result=package, notification_list=pending):
-            taken = euicc_package.take(change, package)
+            taken = yield from euicc_package.take(change, package)
             if taken.is_refused:
                 return True, ()
             numbers += (*taken.numbers, *notifications.take_all(change, pending))
         case IpaEuiccDataResponse() as data:
-            numbers += data_response.take(change, data)
+            numbers += yield from data_response.take(change, data)
         case ProfileDownloadTriggerResult() as trigger:
             download.take_trigger_result(change, trigger)
         case EimPackageResultResponseError() as error:

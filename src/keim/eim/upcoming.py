@@ -15,6 +15,7 @@ from keim.eim.change import Change
 from keim.eim.facts import Context, Facts
 from keim.eim.rows import Device, DeviceState, Offer
 from keim.eim.settings import Eim
+from keim.eim.signatures import alone
 
 _NO_SIGNATURE: Final = bytes(64)
 
@@ -61,7 +62,7 @@ def upcoming(eim: Eim, facts: Facts, now: datetime) -> Upcoming:
     if device.state is not DeviceState.ACTIVE:
         return Upcoming(why=device.state.value)
     change = Change(_without_keys(eim), facts, Context(now, _NoEntropy()), device)
-    answer = get_eim_package.choose(change)
+    answer = alone(get_eim_package.choose(change))
     offer = change.device.offer
     if answer == get_eim_package.NOTHING or offer is None:
         return _nothing(eim, facts, change.device, now)

@@ -16,11 +16,12 @@ from keim.eim.picture import Learned, TokenTold
 from keim.eim.results import euicc_package, notifications
 from keim.eim.results.verification import UNSIGNED, proved_certificate, remember_certificate
 from keim.eim.rows import Kind, State
+from keim.eim.signatures import Deciding
 from keim.eim.words import name_of
 from keim.messages.ipa_data import IpaEuiccData, IpaEuiccDataResponse
 
 
-def take(change: Change, response: IpaEuiccDataResponse) -> list[int]:
+def take(change: Change, response: IpaEuiccDataResponse) -> Deciding[list[int]]:
     """The numbers of what is held safely now."""
     error = response.ipa_euicc_data_response_error
     data = response.ipa_euicc_data
@@ -34,7 +35,7 @@ def take(change: Change, response: IpaEuiccDataResponse) -> list[int]:
         _learn(change, data)
     numbers: list[int] = []
     for result in data.euicc_package_result_list or ():
-        numbers += euicc_package.take(change, result).numbers
+        numbers += (yield from euicc_package.take(change, result)).numbers
     numbers += notifications.take_all(change, data.notifications_list or ())
     _end(change, data.eim_transaction_id, State.SUCCEEDED, "data request: ok", response.encode())
     return numbers

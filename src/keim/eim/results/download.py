@@ -20,6 +20,7 @@ from keim.eim.operations import operation_of
 from keim.eim.picture import ProfileInstalled
 from keim.eim.results.verification import BY_SIGNATURE, SWITCHED_OFF, UNSIGNED, why_not
 from keim.eim.rows import Chore, Kind, Operation, State
+from keim.eim.signatures import alone
 from keim.eim.words import name_of
 from keim.messages.download_trigger import ProfileDownloadTriggerResult
 from keim.messages.notification import PendingNotification, ProfileInstallationResult
@@ -34,7 +35,7 @@ def take_trigger_result(change: Change, result: ProfileDownloadTriggerResult) ->
             verification = SWITCHED_OFF
         else:
             tbs = profile_installation_result_tbs(installed.profile_installation_result_data.encode())
-            if why_not(change, installed.euicc_sign_pir, tbs) is None:
+            if alone(why_not(change, installed.euicc_sign_pir, tbs)) is None:
                 verification = BY_SIGNATURE
         take_installation(change, installed, result.eim_transaction_id, verification)
         return

@@ -24,6 +24,7 @@ from keim.eim.picture import TokenProved
 from keim.eim.results import effects, package_errors
 from keim.eim.results.verification import BY_SIGNATURE, NOT_CHECKED, REFUSED, SWITCHED_OFF, judged
 from keim.eim.rows import Chore, Kind, Offer, Operation, Receipt, State
+from keim.eim.signatures import Deciding
 from keim.eim.work import PackageWork
 from keim.messages.package import (
     EuiccPackageErrorSigned,
@@ -46,19 +47,19 @@ class Taken(NamedTuple):
     is_refused: bool = False
 
 
-def take(change: Change, result: EuiccPackageResult) -> Taken:
+def take(change: Change, result: EuiccPackageResult) -> Deciding[Taken]:
     match result:
         case EuiccPackageResult(euicc_package_result_signed=EuiccPackageResultSigned() as signed):
-            return _signed(change, signed, result.encode())
+            return (yield from _signed(change, signed, result.encode()))
         case EuiccPackageResult(euicc_package_error_signed=EuiccPackageErrorSigned() as error):
-            refused = package_errors.take_signed(change, error, result.encode())
+            refused = yield from package_errors.take_signed(change, error, result.encode())
             return Taken() if refused is None else _refuse(change, refused, result.encode())
         case EuiccPackageResult(euicc_package_error_unsigned=EuiccPackageErrorUnsigned() as unsigned):
             package_errors.take_unsigned(change, unsigned)
     return Taken()
 
 
-def _signed(change: Change, result: EuiccPackageResultSigned, octets: bytes) -> Taken:
+def _signed(change: Change, result: EuiccPackageResultSigned, octets: bytes) -> Deciding[Taken]:
     data = result.euicc_package_result_data_signed
     if data.eim_id != change.eim.eim_id:
         # Of an association that is no more: kept for people, never believed (procedures §4.3 step 8).
@@ -74,7 +75,7 @@ def _signed(change: Change, result: EuiccPackageResultSigned, octets: bytes) -> 
         token = change.device.token if offer is None else offer.token
         signed = data.encode()
         tbs = euicc_package_result_tbs(signed, token)
-        why, without_token = judged(change, result.euicc_sign_epr, signed, tbs)
+        why, without_token = yield from judged(change, result.euicc_sign_epr, signed, tbs)
     if why is None and commands is not None:
         why = _misfit(commands, data.euicc_result)
     if why is not None:

@@ -26,6 +26,7 @@ from keim.eim.results.verification import (
     why_not,
 )
 from keim.eim.rows import Chore, Errand, Receipt
+from keim.eim.signatures import alone
 from keim.errors import KeimError
 from keim.messages.common import NotificationEvent
 from keim.messages.notification import (
@@ -176,7 +177,7 @@ def _why_not(change: Change, notification: PendingNotification) -> str | None:
             if is_signed_by(relay.euicc_certificate, result.euicc_sign_pir, tbs):
                 return None
             return "euiccSignPIR does not verify"
-        return why_not(change, result.euicc_sign_pir, tbs)
+        return alone(why_not(change, result.euicc_sign_pir, tbs))
     other = notification.other_signed_notification
     assert other is not None  # `expanded` returns the two full forms only
     leaf = proved_certificate(change, other.euicc_certificate, other.eum_certificate)

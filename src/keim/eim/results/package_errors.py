@@ -20,6 +20,7 @@ from keim.eim.operations import operation_of
 from keim.eim.picture import AssociationUpdated, CounterRaised
 from keim.eim.results.verification import BY_SIGNATURE, SWITCHED_OFF, UNSIGNED, judged
 from keim.eim.rows import Chore, Kind, Offer, State
+from keim.eim.signatures import Deciding
 from keim.eim.words import name_of
 from keim.messages.package import EuiccPackageErrorCode, EuiccPackageErrorSigned, EuiccPackageErrorUnsigned
 
@@ -27,7 +28,7 @@ RAISES: Final = (0, 10, 100, 1000)
 """How far the counter is raised at each replayError in a row; the card's own value cannot be read."""
 
 
-def take_signed(change: Change, error: EuiccPackageErrorSigned, octets: bytes) -> str | None:
+def take_signed(change: Change, error: EuiccPackageErrorSigned, octets: bytes) -> Deciding[str | None]:
     """Why it is not believed, or None."""
     data = error.euicc_package_error_data_signed
     offer = change.device.offer
@@ -45,7 +46,7 @@ def take_signed(change: Change, error: EuiccPackageErrorSigned, octets: bytes) -
         token = offer.token if is_ours and offer is not None else change.device.token
         signed = data.encode()
         tbs = euicc_package_error_tbs(signed, token)
-        why, without_token = judged(change, error.euicc_sign_epe, signed, tbs)
+        why, without_token = yield from judged(change, error.euicc_sign_epe, signed, tbs)
         if why is not None:
             return why
     if not is_ours or offer is None:

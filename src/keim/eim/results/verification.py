@@ -8,13 +8,12 @@ from __future__ import annotations
 from typing import Final
 
 from keim.authentication.euicc import verifying_key
-from keim.crypto.ecdsa import VerifyingKey
 from keim.crypto.signed import euicc_package_v1_0_tbs
-from keim.crypto.suites import suite_of_curve
 from keim.eim.change import Change
 from keim.eim.picture import KeyProved
+from keim.eim.signatures import Check, Deciding, ask
 from keim.errors import KeimError, Malformed
-from keim.pki import Certificate, Curve, Role
+from keim.pki import Certificate, Role
 
 BY_SIGNATURE: Final = "signature"
 SWITCHED_OFF: Final = "switched off"
@@ -55,34 +54,28 @@ def remember_certificate(change: Change, leaf: Certificate, eum: bytes) -> None:
     change.know(euicc_certificate=leaf.der, eum_certificate=eum)
 
 
-def euicc_key(change: Change) -> VerifyingKey | None:
+def why_not(change: Change, signature: bytes, message: bytes) -> Deciding[str | None]:
+    """None: this eUICC signed `message`."""
     device = change.device
     if device.point is None:
-        return None
-    return suite_of_curve(Curve(device.curve).domain).verifying_key(device.point)
-
-
-def why_not(change: Change, signature: bytes, message: bytes) -> str | None:
-    """None: this eUICC signed `message`."""
-    key = euicc_key(change)
-    if key is None:
         return "the eUICC's certificate is not known"
-    accepts_der = change.eim.switches_of(change.device).accepts_der
-    if not key.accepts(signature, message, accept_der=accepts_der):
-        return "the signature does not verify"
-    return None
+    accepts_der = change.eim.switches_of(device).accepts_der
+    check = Check(device.curve, device.point, signature, message, accepts_der=accepts_der)
+    return None if (yield from ask(check)) else "the signature does not verify"
 
 
-def judged(change: Change, signature: bytes, signed: bytes, with_token: bytes) -> tuple[str | None, bool]:
+def judged(
+    change: Change, signature: bytes, signed: bytes, with_token: bytes
+) -> Deciding[tuple[str | None, bool]]:
     """(why not, whether the signature covers no token, as that of a peer of v1.0 may).
 
     `with_token` is what it covers in v1.2; a peer of v1.0 may cover that too, so it comes first (objects
     §19.1).
     """
-    why = why_not(change, signature, with_token)
+    why = yield from why_not(change, signature, with_token)
     if why is None or change.eim.switches_of(change.device).covers_token:
         return why, False
-    old = why_not(change, signature, euicc_package_v1_0_tbs(signed))
+    old = yield from why_not(change, signature, euicc_package_v1_0_tbs(signed))
     return old, old is None
 
 
