@@ -19,7 +19,6 @@ IMSI_OCTETS: Final = 9
 OID_CONTENT_LIMIT: Final = 255
 """No object identifier of this world is longer; the bound keeps hostile arcs from costing anything."""
 
-_DECIMAL: Final = re.compile(r"[0-9]+", re.ASCII)
 _OID: Final = re.compile(r"(0|[1-9][0-9]*)(\.(0|[1-9][0-9]*))+", re.ASCII)
 
 
@@ -31,7 +30,7 @@ def _refused(text: object, kind: str, rule: str, *, code: str) -> Refused:
 
 
 def _is_digits(text: object, shortest: int, longest: int) -> bool:
-    return isinstance(text, str) and shortest <= len(text) <= longest and bool(_DECIMAL.fullmatch(text))
+    return isinstance(text, str) and shortest <= len(text) <= longest and text.isascii() and text.isdigit()
 
 
 def _swap(octets: bytes) -> bytes:
@@ -286,7 +285,7 @@ class Plmn(str):
         nibbles = _swap(octets).hex()
         country, third, network = nibbles[:3], nibbles[3], nibbles[4:]
         digits = country + network + ("" if third == "f" else third)
-        if not _DECIMAL.fullmatch(digits):
+        if not _is_digits(digits, 5, 6):
             raise Malformed("a PLMN holds a nibble that is no decimal digit", offset=0, path="plmn")
         return cls(digits)
 

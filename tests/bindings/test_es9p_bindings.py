@@ -34,7 +34,7 @@ class Served(Laboratory):
     def __init__(self, binding: Any) -> None:
         super().__init__()
         self.binding = binding
-        self.routes = Es9Routes(self.service.answer)
+        self.routes = Es9Routes(self.service.exchange)
 
     def send(self, request: HttpRequest) -> HttpResponse:
         answer = self.run(self.routes(request))

@@ -25,7 +25,7 @@ class Prepared:
 
     def __init__(self) -> None:
         self.lab = Laboratory()
-        self.routes = Es9Routes(self.lab.service.answer)
+        self.routes = Es9Routes(self.lab.service.exchange)
         self.number, matching_id = self.lab.order()
         self.card = ScriptedEuicc(matching_id=matching_id)
         self.lab.deliver(self.card)

@@ -29,7 +29,7 @@ class Assistant:
     def __init__(self, lab: Laboratory, binding: Any, *, matching_id: str, code: str | None = None) -> None:
         self.lab = lab
         self.binding = binding
-        self.routes = Es9Routes(lab.service.answer)
+        self.routes = Es9Routes(lab.service.exchange)
         self.card = card_lab.Lab(eim=False)
         self.matching_id = matching_id
         self.code = code

@@ -260,7 +260,7 @@ def listeners_of(service: SmdpService, config: SmdpConfig, world: World) -> list
     counters = Counters(PATHS)
     host, port = host_and_port(config.listen, "listen")
     tls = world.get("dp-tls")
-    es9 = Application(Es9Routes(service.answer), body_limit=config.body_limit, observe=counters.observe)
+    es9 = Application(Es9Routes(service.exchange), body_limit=config.body_limit, observe=counters.observe)
     context = server_context(tls, for_devices=True) if config.tls else None
     listeners = [Listener(name="es9+", host=host, port=port, application=es9, tls=context)]
     if config.tls:

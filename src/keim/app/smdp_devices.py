@@ -6,9 +6,9 @@ A request is decided from memory where the commit itself proves that memory righ
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 from functools import partial
-from typing import Final
+from typing import Any, Final, TypeVar
 
 from keim.errors import StoreFailed
 from keim.io.lots import Lots
@@ -18,10 +18,11 @@ from keim.io.store.batch import overloaded
 from keim.io.store.engine import QUEUE, Conflict
 from keim.seams import Clock, Entropy
 from keim.smdp.answer import ES9, decide, wanted
-from keim.smdp.facts import Decision, Facts
+from keim.smdp.facts import Decision, Facts, Wanted
 from keim.smdp.settings import Smdp
 from keim.wire.es9p import Es9Answer, Es9Request
 
+R = TypeVar("R")
 TRIES: Final = 8
 """How often a decision is made anew because somebody else was faster."""
 _PLACES: Final = {kind: place for place, kind in enumerate(ES9)}
@@ -30,21 +31,37 @@ _PLACES: Final = {kind: place for place, kind in enumerate(ES9)}
 class _Asked:
     """A request, until whoever brought it has the answer."""
 
-    __slots__ = ("answered", "request", "tries", "wanted")
+    __slots__ = ("_read", "_write", "answered", "place", "request", "tries", "wanted")
 
-    def __init__(self, request: Es9Request) -> None:
-        self.request = request
-        self.wanted = wanted(request)
+    request: Es9Request
+    wanted: Wanted
+    place: int
+    """That of its function in a lot."""
+
+    def __init__(self, read: Callable[[], Es9Request], write: Callable[[Es9Answer], Any]) -> None:
+        self._read = read
+        self._write = write
         self.tries = 0
-        self.answered: asyncio.Future[Es9Answer] = asyncio.get_running_loop().create_future()
+        self.answered: asyncio.Future[Any] = asyncio.get_running_loop().create_future()
 
-    @property
-    def place(self) -> int:
-        return _PLACES[type(self.request)]
+    def is_readable(self) -> bool:
+        """If not, whoever waits has been told why."""
+        try:
+            self.request = self._read()
+            self.wanted = wanted(self.request)
+        except Exception as error:  # whatever the reader raises is for whoever gave it
+            self.fail(error)
+            return False
+        self.place = _PLACES[type(self.request)]
+        return True
 
     def answer(self, reply: Es9Answer) -> None:
-        if not self.answered.done():  # whoever waited may have gone
-            self.answered.set_result(reply)
+        if self.answered.done():
+            return  # whoever waited has gone
+        try:
+            self.answered.set_result(self._write(reply))
+        except Exception as error:  # a writer's trouble is not that of its lot
+            self.fail(error)
 
     def fail(self, error: Exception) -> None:
         if not self.answered.done():
@@ -62,15 +79,17 @@ class DevicesSide:
         self._entropy = entropy
         self._lots = Lots(self._answer_lot, gather_s=gather_s)
 
-    async def answer(self, request: Es9Request) -> Es9Answer:
-        """What it promises is durable when it is returned."""
+    async def exchange(self, read: Callable[[], Es9Request], write: Callable[[Es9Answer], R]) -> R:
+        """What `write` makes of the answer to what `read` gives; what it promises is durable by then."""
         if len(self._lots) >= QUEUE:
             raise overloaded()
-        asked = _Asked(request)
+        asked = _Asked(read, write)
         self._lots.put(asked)
-        return await asked.answered
+        answer: R = await asked.answered
+        return answer
 
-    async def _answer_lot(self, lot: list[_Asked]) -> None:
+    async def _answer_lot(self, came: list[_Asked]) -> None:
+        lot = [asked for asked in came if asked.tries or asked.is_readable()]
         lot.sort(key=lambda asked: asked.place)  # the same function several times costs less each time
         try:
             recalled = await self._store.recall([asked.wanted for asked in lot])

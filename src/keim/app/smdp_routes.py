@@ -3,17 +3,30 @@
 from __future__ import annotations
 
 from collections.abc import Awaitable, Callable
+from functools import partial
 from typing import Any, Final
 
 from keim.errors import KeimError, Malformed, StoreFailed
 from keim.messages.execution_status import FUNCTION_FAILED, Failure, Function
 from keim.smdp.orders import Es2Call
 from keim.wire import es2p_json, es9p_asn1, es9p_json
-from keim.wire.es9p import PATH_ASN1, PATH_JSON, Es9Request, function_of
+from keim.wire.es9p import PATH_ASN1, PATH_JSON, Es9Answer, Es9Request, function_of
 from keim.wire.function_json import BadBody, check_headers, refusal
 from keim.wire.http import ADMIN_PROTOCOL, ASN1, HttpRequest, HttpResponse, is_admin_protocol, plain
 
 Answer = Callable[[Any], Awaitable[Any]]
+Read = Callable[[], Es9Request]
+Write = Callable[[Es9Answer], HttpResponse]
+Exchange = Callable[[Read, Write], Awaitable[HttpResponse]]
+"""Answers what is read with what is written; how many are read and written at a time is its own affair."""
+
+
+def one_by_one(answer: Answer) -> Exchange:
+    async def exchange(read: Read, write: Write) -> HttpResponse:
+        return write(await answer(read()))
+
+    return exchange
+
 
 _FUNCTIONS: Final = {PATH_JSON + function: function for function in Function}
 
@@ -21,8 +34,8 @@ _FUNCTIONS: Final = {PATH_JSON + function: function for function in Function}
 class Es9Routes:
     """ES9+ (or, for an SM-DS, ES11) in both bindings on one host."""
 
-    def __init__(self, answer: Answer, *, is_es11: bool = False) -> None:
-        self._answer = answer
+    def __init__(self, exchange: Exchange, *, is_es11: bool = False) -> None:
+        self._exchange = exchange
         self._is_es11 = is_es11
         self._functions = (
             {
@@ -47,10 +60,11 @@ class Es9Routes:
         if (refused := check_headers(request)) is not None:
             return refused
         try:
-            read = es9p_json.read_request(function, request.body)
+            return await self._answered(
+                partial(es9p_json.read_request, function, request.body), es9p_json.write_reply
+            )
         except BadBody as bad:
             return refusal(bad.failure, bad.status)
-        return es9p_json.write_reply(await self._reply(read))
 
     async def _asn1(self, request: HttpRequest) -> HttpResponse:
         if request.media_type != ASN1:
@@ -64,15 +78,17 @@ class Es9Routes:
         function = function_of(read)
         if PATH_JSON + function not in self._functions:
             return plain(400, f"{function} is no function of this server")
-        return es9p_asn1.write_reply(function, await self._reply(read), is_es11=self._is_es11)
+        return await self._answered(
+            lambda: read, partial(es9p_asn1.write_reply, function, is_es11=self._is_es11)
+        )
 
-    async def _reply(self, request: Es9Request) -> Any:
+    async def _answered(self, read: Read, write: Write) -> HttpResponse:
         try:
-            return await self._answer(request)
+            return await self._exchange(read, write)
         except StoreFailed:
             raise  # becomes 503 at the edge: the client shall try again
         except KeimError as error:
-            return Failure(FUNCTION_FAILED, str(error))
+            return write(Failure(FUNCTION_FAILED, str(error)))
 
 
 class Es2Routes:

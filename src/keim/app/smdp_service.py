@@ -53,14 +53,15 @@ class SmdpService:
         self.store = store
         self.clock = clock
         self.entropy = entropy
-        self._devices = DevicesSide(smdp, store, clock=clock, entropy=entropy, gather_s=gather_s)
+        self.exchange = DevicesSide(smdp, store, clock=clock, entropy=entropy, gather_s=gather_s).exchange
+        """ES9+, in lots."""
         self._register_event = register_event
         self._runners = dict(errand_runners or {})
 
     async def answer(self, request: Any) -> Any:
         """The reply to a function of ES9+ or ES2+; what it promises is durable when it is returned."""
         if not isinstance(request, Es2Call):
-            return await self._devices.answer(request)
+            return await self.exchange(lambda: request, lambda reply: reply)
         needed = wanted(request)
         for _ in range(TRIES):
             facts = await self.store.load(needed)

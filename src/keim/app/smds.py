@@ -10,7 +10,7 @@ import msgspec
 
 from keim.app.config import host_and_port
 from keim.app.identity import addresses_of, has_role, name_of, server_of
-from keim.app.smdp_routes import Answer, Es9Routes
+from keim.app.smdp_routes import Answer, Es9Routes, one_by_one
 from keim.app.smds_service import SmdsService
 from keim.app.status import StatusRoutes, periodically
 from keim.errors import PeerError
@@ -145,7 +145,9 @@ def listeners_of(service: SmdsService, config: SmdsConfig, world: World) -> list
     credential = world.get("ds-tls")
     host, port = host_and_port(config.listen, "listen")
     es11 = Application(
-        Es9Routes(service.answer, is_es11=True), body_limit=config.body_limit, observe=counters.observe
+        Es9Routes(one_by_one(service.answer), is_es11=True),
+        body_limit=config.body_limit,
+        observe=counters.observe,
     )
     context = server_context(credential, for_devices=True) if config.tls else None
     listeners = [Listener(name="es11", host=host, port=port, application=es11, tls=context)]

@@ -133,6 +133,9 @@ def _of_euicc(session: Session, euicc: AuthenticatedEuicc) -> Session:
         euicc_point=euicc.point,
         euicc_signature1=euicc.signature1,
         matching_id=euicc.matching_id,
+        server_address="",  # no later step asks for these
+        server_challenge=b"",
+        ci_pk_id=b"",
     )
 
 

@@ -192,6 +192,8 @@ def _deliver(
         session,
         SessionStage.DELIVERED,
         euicc_otpk=euicc_otpk,
+        euicc_signature1=None,  # AuthenticateClient is not repeated any more
+        smdp_signed2=None,
         keep_until=now + smdp.rules.result_lifetime,
     )
     errands = progress.progress(smdp, profile, progress.PACKAGE_DELIVERED, now=now, eid=session.eid)
