@@ -18,7 +18,8 @@ from keim.io.smds_store import SmdsStore
 from keim.io.store.engine import Conflict
 from keim.io.store.open import MEMORY, open_engine
 from keim.messages.common import NotificationEvent
-from keim.messages.es2p import DownloadOrder
+from keim.messages.es2p import CancelOrder, DownloadOrder
+from keim.messages.execution_status import Failure
 from keim.smdp.facts import Decision
 from keim.smdp.orders import Es2Call
 from keim.smdp.rows import ProfileState
@@ -63,6 +64,45 @@ def test_an_order_lives_from_stock_to_deletion(lab: Laboratory) -> None:
     lab.later(days=100)
     lab.run(lab.service.purge())
     assert lab.run(lab.store.session(card.transaction_id)) is None
+
+
+def together(lab: Laboratory, requests: list[Any]) -> list[Any]:
+    async def ask() -> list[Any]:
+        return list(await asyncio.gather(*map(lab.answer, requests)))
+
+    return lab.run(ask())
+
+
+def test_downloads_of_one_moment_are_each_as_if_alone(lab: Laboratory) -> None:
+    """With a stranger's request, a repetition and a lost order among them."""
+    orders = [lab.order() for _ in range(6)]
+    cards = [ScriptedEuicc(EIDS[i % len(EIDS)], matching_id=mid) for i, (_, mid) in enumerate(orders)]
+    stranger = ScriptedEuicc(matching_id="NOBODY-S")
+    for card, opened in zip(
+        [*cards, stranger], together(lab, [card.initiate() for card in [*cards, stranger]]), strict=True
+    ):
+        card.accept_server(opened)
+    lost, last = orders.pop(), cards.pop()
+    lab.call(CancelOrder(iccid=lost[0], matching_id=lost[1], final_profile_status_indicator="Unavailable"))
+    first, *offers, late, refused = together(
+        lab, [card.authenticate() for card in [cards[0], *cards[1:], last, stranger]]
+    )
+    for card, offer in zip(cards, [first, *offers], strict=True):
+        card.accept_offer(offer)
+    assert isinstance(late, Failure)
+    assert isinstance(refused, Failure)
+    packages = [card.prepare() for card in cards]
+    *delivered, again = together(lab, [*packages, packages[0]])
+    for number, (card, package) in enumerate(zip(cards, delivered, strict=True), 1):
+        assert card.open(package).upp == upp(number)
+    assert cards[0].open(again).upp == upp(1)
+    results = [card.result(Iccid(number)) for card, (number, _) in zip(cards, orders, strict=True)]
+    assert together(lab, [*results, results[0], *results]) == [None] * (2 * len(results) + 1)
+    assert lab.run(lab.store.counts()) == {"installed": 5, "unavailable": 1}
+    for number, _ in orders:
+        kinds = [type(event).__name__ for event in lab.events(number)]
+        assert kinds.count("NotificationReceived") == 1, kinds
+        assert lab.profile(number).download_attempts == 1
 
 
 def test_a_page_of_profiles_follows_the_one_before(lab: Laboratory) -> None:
