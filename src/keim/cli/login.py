@@ -11,6 +11,7 @@ import getpass
 import os
 import ssl
 import sys
+import threading
 from datetime import UTC, datetime
 from typing import TYPE_CHECKING
 
@@ -123,7 +124,8 @@ def _by_provider(args: argparse.Namespace) -> Connection:
         if not args.no_browser:
             import webbrowser
 
-            webbrowser.open(address)
+            # A browser in the terminal ends when its person leaves it, and shows what we answer before that.
+            threading.Thread(target=webbrowser.open, args=(address,), daemon=True).start()
 
     signed_in = asyncio.run(
         sign_in(
