@@ -5,6 +5,7 @@ Whatever fits into the page's own commands stands there and not here.
 
 from __future__ import annotations
 
+import sys
 from collections.abc import Callable, Iterator
 from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass, field
@@ -12,8 +13,13 @@ from glob import glob
 from pathlib import Path
 
 from tests import postgres_cluster
+from tests.oidc_provider import Provider
 from tests.shared import ROOT
 from tests.system_packages import needs
+
+BROWSER = """import sys, urllib.request
+urllib.request.urlopen(sys.argv[1], timeout=20).read()
+"""
 
 
 @dataclass(frozen=True)
@@ -58,9 +64,24 @@ def _token(folder: Path, _opened: ExitStack) -> Circumstances:
     )
 
 
+def _provider(folder: Path, opened: ExitStack) -> Circumstances:
+    """An identity provider, and a browser whose person agrees at once."""
+    provider = Provider(folder)
+    opened.callback(provider.close)
+    provider.claims = {"sub": "u-17", "realm_access": {"roles": ["esim-operators"]}}
+    browser = folder / "browser"
+    browser.write_text(f"#!{sys.executable}\n{BROWSER}", "utf-8")
+    browser.chmod(0o755)
+    return Circumstances(
+        {"https://id.example.com/realms/fleet": provider.issuer},
+        {"SSL_CERT_FILE": str(provider.ca_file), "BROWSER": f"{browser} %s"},
+    )
+
+
 NEEDS = {
     "README.md": PageNeeds(given=_small_world),
     "docs/explanation/store.md": PageNeeds(given=_small_fleet),
+    "docs/how-to/access.md": PageNeeds(given=_provider),
     "docs/how-to/completion.md": PageNeeds(system=("shells",)),
     "docs/how-to/constrained-networks.md": PageNeeds(system=("coap-peers",)),
     "docs/how-to/pkcs11.md": PageNeeds(system=("softhsm2", "opensc"), given=_token),

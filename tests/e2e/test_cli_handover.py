@@ -123,6 +123,9 @@ def test_two_operators_move_a_device_with_files_and_commands(sites: Sites) -> No
         folder / name for name in ("invitation", "trial", "bundle", "receipt")
     )
     invited = sites.run("new", "invite", invitation, "--from", sites.keys["old"])
+    options = ("--pki", str(folder / "pki"), "--store", str(folder / "new.db"))
+    code, _, errors = here("eim", "handover", "arriving", str(sites.old.file), *options)
+    assert (code, "is no invitation" in errors) == (2, True)
     planned = sites.run("old", "plan", invitation, "--key", sites.keys["new"], "--all", "--name", "spring")
     assert planned["devices"] == {"planned": 1}
     assert sites.run("old", "rehearse", "spring", "--bundle", trial)["blocked"] == 0
@@ -135,7 +138,7 @@ def test_two_operators_move_a_device_with_files_and_commands(sites: Sites) -> No
     assert sites.run("new", "receive", bundle)["refused"] == {}
     for _ in range(20):
         sites.cycle(device)
-        sites.run("new", "receipt", invited["id"], receipt)
+        sites.run("new", "receipt", invitation, receipt)
         told = sites.run("old", "continue", "spring", "--receipt", receipt)
         assert told["unproved"] == {}
         if told["handover"]["devices"] == {"left": 1}:

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import ast
 import re
+import tomllib
 from collections import Counter
 from collections.abc import Iterator
 from pathlib import Path
@@ -14,14 +16,19 @@ from tests.page_runs import run_page
 from tests.pages import MANNERS, PAGES, blocks_of, matches
 from tests.shared import ROOT, needs_system
 
+from keim.app.config import load
+from keim.app.eim import EimConfig
+from keim.app.ipa import IpaConfig
+from keim.app.smdp import SmdpConfig
+from keim.app.smds import SmdsConfig
 from keim.cli.exit_codes import MEANINGS
 from keim.cli.registry import NOUNS
+from keim.errors import Refused
 
 LINK = re.compile(r"\]\((?!https?:|mailto:|#)(?P<target>[^)#]+)")
 NOT_RUN = {
     "needs hardware": 2,
     "needs systemd and root": 1,
-    "needs an identity provider": 1,
     "needs the package index": 1,
 }
 """What no test can give: word -> how many blocks want it. A new one needs a very good reason."""
@@ -72,6 +79,39 @@ def test_no_block_hides_from_being_run() -> None:
         f"{name_of(page)}: {fence}" for page in PAGES for fence in hiding.findall(page.read_text("utf-8"))
     ]
     assert hidden == [], "write ```sh or ```console at the margin, which are run"
+
+
+CONFIGURATIONS = {
+    "KEIM_EIM": EimConfig,
+    "KEIM_SMDP": SmdpConfig,
+    "KEIM_SMDS": SmdsConfig,
+    "KEIM_IPA": IpaConfig,
+}
+
+
+def test_the_configurations_of_the_pages_are_read_by_a_program() -> None:
+    """Each block of TOML, by the strict reader of one of the programs; or it is a file of shared keys."""
+    unread = []
+    for page in PAGES:
+        for text in re.findall(r"^```toml\n(.*?)^```$", page.read_text("utf-8"), re.MULTILINE | re.DOTALL):
+            given = tomllib.loads(text)
+            if set(given) <= {"text", "hex"}:
+                continue
+            refusals = []
+            for noun, kind in CONFIGURATIONS.items():
+                try:
+                    load(kind, None, prefix="", environment={}, options=given)
+                except Refused as refusal:
+                    refusals.append(f"{noun}: {refusal}")
+            if len(refusals) == len(CONFIGURATIONS):
+                unread.append(f"{name_of(page)}: {text}{refusals}")
+    assert unread == []
+
+
+def test_the_python_of_the_pages_is_python() -> None:
+    for page in PAGES:
+        for text in re.findall(r"^```python\n(.*?)^```$", page.read_text("utf-8"), re.MULTILINE | re.DOTALL):
+            ast.parse(text, name_of(page))
 
 
 @pytest.mark.parametrize("page", PAGES, ids=name_of)
