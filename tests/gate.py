@@ -30,7 +30,7 @@ SUITE_BUDGETS_S: dict[str, int] = {
     "unit": 150,
     "vectors": 90,
     "property": 180,
-    "contract": 90,
+    "contract": 150,
     "roles": 240,
     "bindings": 120,
     "e2e": 500,
