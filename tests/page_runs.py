@@ -11,6 +11,7 @@ import re
 import signal
 import subprocess
 import sys
+import tempfile
 import threading
 import tomllib
 from pathlib import Path
@@ -23,8 +24,8 @@ from tests.pages import Block, Step, blocks_of, matches
 from tests.shared import ROOT
 
 PORTS = re.compile(r"\b(8443|8444|8445|8453|8454|8455|8463|8464|8465|9443|9444|9445|9453|9455|5684)\b")
-READY = re.compile(r"  status  |Stop with Ctrl-C|next cycle in |the card listens on ")
-"""What servers and daemons say last before they wait."""
+READY = re.compile(r"^  status  |^Stop with Ctrl-C|^  \S+: \d+ packages, ")
+"""What servers, a world and an IPA say last before they wait."""
 LISTENERS = {
     "eim": {"listen": 8453, "status_listen": 8455},
     "smdp": {"listen": 8443, "operators_listen": 8444, "status_listen": 8445},
@@ -54,30 +55,36 @@ class Serving:
     def __init__(self, command: str, **options: Any) -> None:
         self.command = command
         self.lines: list[str] = []
+        """Of its standard output."""
+        self._errors = tempfile.TemporaryFile("w+", encoding="utf-8")  # noqa: SIM115 - `end` closes it
         self._is_settled = threading.Event()
         self.process = subprocess.Popen(
             ["sh", "-eu", "-c", f"exec {command}"],
             **options,
             stdout=subprocess.PIPE,
-            stderr=subprocess.STDOUT,
+            stderr=self._errors,
             text=True,
             process_group=0,
         )
         self._reader = threading.Thread(target=self._read, daemon=True)
         self._reader.start()
-        is_in_time = self._is_settled.wait(120)
-        assert is_in_time, self.told
+        if not self._is_settled.wait(120):
+            self.give_up()
+            raise AssertionError(f"it was not ready in time: {self.told}")
 
     def _read(self) -> None:
-        for line in self.process.stdout:
-            self.lines.append(line.rstrip("\n"))
-            if READY.search(line):
-                self._is_settled.set()
+        assert self.process.stdout is not None
+        with self.process.stdout as stream:
+            for line in stream:
+                self.lines.append(line.rstrip("\n"))
+                if READY.search(line):
+                    self._is_settled.set()
         self._is_settled.set()
 
     @property
     def told(self) -> str:
-        return "\n".join([f"$ {self.command}", *self.lines])
+        self._errors.seek(0)
+        return "\n".join([f"$ {self.command}", *self.lines, self._errors.read()])
 
     def end(self, number: signal.Signals) -> None:
         """With 0, whoever asks: a service manager, or Ctrl-C, which a whole group of processes hears."""
@@ -89,16 +96,15 @@ class Serving:
         try:
             code = self.process.wait(60)
         finally:
-            self.process.kill()
-        self._reader.join(10)
-        self.process.stdout.close()
+            self.give_up()
         assert code == 0, f"exit code {code}: {self.told}"
+        assert "Traceback" not in self.told, self.told
+        self._errors.close()
 
     def give_up(self) -> None:
         self.process.kill()
         self.process.wait()
         self._reader.join(10)
-        self.process.stdout.close()
 
 
 def run_page(page: Path, folder: Path, *, warm: str) -> None:

@@ -237,6 +237,7 @@ def test_it_serves_on_refuses_a_second_instance_and_ends_with_all_its_servers(tm
     _, errors = serving.process.communicate(timeout=60)
     assert serving.process.returncode == 0, errors
     assert "Traceback" not in errors
+    assert "did not end" not in errors  # the servers were asked once
     assert all(is_gone(child) for child in children)
 
 
