@@ -44,7 +44,8 @@ RAISE = Write(
 )
 NOTE = Write("INSERT INTO log (text) VALUES (?)", "text text", "INSERT INTO log (text) SELECT * FROM {rows}")
 BY_NAME = Lookup(
-    "SELECT id, number FROM things WHERE id = ?", "SELECT id, number FROM things WHERE id = ANY(?)"
+    "SELECT id, number FROM things WHERE id IN (SELECT value FROM json_each(?))",
+    "SELECT id, number FROM things WHERE id = ANY(?)",
 )
 UPDATE = "UPDATE things SET number = ? WHERE id = ? AND number = ?"
 
@@ -264,7 +265,7 @@ def test_the_rows_of_many_keys_come_together(engine: Engine, run: Run) -> None:
 
 
 def test_a_look_up_that_fails_does_not_harm_those_after(engine: Engine, run: Run) -> None:
-    bad = Lookup("SELECT id FROM nowhere WHERE id = ?", "SELECT id FROM nowhere WHERE id = ANY(?)")
+    bad = Lookup("SELECT * FROM nowhere, json_each(?)", "SELECT id FROM nowhere WHERE id = ANY(?)")
     with pytest.raises(StoreFailed) as caught:
         run(engine.look_up(bad, ["a", "b"]))
     assert caught.value.code == "store.statement_failed"

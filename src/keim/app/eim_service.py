@@ -114,15 +114,16 @@ class EimService(OperatorsSide):
             self._under_way.pop(eid, None)
 
     async def _answer_lot(self, lot: list[_Message]) -> None:
-        messages = [message for message in lot if self._read(message)]
         try:
-            if any(message.is_of_many for message in messages):
-                await self.store.many.refresh()
-            facts = await self.store.load_all([message.wanted for message in messages])
-        except Exception as error:  # told to all who wait, as if each had asked alone
-            for message in messages:
+            await self._answer_together([message for message in lot if self._read(message)])
+        except Exception as error:  # the store's, as a rule; all who wait are told
+            for message in lot:
                 message.fail(error)
-            return
+
+    async def _answer_together(self, messages: list[_Message]) -> None:
+        if any(message.is_of_many for message in messages):
+            await self.store.many.refresh()
+        facts = await self.store.load_all([message.wanted for message in messages])
         now = self.clock.now()
         deciding = [self._decide(message, found, now) for message, found in zip(messages, facts, strict=True)]
         changes = []

@@ -11,7 +11,7 @@ from datetime import UTC, datetime, timedelta
 from hashlib import sha256
 from typing import Annotated, Final
 
-from keim.der import AnyTlv, Code, Null, Sequence, Size, Tag, encode, read_tlv, tlv
+from keim.der import AnyTlv, Code, Null, Sequence, Size, Tag, encode
 from keim.errors import Refused
 from keim.ids import Eid
 from keim.messages.notification import PendingNotification
@@ -80,18 +80,6 @@ class Leaf(Sequence, tag=0x30):
     def references(self) -> tuple[bytes, ...]:
         """The hashes of the certificates and keys that this leaf needs."""
         return (() if self.package_signer is None else (self.package_signer,)) + (self.euicc_chain or ())
-
-
-class LeavesAlike:
-    """Leaves that differ in device and detail only, as of an import: what they share is encoded once."""
-
-    def __init__(self, *, time: int, kind: str, actor: str) -> None:
-        whole = Leaf(version=VERSION, time=time, kind=kind, actor=actor).encode()
-        self._shared = whole[read_tlv(whole).content :]
-
-    def octets(self, eid: bytes, detail: bytes) -> bytes:
-        """As `Leaf` with these fields encodes itself."""
-        return tlv(0x30, self._shared, tlv(0x84, eid), tlv(0x8E, detail))
 
 
 def leaf(

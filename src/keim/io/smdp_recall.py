@@ -15,15 +15,16 @@ from keim.io.store.engine import Engine, Lookup
 from keim.smdp.facts import NOTHING, Facts, Wanted
 from keim.smdp.rows import Contents, Profile, Session
 
-_ORDER: Final = (
+_ORDERS: Final = Lookup(
+    "SELECT p.matching_id, p.row, c.row FROM json_each(?) j CROSS JOIN smdp_profiles p"
+    " ON p.matching_id <> '' AND p.matching_id = CAST(j.value AS TEXT)"
+    " JOIN smdp_contents c ON c.iccid = p.iccid",
     "SELECT p.matching_id, p.row, c.row FROM smdp_profiles p JOIN smdp_contents c ON c.iccid = p.iccid"
-    " WHERE p.matching_id <> '' AND p.matching_id = "
+    " WHERE p.matching_id <> '' AND p.matching_id = ANY(?)",
 )
-"""The first condition says what the index covers; without it all profiles would be read. A bare parameter
-beside it would make SQLite plan the statement anew for every value."""
-_ORDERS: Final = Lookup(_ORDER + "CAST(? AS TEXT)", _ORDER + "ANY(?)")
+"""The first condition says what the index covers; without it all profiles would be read."""
 _BODIES: Final = Lookup(
-    "SELECT iccid, octets FROM smdp_bodies WHERE iccid = ?",
+    "SELECT iccid, octets FROM smdp_bodies WHERE iccid IN (SELECT value FROM json_each(?))",
     "SELECT iccid, octets FROM smdp_bodies WHERE iccid = ANY(?)",
 )
 _NO_FACTS: Final = Facts()

@@ -10,7 +10,7 @@ import pytest
 from tests.card_lab import EID, NOW
 from tests.unit.audit.audit_world import AuditedLab, euicc_chain
 
-from keim.audit.leaf import LONGEST_LEAF, Doubt, Leaf, LeavesAlike, leaf, octets_of, statement_of, time_of
+from keim.audit.leaf import LONGEST_LEAF, Doubt, Leaf, leaf, octets_of, statement_of, time_of
 from keim.der import tlv
 from keim.errors import Malformed, Refused
 
@@ -31,16 +31,6 @@ def full() -> Leaf:
         without_token=True,
         detail=b"{}",
     )
-
-
-@pytest.mark.parametrize("length", [0, 1, 60, 90, 127, 128, 255, 256, 65_000])
-@pytest.mark.parametrize("actor", ["a", "é" * 64, "x" * 128])
-def test_leaves_alike_are_what_each_of_them_is(actor: str, length: int) -> None:
-    alike = LeavesAlike(time=1 << 50, kind="device_enrolled", actor=actor)
-    one = Leaf(
-        version=1, time=1 << 50, kind="device_enrolled", actor=actor, eid=EID.octets, detail=b"d" * length
-    )
-    assert alike.octets(EID.octets, b"d" * length) == one.encode()
 
 
 def test_a_leaf_comes_back_as_it_was() -> None:

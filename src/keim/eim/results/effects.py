@@ -17,6 +17,7 @@ from keim.eim.picture import AssociationUpdated, Effect, EimAdded, EimsListed, P
 from keim.eim.rows import Chore, ProfileImage
 from keim.eim.settings import key_name
 from keim.eim.words import name_of
+from keim.messages.common import SetDefaultDpAddressResponse
 from keim.messages.package import (
     AddEimResult,
     DeleteEimResult,
@@ -28,34 +29,64 @@ from keim.messages.package import (
 from keim.messages.profile import ProfileInfo, ProfileInfoListResponse, ProfileState
 from keim.pki import Certificate
 
+Told = tuple[str, bool]
 
-def told(entry: EuiccResultData) -> tuple[str, bool]:
+
+def told(entry: EuiccResultData) -> Told:
     """(`enable: ok`, whether that is a success)."""
     kind = entry.kind
     value = getattr(entry, kind)
-    name = kind.removesuffix("_result")
-    match value:
-        case ProfileInfoListResponse(profile_info_list_error=code) if code is not None:
-            return f"{name}: {name_of(code)}", False
-        case ListEimResult(list_eim_error=code) if code is not None:
-            return f"{name}: {name_of(code)}", False
-        case ProfileInfoListResponse() | ListEimResult() | AddEimResult(association_token=int()):
-            return f"{name}: ok", True
-        case AddEimResult(add_eim_result_code=code) if code is not None:
-            return f"{name}: {name_of(code)}", code == 0
-        case DeleteEimResult():
-            return f"{name}: {name_of(value)}", value in (
-                DeleteEimResult.OK,
-                DeleteEimResult.LAST_EIM_DELETED,
-            )
-        case ProcessingTerminated():
-            return f"processing terminated: {name_of(value)}", False
-        case Code():
-            return f"{name}: {name_of(value)}", value == 0
-    nested = getattr(value, "set_default_dp_address_result", None)
-    if nested is not None:
-        return f"{name}: {name_of(nested)}", nested == 0
-    return f"{name}: ok", True  # getRAT, which has no error
+    tell = _TOLD.get(type(value)) or (_code if isinstance(value, Code) else _ok)
+    return tell(kind.removesuffix("_result"), value)
+
+
+def _ok(name: str, value: object) -> Told:
+    """getRAT, which has no error."""
+    del value
+    return f"{name}: ok", True
+
+
+def _code(name: str, code: Code) -> Told:
+    return f"{name}: {name_of(code)}", code == 0
+
+
+def _profiles_told(name: str, value: ProfileInfoListResponse) -> Told:
+    error = value.profile_info_list_error
+    return (f"{name}: ok", True) if error is None else (f"{name}: {name_of(error)}", False)
+
+
+def _eims_told(name: str, value: ListEimResult) -> Told:
+    error = value.list_eim_error
+    return (f"{name}: ok", True) if error is None else (f"{name}: {name_of(error)}", False)
+
+
+def _add_eim_told(name: str, value: AddEimResult) -> Told:
+    code = value.add_eim_result_code
+    return (f"{name}: ok", True) if code is None or value.association_token is not None else _code(name, code)
+
+
+def _delete_eim_told(name: str, value: DeleteEimResult) -> Told:
+    is_success = value in (DeleteEimResult.OK, DeleteEimResult.LAST_EIM_DELETED)
+    return f"{name}: {name_of(value)}", is_success
+
+
+def _terminated(name: str, value: ProcessingTerminated) -> Told:
+    del name
+    return f"processing terminated: {name_of(value)}", False
+
+
+def _address_told(name: str, value: SetDefaultDpAddressResponse) -> Told:
+    return _code(name, value.set_default_dp_address_result)
+
+
+_TOLD: Final[dict[type, Callable[[str, Any], Told]]] = {
+    ProfileInfoListResponse: _profiles_told,
+    ListEimResult: _eims_told,
+    AddEimResult: _add_eim_told,
+    DeleteEimResult: _delete_eim_told,
+    ProcessingTerminated: _terminated,
+    SetDefaultDpAddressResponse: _address_told,
+}
 
 
 # what the success of each command means for the picture

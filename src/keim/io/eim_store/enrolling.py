@@ -11,7 +11,7 @@ from typing import Final, NamedTuple
 
 from keim.eim.events import DeviceEnrolled
 from keim.eim.rows import Device, Knowledge
-from keim.io.eim_store.leaves import entries_of_enrolments
+from keim.io.eim_store.leaves import entry_of
 from keim.io.store.engine import Entry, NewRows, as_json
 
 _DEVICE: Final = ("state", "row", "version", "eid", "tenant")
@@ -46,8 +46,4 @@ def rows_of(made: Sequence[Enrolment]) -> list[NewRows]:
 
 
 def entries_of(made: Sequence[Enrolment]) -> list[Entry]:
-    """Of each tenant together; an import has one."""
-    by_tenant: dict[str, list[DeviceEnrolled]] = {}
-    for device, _, event in made:
-        by_tenant.setdefault(device.tenant, []).append(event)
-    return [entry for tenant, told in by_tenant.items() for entry in entries_of_enrolments(told, tenant)]
+    return [entry_of(event, device.tenant) for device, _, event in made]

@@ -26,7 +26,7 @@ _APART: Final = (
     "SELECT ordinal FROM eim_devices WHERE tenant = ? AND ordinal > ? AND ordinal <= ? AND state <> 'active'"
 )
 _BY_EID: Final = Lookup(
-    "SELECT eid, tenant, ordinal FROM eim_devices WHERE eid = ?",
+    "SELECT eid, tenant, ordinal FROM eim_devices WHERE eid IN (SELECT value FROM json_each(?))",
     "SELECT eid, tenant, ordinal FROM eim_devices WHERE eid = ANY(?)",
 )
 _PART: Final = "INSERT INTO eim_selections (reference, part, octets) VALUES (?, ?, ?)"

@@ -6,17 +6,17 @@ keim.io.store.engine only.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from functools import lru_cache
 from hashlib import sha256
 from typing import Any, Final, NamedTuple
 
 import msgspec
 
-from keim.audit.leaf import LONGEST_LEAF, VERSION, Doubt, Leaf, LeavesAlike, microseconds_of, statement_in
+from keim.audit.leaf import LONGEST_LEAF, Doubt, Leaf, microseconds_of, statement_in
+from keim.audit.leaf_octets import leaf_octets
 from keim.audit.tree import leaf_hash
 from keim.eim.events import (
     AlarmRaised,
-    DeviceEnrolled,
     Event,
     PackageDelivered,
     PackageExpired,
@@ -30,7 +30,7 @@ from keim.errors import Refused, StoreFailed
 from keim.io.store.engine import Entry, as_octets
 
 _LONGEST_NAME: Final = 128
-_OWN: Final = (PackageDelivered, PackageExpired, PackageStuck, AlarmRaised)
+_OWN: Final = frozenset({PackageDelivered, PackageExpired, PackageStuck, AlarmRaised})
 """What the eIM does, though a device gave the occasion."""
 _DOUBTS: Final = {
     REFUSED: Doubt.NOT_VERIFIABLE,
@@ -97,10 +97,17 @@ def proof_of(event: Event, evidence: Evidence, objects: dict[bytes, bytes]) -> d
     if evidence.notification is not None and (found := statement_in(evidence.notification)) is not None:
         fields["statements"] = (found[0],)
     if evidence.package is not None and evidence.signer is not None:
-        fields["package_signer"] = _named(evidence.signer, objects)
+        fields["package_signer"] = digest = _digest_of_signer(evidence.signer)
+        objects[digest] = evidence.signer
     if evidence.chain and doubt is not Doubt.NOT_VERIFIABLE:
         fields["euicc_chain"] = tuple([_named(octets, objects) for octets in evidence.chain])
     return fields
+
+
+@lru_cache(maxsize=64)
+def _digest_of_signer(octets: bytes) -> bytes:
+    """Remembered, since an eIM has few keys and names one in each package."""
+    return sha256(octets).digest()
 
 
 def _named(octets: bytes, objects: dict[bytes, bytes]) -> bytes:
@@ -126,39 +133,15 @@ def entry_of(event: Event, log: str, proof: dict[str, Any] = _NO_PROOF) -> Entry
     return Entry(log, time // 1000, event.eid, kind, octets, leaf_hash(octets))
 
 
-def entries_of_enrolments(events: Sequence[DeviceEnrolled], log: str) -> list[Entry]:
-    """As `entry_of` makes them one by one, in half the time where one import enrols thousands."""
-    made: list[Entry] = []
-    shared: tuple[object, ...] = ()
-    for event in events:
-        if shared != (event.at, event.actor):
-            shared, time = (event.at, event.actor), microseconds_of(event.at)
-            alike = LeavesAlike(time=time, kind=_ENROLLED, actor=actor_of(event))
-        assert event.eid is not None  # it is of a device
-        octets = alike.octets(bytes.fromhex(event.eid), as_octets(event))
-        if len(octets) > LONGEST_LEAF:
-            made.append(entry_of(event, log))
-        else:
-            made.append(Entry(log, time // 1000, event.eid, _ENROLLED, octets, leaf_hash(octets)))
-    return made
-
-
 def _leaf(event: Event, kind: str, time: int, proof: dict[str, Any]) -> bytes:
-    return Leaf(
-        version=VERSION,
-        time=time,
-        kind=kind,
-        actor=actor_of(event),
-        eid=None if event.eid is None else bytes.fromhex(event.eid),
-        detail=as_octets(event),
-        **proof,
-    ).encode()
+    eid = None if event.eid is None else bytes.fromhex(event.eid)
+    return leaf_octets(time, kind, actor_of(event), as_octets(event), eid=eid, **proof)
 
 
 def actor_of(event: Event) -> str:
     """Whoever the event names; else the device that called, or this eIM itself."""
     named: str = getattr(event, "actor", "")
-    is_own = event.eid is None or isinstance(event, _OWN)
+    is_own = event.eid is None or type(event) in _OWN
     return named[:_LONGEST_NAME] or ("eim" if is_own else "device")
 
 

@@ -21,16 +21,17 @@ from keim.io.store.engine import Engine, Lookup
 _CANDIDATES: Final = 4
 """Orders looked at in one poll: more only when several have expired."""
 _DEVICE_AND_NEXT: Final = Lookup(
-    "SELECT d.eid, d.ordinal, d.row, o.id, o.row FROM eim_devices d"
-    " LEFT JOIN eim_orders o ON o.eid = d.eid AND o.state = 'active'"
-    f" WHERE d.eid = ? ORDER BY o.id LIMIT {_CANDIDATES}",
+    "SELECT d.eid, d.ordinal, d.row, o.id, o.row FROM json_each(?) j"
+    " CROSS JOIN eim_devices d ON d.eid = j.value LEFT JOIN eim_orders o ON o.id IN"
+    " (SELECT id FROM eim_orders WHERE eid = d.eid AND state = 'active'"
+    f" ORDER BY id LIMIT {_CANDIDATES})",
     "SELECT d.eid, d.ordinal, d.row, o.id, o.row FROM eim_devices d LEFT JOIN LATERAL"
     " (SELECT id, row FROM eim_orders WHERE eid = d.eid AND state = 'active'"
-    f" ORDER BY id LIMIT {_CANDIDATES}) o ON TRUE WHERE d.eid = ANY(?) ORDER BY d.eid, o.id",
+    f" ORDER BY id LIMIT {_CANDIDATES}) o ON TRUE WHERE d.eid = ANY(?)",
 )
 _DEVICE_AND_KNOWLEDGE: Final = Lookup(
-    "SELECT d.eid, d.row, k.row FROM eim_devices d LEFT JOIN eim_knowledge k ON k.eid = d.eid"
-    " WHERE d.eid = ?",
+    "SELECT d.eid, d.row, k.row FROM json_each(?) j CROSS JOIN eim_devices d ON d.eid = j.value"
+    " LEFT JOIN eim_knowledge k ON k.eid = d.eid",
     "SELECT d.eid, d.row, k.row FROM eim_devices d LEFT JOIN eim_knowledge k ON k.eid = d.eid"
     " WHERE d.eid = ANY(?)",
 )
@@ -100,6 +101,7 @@ class Loading:
         ]
         if self.many:
             following += self.many.after(device.mass_cursor, ordinal)
+        if len(following) > 1:
             following.sort(key=lambda candidate: candidate.order.id)
         return Facts(device=device, next=tuple(following))
 

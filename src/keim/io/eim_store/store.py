@@ -11,10 +11,11 @@ import msgspec
 from keim.eim.events import Event
 from keim.eim.facts import Decision, NotDelivered, OrderMove
 from keim.eim.rows import MAIN, Contact, Device, Errand, Knowledge, Operation, Order, OrderState
+from keim.errors import Refused
 from keim.io.eim_store import writes
 from keim.io.eim_store.enrolling import Enrolment, entries_of, rows_of
 from keim.io.eim_store.freezing import Progress, freeze, ordinals_of_all, ordinals_of_list
-from keim.io.eim_store.leaves import KeptObjects, event_in, leaves_of
+from keim.io.eim_store.leaves import KeptObjects, Leaves, event_in, leaves_of
 from keim.io.eim_store.loading import Loading
 from keim.io.eim_store.schema import MIGRATIONS, OF_LOG
 from keim.io.eim_store.statements import (
@@ -90,18 +91,17 @@ class EimStore(Loading):
 
     def submit(self, decided: Sequence[tuple[Decision, Settle]]) -> None:
         """The decisions of a lot, each in a transaction with the others, and told what became of it."""
+        statements = [of_decision(decision) for decision, _ in decided]
+        leaves = [_leaves_or_refusal(decision) for decision, _ in decided]
         changes = []
-        for decision, settle in decided:
-            try:
-                statements, leaves = of_decision(decision), leaves_of(decision)
-            except Exception as error:  # one decision's trouble is not that of its lot
-                settle(error)
-                continue
-            if not (fresh := self._objects.fresh(leaves.objects)):
-                changes.append(Change(statements, leaves.entries, settle))
-                continue
-            statements += of_objects(fresh)
-            changes.append(Change(statements, leaves.entries, self._keeping(fresh, settle)))
+        for (_, settle), made, told in zip(decided, statements, leaves, strict=True):
+            if isinstance(told, Refused):
+                settle(told)
+            elif fresh := self._objects.fresh(told.objects):
+                settle_and_keep = self._keeping(fresh, settle)
+                changes.append(Change([*made, *of_objects(fresh)], told.entries, settle_and_keep))
+            else:
+                changes.append(Change(made, told.entries, settle))
         self.engine.submit(changes)
 
     def _keeping(self, objects: dict[bytes, bytes], settle: Settle) -> Settle:
@@ -345,3 +345,11 @@ class EimStore(Loading):
         )
         shelf = self.engine.shelf
         return [(id_, event_in(whole(shelf, log, id_, leaf))) for id_, leaf in rows]
+
+
+def _leaves_or_refusal(decision: Decision) -> Leaves | Refused:
+    """What one device has said may be too much for a leaf; that is not the trouble of its lot."""
+    try:
+        return leaves_of(decision)
+    except Refused as refused:
+        return refused

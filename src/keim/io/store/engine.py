@@ -26,13 +26,12 @@ QUEUE: Final = 8192
 
 
 class Lookup(NamedTuple):
-    """A read by a key, of many keys at once; the key is the first column of what comes back.
+    """A read of the rows of many keys, in no order; the key is the first column of what comes back."""
 
-    `one` answers a single key. `many` answers all keys (`= ANY(?)`), for a database that is a journey away.
-    """
-
-    one: str
-    many: str
+    json: str
+    """The keys as a JSON array, for `json_each(?)`: SQLite, which has no arrays."""
+    array: str
+    """The keys as an array, for `= ANY(?)`: PostgreSQL."""
 
 
 class Write(NamedTuple):
@@ -128,7 +127,7 @@ class Engine(Protocol):
     async def fetch(self, sql: str, *parameters: Any) -> list[tuple[Any, ...]]: ...
 
     async def look_up(self, lookup: Lookup, keys: Sequence[Any]) -> list[tuple[Any, ...]]:
-        """Of keys that differ; the rows of one key stand in their order."""
+        """Of keys that differ."""
         ...
 
     async def commit(self, statements: Sequence[Statement], entries: Sequence[Entry] = ()) -> None: ...

@@ -107,9 +107,9 @@ class PostgresEngine:
 
     async def look_up(self, lookup: Lookup, keys: Sequence[Any]) -> list[tuple[Any, ...]]:
         try:
-            rows = await self._hot.fetch(own.numbered(lookup.many), keys)
+            rows = await self._hot.fetch(own.numbered(lookup.array), keys)
         except _TROUBLES as error:
-            raise StoreFailed(str(error), code="store.statement_failed", step=lookup.many[:80]) from None
+            raise StoreFailed(str(error), code="store.statement_failed", step=lookup.array[:80]) from None
         return [tuple(row) for row in rows]
 
     # changes

@@ -30,6 +30,7 @@ from keim.io.store.engine import (
     Migration,
     NewRows,
     Statement,
+    as_json,
 )
 from keim.io.store.leaf_shelf import LeafShelf
 from keim.io.store.sqlite_rows import insert
@@ -88,11 +89,7 @@ class SqliteEngine:
             raise StoreFailed(str(error), code="store.statement_failed", step=sql[:80]) from None
 
     async def look_up(self, lookup: Lookup, keys: Sequence[Any]) -> list[tuple[Any, ...]]:
-        execute, sql = self._reader.execute, lookup.one
-        try:
-            return [row for key in keys for row in execute(sql, (key,)).fetchall()]
-        except sqlite3.Error as error:
-            raise StoreFailed(str(error), code="store.statement_failed", step=sql[:80]) from None
+        return await self.fetch(lookup.json, as_json(keys))
 
     async def commit(self, statements: Sequence[Statement], entries: Sequence[Entry] = ()) -> None:
         if not statements and not entries:
