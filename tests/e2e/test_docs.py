@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import argparse
 import ast
 import re
 import tomllib
@@ -22,6 +23,7 @@ from keim.app.ipa import IpaConfig
 from keim.app.smdp import SmdpConfig
 from keim.app.smds import SmdsConfig
 from keim.cli.exit_codes import MEANINGS
+from keim.cli.parser import build_parser
 from keim.cli.registry import NOUNS
 from keim.errors import Refused
 
@@ -112,6 +114,40 @@ def test_the_python_of_the_pages_is_python() -> None:
     for page in PAGES:
         for text in re.findall(r"^```python\n(.*?)^```$", page.read_text("utf-8"), re.MULTILINE | re.DOTALL):
             ast.parse(text, name_of(page))
+
+
+def verbs_of(parser: argparse.ArgumentParser) -> dict[str, argparse.ArgumentParser]:
+    found = next((one for one in parser._actions if isinstance(one, argparse._SubParsersAction)), None)
+    return {} if found is None else dict(found.choices)
+
+
+def unknown_word(command: str) -> str | None:
+    """The first noun, verb or option that does not exist in a command of the prose."""
+    words = command.partition(" -- ")[0].split()[1:]
+    parser, _ = build_parser(words[0])
+    for word in words:
+        verbs = verbs_of(parser)
+        if word.startswith("--"):
+            if word.partition("=")[0] not in parser._option_string_actions:
+                return word
+        elif word in verbs:
+            parser = verbs[word]
+        elif verbs and re.fullmatch(r"[a-z-]+", word):
+            return word
+    return None
+
+
+def test_the_commands_in_the_prose_of_the_pages_exist() -> None:
+    wrong = []
+    for page in PAGES:
+        prose = re.sub(r"^```.*?^```$", "", page.read_text("utf-8"), flags=re.MULTILINE | re.DOTALL)
+        for command in re.findall(r"`(?:\./)?(keim (?!test )[a-z][^`]*)`", prose):
+            if (word := unknown_word(command)) is not None:
+                wrong.append(f"{name_of(page)}: {word} in {command}")
+    assert wrong == []
+    assert unknown_word("keim pkl init") == "pkl"
+    assert unknown_word("keim pki trsut FILE") == "trsut"
+    assert unknown_word("keim pki init pki --eims x") == "--eims"
 
 
 @pytest.mark.parametrize("page", PAGES, ids=name_of)
