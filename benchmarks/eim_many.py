@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import asyncio
 import json
+import math
 import os
 import signal
 import statistics
@@ -193,8 +194,8 @@ class Polls:
 
 
 def _percentiles(values: list[float]) -> list[float]:
-    """A small order may be over before a second poll."""
-    return statistics.quantiles(values * 2, n=100)
+    """A small order may be over before anybody polls: then there is nothing to tell."""
+    return statistics.quantiles(values * 2, n=100) if values else [math.nan] * 99
 
 
 def measure(config: EimConfig, core: int, *, devices: int) -> dict[str, Any]:
