@@ -54,15 +54,19 @@ class HotRows:
         return before if before is not None and before.version == row.version - 1 else None
 
     def stored(self, decision: Decision) -> None:
-        """The rows of a decision that the database has taken."""
+        """The rows of a decision that the database has taken; with its result a download is over."""
+        over = None
         for row in decision.rows:
             if isinstance(row, Session):
-                if row.has_result:
-                    self.sessions.drop(row.transaction_id)
-                else:
-                    self.sessions.put(row.transaction_id, row)
+                self.sessions.put(row.transaction_id, row)
+                over = row if row.has_result else over
             elif isinstance(row, Profile):
                 self.profiles.put(row.iccid, row)
+        if over is not None:
+            self.sessions.drop(over.transaction_id)
+            if over.iccid is not None:
+                self.profiles.drop(over.iccid)
+                self.contents.drop(over.iccid)
 
     def forget(self, wanted: Wanted) -> None:
         """Something was not as these rows say."""
