@@ -12,12 +12,12 @@ from msgspec import structs
 from tests.card_lab import EID, EIM, SMDP, iccid, world
 from tests.roles.eim_lab import EimLab
 
+from keim.deciding import alone
 from keim.der import PublicKeyInfo
 from keim.eim import compose, get_eim_package
 from keim.eim.facts import Context
 from keim.eim.orders import DEFAULT, Terms
 from keim.eim.rows import Contact, Device, DeviceState, OrderState, Retry, Switches
-from keim.eim.signatures import alone
 from keim.eim.twin import Twin
 from keim.eim.upcoming import upcoming
 from keim.errors import Refused, TimedOut

@@ -12,6 +12,7 @@ from tests.shared import needs_shared, shared_path
 from keim.authentication import Server, authenticate_euicc
 from keim.crypto.signed import profile_installation_result_tbs, server_signed1_tbs, smdp_signed2_tbs
 from keim.crypto.suites import suite_of_curve
+from keim.deciding import alone
 from keim.der import AnyTlv, tlv
 from keim.messages import es9p
 from keim.messages.authentication import AuthenticateServerResponse, PrepareDownloadResponse
@@ -72,14 +73,16 @@ def test_our_server_side_accepts_the_recorded_eUICC(recorded: dict[str, Any]) ->
         codes=SMDP_CODES,
     )
     response = AuthenticateServerResponse.decode(recorded["auth_server_response"], READER)
-    euicc = authenticate_euicc(
-        server,
-        response.authenticate_response_ok,
-        transaction_id=recorded["transaction_id"],
-        server_address="smdp.example.com",
-        server_challenge=recorded["server_challenge"],
-        ci_pk_id=next(iter(server.trust)).key_identifier,
-        now=datetime(2026, 11, 20, tzinfo=UTC),
+    euicc = alone(
+        authenticate_euicc(
+            server,
+            response.authenticate_response_ok,
+            transaction_id=recorded["transaction_id"],
+            server_address="smdp.example.com",
+            server_challenge=recorded["server_challenge"],
+            ci_pk_id=next(iter(server.trust)).key_identifier,
+            now=datetime(2026, 11, 20, tzinfo=UTC),
+        )
     )
     assert getattr(euicc, "eid", euicc) == "89049032123451234512345678901235"
     pending = PendingNotification.decode(recorded["pending_notification"], READER)

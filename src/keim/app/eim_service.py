@@ -15,13 +15,13 @@ from typing import Final
 import msgspec
 
 from keim.app.eim_operators import TRIES, OperatorsSide, contended
+from keim.deciding import Deciding, together
 from keim.eim import answer
 from keim.eim.events import Event
 from keim.eim.facts import Context, Decision, Facts, StillActive, Wanted
 from keim.eim.relay.call import Call, NoRelay, Unanswered
 from keim.eim.rows import Errand
 from keim.eim.settings import Eim
-from keim.eim.signatures import Deciding, together
 from keim.errors import KeimError
 from keim.io.eim_store import DueErrand, EimStore
 from keim.io.lots import Lots

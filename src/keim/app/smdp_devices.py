@@ -10,6 +10,7 @@ from collections.abc import Callable, Iterable
 from functools import partial
 from typing import Any, Final, TypeVar
 
+from keim.deciding import together
 from keim.errors import StoreFailed
 from keim.io.lots import Lots
 from keim.io.smdp_hot_rows import is_safe
@@ -108,18 +109,19 @@ class DevicesSide:
         self, asked_with_facts: Iterable[tuple[_Asked, Facts | None]], *, is_latest: bool = False
     ) -> tuple[list[tuple[_Asked, Decision]], list[_Asked]]:
         """What is to be stored, and the requests on which only the database may decide."""
-        decided, rest = [], []
+        decided, rest, begun = [], [], []
         now = self._clock.now()
         for asked, facts in asked_with_facts:
             if facts is None or (asked.tries and not is_latest):
                 rest.append(asked)
-                continue
-            try:
-                decision = decide(self._smdp, facts, asked.request, now=now, entropy=self._entropy)
-            except Exception as error:  # one request's trouble is not that of its lot
-                asked.fail(error)
-                continue
-            if not (is_latest or is_safe(decision, facts, asked.wanted)):
+            else:
+                deciding = decide(self._smdp, facts, asked.request, now=now, entropy=self._entropy)
+                begun.append((asked, facts, deciding))
+        outcomes = together([deciding for _, _, deciding in begun])
+        for (asked, facts, _), decision in zip(begun, outcomes, strict=True):
+            if isinstance(decision, Exception):
+                asked.fail(decision)
+            elif not (is_latest or is_safe(decision, facts, asked.wanted)):
                 rest.append(asked)
             elif decision.changes_nothing:
                 asked.answer(decision.reply)

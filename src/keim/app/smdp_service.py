@@ -22,7 +22,7 @@ from keim.messages.execution_status import (
     Failure,
 )
 from keim.seams import Clock, Entropy
-from keim.smdp.answer import decide, wanted
+from keim.smdp.answer import decide_call, wanted
 from keim.smdp.facts import Decision, Registration
 from keim.smdp.orders import Es2Call
 from keim.smdp.rows import ErrandKind
@@ -65,7 +65,7 @@ class SmdpService:
         needed = wanted(request)
         for _ in range(TRIES):
             facts = await self.store.load(needed)
-            decision = decide(self.smdp, facts, request, now=self.clock.now(), entropy=self.entropy)
+            decision = decide_call(self.smdp, facts, request, now=self.clock.now(), entropy=self.entropy)
             try:
                 if decision.registration is not None:
                     return await self._register_and_commit(decision, decision.registration)

@@ -7,6 +7,7 @@ know. Pure; imports floor 0 only.
 from __future__ import annotations
 
 from datetime import datetime
+from functools import partial
 
 import msgspec
 
@@ -14,6 +15,7 @@ from keim.authentication.server import Server
 from keim.crypto.ecdsa import VerifyingKey
 from keim.crypto.signed import euicc_signed1_tbs
 from keim.crypto.suites import suite_of_curve
+from keim.deciding import Deciding, Do, ask
 from keim.errors import Malformed, PeerError
 from keim.ids import Eid
 from keim.messages.authentication import AuthenticateResponseOk
@@ -29,6 +31,7 @@ from keim.messages.execution_status import (
 from keim.messages.info import DeviceInfo, EUICCInfo2
 from keim.pki import Certificate, Role
 from keim.pki.codes import es9_code
+from keim.pki.trust import as_certificate
 
 
 class AuthenticatedEuicc(msgspec.Struct, frozen=True):
@@ -52,13 +55,22 @@ def verifying_key(certificate: Certificate) -> VerifyingKey:
     return suite_of_curve(curve.domain).verifying_key(certificate.point)
 
 
+def _proved_key(certificate: Certificate, signature: bytes, covered: bytes) -> VerifyingKey | None:
+    key = verifying_key(certificate)
+    return key if key.accepts(signature, covered) else None
+
+
 def check_euicc_chain(
     server: Server, euicc: bytes, eum: bytes, *, now: datetime, ci_pk_id: bytes | None = None
-) -> Certificate | Failure:
+) -> Deciding[Certificate | Failure]:
     """The eUICC's certificate as read, if its chain leads to a CI that the server trusts."""
     try:
+        leaf = as_certificate(euicc, "leaf")
+        maker = server.chains.authority(eum)
+        if maker is not None:  # the certificate remembers what was found
+            yield from ask(Do(partial(leaf.is_signed_by, maker)))
         validation = server.chains.validate(
-            euicc,
+            leaf,
             [eum, *server.intermediates],
             server.trust,
             role=Role.EUICC,
@@ -85,8 +97,8 @@ def authenticate_euicc(
     server_challenge: bytes,
     ci_pk_id: bytes,
     now: datetime,
-) -> AuthenticatedEuicc | Failure:
-    leaf = check_euicc_chain(
+) -> Deciding[AuthenticatedEuicc | Failure]:
+    leaf = yield from check_euicc_chain(
         server, response.euicc_certificate, response.eum_certificate, now=now, ci_pk_id=ci_pk_id
     )
     if isinstance(leaf, Failure):
@@ -97,8 +109,9 @@ def authenticate_euicc(
     if signed.server_challenge != server_challenge or signed.server_address != server_address:
         return Failure(EUICC_SIGNATURE_INVALID, "euiccSigned1 answers another challenge or another server")
     signature = response.euicc_signature1
-    key = verifying_key(leaf)
-    if not key.accepts(signature, euicc_signed1_tbs(signed.encode())):
+    covered = euicc_signed1_tbs(signed.encode())
+    key = yield from ask(Do(partial(_proved_key, leaf, signature, covered)))
+    if key is None:
         return Failure(EUICC_SIGNATURE_INVALID, "euiccSignature1 does not verify")
     context = signed.ctx_params1.ctx_params_for_common_authentication
     if context is None:

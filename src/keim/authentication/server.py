@@ -5,6 +5,7 @@ SGP.22 §5.6.1; procedures §11.3 steps 5 and 6. Pure; imports floor 0 only.
 
 from __future__ import annotations
 
+from functools import partial
 from typing import Final
 
 import msgspec
@@ -12,6 +13,7 @@ import msgspec
 from keim.crypto.ecdsa import MemorySigner
 from keim.crypto.signed import server_signed1_tbs
 from keim.crypto.suites import suite_of_curve
+from keim.deciding import Deciding, Do, ask
 from keim.der import Certificate as CertificateOctets
 from keim.errors import Refused
 from keim.ids import Oid
@@ -120,17 +122,19 @@ def settle_terms(server: Server, request: InitiateAuthenticationRequest) -> Term
 
 def sign_first_word(
     terms: Terms, request: InitiateAuthenticationRequest, *, transaction_id: bytes, server_challenge: bytes
-) -> InitiateAuthenticationOkEs9:
+) -> Deciding[InitiateAuthenticationOkEs9]:
     signed = ServerSigned1(
         transaction_id=transaction_id,
         euicc_challenge=request.euicc_challenge,
         server_address=terms.server_address,
         server_challenge=server_challenge,
     )
+    covered = server_signed1_tbs(signed.encode())
+    signature = yield from ask(Do(partial(terms.identity.signer.sign, covered)))
     return InitiateAuthenticationOkEs9(
         transaction_id=transaction_id,
         server_signed1=signed,
-        server_signature1=terms.identity.signer.sign(server_signed1_tbs(signed.encode())),
+        server_signature1=signature,
         euicc_ci_pk_id_to_be_used=terms.ci_pk_id,
         server_certificate=CertificateOctets(terms.identity.certificate),
     )

@@ -7,6 +7,7 @@ fleets. BF36 is written by hand, because its lists hold ready-made TLVs.
 
 from __future__ import annotations
 
+from functools import partial
 from typing import Final
 
 import msgspec
@@ -21,6 +22,7 @@ from keim.crypto.signed import (
     initialise_secure_channel_tbs,
 )
 from keim.crypto.suites import suite_named
+from keim.deciding import Deciding, Do, alone, ask
 from keim.der import header, tlv
 from keim.errors import Refused, Unencodable
 from keim.seams import Signer
@@ -79,19 +81,18 @@ def control_ref_template(host_id: bytes) -> bytes:
 
 def initialise_secure_channel(
     *, transaction_id: bytes, host_id: bytes, smdp_otpk: bytes, euicc_otpk: bytes, signer: Signer
-) -> bytes:
+) -> Deciding[bytes]:
     """InitialiseSecureChannelRequest, signed by DPpb. It alone is made anew when a retry re-uses the keys."""
     transaction = tlv(0x80, transaction_id)
     template = control_ref_template(host_id)
     own_key = tlv(ONE_TIME_KEY_TAG, smdp_otpk)
-    signature = signer.sign(
-        initialise_secure_channel_tbs(
-            transaction_id=transaction,
-            control_ref_template=template,
-            smdp_otpk=own_key,
-            euicc_otpk=tlv(ONE_TIME_KEY_TAG, euicc_otpk),
-        )
+    covered = initialise_secure_channel_tbs(
+        transaction_id=transaction,
+        control_ref_template=template,
+        smdp_otpk=own_key,
+        euicc_otpk=tlv(ONE_TIME_KEY_TAG, euicc_otpk),
     )
+    signature = yield from ask(Do(partial(signer.sign, covered)))
     return tlv(
         INITIALISE_SECURE_CHANNEL_TAG,
         REMOTE_OP_ID_INSTALL,
@@ -114,6 +115,34 @@ def bind(
     one_time_key: OneTimeKey | None = None,
     configure_isdp: bytes = EMPTY_CONFIGURE_ISDP,
 ) -> bytes:
+    """As `binding`, at once."""
+    return alone(
+        binding(
+            profile,
+            store_metadata=store_metadata,
+            transaction_id=transaction_id,
+            host_id=host_id,
+            eid=eid,
+            euicc_otpk=euicc_otpk,
+            signer=signer,
+            one_time_key=one_time_key,
+            configure_isdp=configure_isdp,
+        )
+    )
+
+
+def binding(
+    profile: bytes | ProtectedProfile,
+    *,
+    store_metadata: bytes,
+    transaction_id: bytes,
+    host_id: bytes,
+    eid: bytes,
+    euicc_otpk: bytes,
+    signer: Signer,
+    one_time_key: OneTimeKey | None = None,
+    configure_isdp: bytes = EMPTY_CONFIGURE_ISDP,
+) -> Deciding[bytes]:
     """A BoundProfilePackage. Plain bytes are bound with session keys, a `ProtectedProfile` in PPK mode.
 
     `signer` is DPpb's. Without `one_time_key` a pair is made and forgotten; a server that may have to bind
@@ -124,16 +153,18 @@ def bind(
         one_time_key = suite.new_one_time_key()
     elif one_time_key.curve is not suite.curve:
         raise Refused("the one-time key is not on the curve of DPpb", code="crypto.mixed_curves")
-    keys = derive_session_keys(one_time_key.agree(euicc_otpk), host_id=host_id, eid=eid)
+    secret = yield from ask(Do(partial(one_time_key.agree, euicc_otpk)))
+    keys = derive_session_keys(secret, host_id=host_id, eid=eid)
     bsp = Bsp.from_keys(keys)
+    channel = initialise_secure_channel(
+        transaction_id=transaction_id,
+        host_id=host_id,
+        smdp_otpk=one_time_key.public_point,
+        euicc_otpk=euicc_otpk,
+        signer=signer,
+    )
     parts = [
-        initialise_secure_channel(
-            transaction_id=transaction_id,
-            host_id=host_id,
-            smdp_otpk=one_time_key.public_point,
-            euicc_otpk=euicc_otpk,
-            signer=signer,
-        ),
+        (yield from channel),
         tlv(CONFIGURE_ISDP_GROUP, bsp.protect_all(COMMAND_TAG, configure_isdp)),
         tlv(STORE_METADATA_GROUP, bsp.protect_all(METADATA_TAG, store_metadata)),
     ]

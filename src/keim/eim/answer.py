@@ -9,6 +9,7 @@ from typing import Any, Final
 
 import msgspec
 
+from keim.deciding import Deciding
 from keim.der import TOLERANT
 from keim.eim import get_eim_package, handle_notification, provide_eim_package_result
 from keim.eim.facts import Context, Decision, Facts, Wanted
@@ -20,7 +21,6 @@ from keim.eim.relay import (
 )
 from keim.eim.relay.call import Call, NoRelay
 from keim.eim.settings import Eim
-from keim.eim.signatures import Deciding
 from keim.errors import Malformed
 from keim.messages import esipa as m
 

@@ -11,6 +11,7 @@ from typing import Final
 
 import msgspec
 
+from keim.deciding import Deciding
 from keim.der import tlv
 from keim.eim import enrolment
 from keim.eim.change import Change
@@ -30,7 +31,6 @@ from keim.eim.offers import CHORES, make_offer
 from keim.eim.operations import operation_of
 from keim.eim.rows import Chore, Device, DeviceState, Kind, Offer, Retry, State
 from keim.eim.settings import Eim
-from keim.eim.signatures import Deciding
 from keim.eim.words import name_of
 from keim.eim.work import Work
 from keim.errors import Malformed, Refused

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import msgspec
 
+from keim.deciding import Deciding
 from keim.eim import provide_eim_package_result as provide
 from keim.eim.change import Change
 from keim.eim.facts import Context, Decision, Facts, Wanted
@@ -15,7 +16,6 @@ from keim.eim.results import download, notifications
 from keim.eim.results.verification import BY_SIGNATURE, SWITCHED_OFF
 from keim.eim.rows import DeviceState
 from keim.eim.settings import Eim
-from keim.eim.signatures import Deciding
 from keim.errors import KeimError
 from keim.ids import Eid
 from keim.messages.esipa import HandleNotificationEsipa

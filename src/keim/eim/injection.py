@@ -13,6 +13,7 @@ from typing import Final
 
 import msgspec
 
+from keim.deciding import alone
 from keim.der import TOLERANT, read_tlv, tlv
 from keim.eim import get_eim_package, provide_eim_package_result
 from keim.eim.change import Change
@@ -21,7 +22,6 @@ from keim.eim.facts import Context, Decision, Facts, Wanted
 from keim.eim.results import refusal
 from keim.eim.rows import Device, DeviceState, Kind, Offer, Reach
 from keim.eim.settings import Eim
-from keim.eim.signatures import alone
 from keim.errors import Refused
 from keim.messages.esipa import (
     EimPackageResult,

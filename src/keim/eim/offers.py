@@ -10,13 +10,14 @@ from collections.abc import Callable
 from typing import Final, NamedTuple
 
 from keim.crypto.signed import euicc_package_tbs, euicc_package_v1_0_tbs
+from keim.deciding import Deciding, ask
 from keim.der import tlv
 from keim.eim.compose import EVERYTHING
 from keim.eim.facts import Context
 from keim.eim.key_form import nest_key_data
 from keim.eim.rows import Chore, Device, Kind, Offer, Retry
 from keim.eim.settings import COUNTER_MAXIMUM, Eim
-from keim.eim.signatures import Deciding, Sign, ask
+from keim.eim.signatures import Sign
 from keim.eim.work import DataWork, DownloadWork, PackageWork, Work
 from keim.errors import Refused
 

@@ -7,13 +7,13 @@ from __future__ import annotations
 
 from typing import Final
 
+from keim.deciding import Deciding
 from keim.der import tlv
 from keim.eim.change import Change
 from keim.eim.facts import Context, Decision, Facts, Named, Wanted
 from keim.eim.results import data_response, download, euicc_package, notifications, refusal
 from keim.eim.rows import DeviceState
 from keim.eim.settings import Eim
-from keim.eim.signatures import Deciding
 from keim.errors import Malformed
 from keim.ids import Eid
 from keim.messages.download_trigger import ProfileDownloadTriggerResult

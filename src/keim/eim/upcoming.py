@@ -10,12 +10,12 @@ from typing import Final
 
 import msgspec
 
+from keim.deciding import alone
 from keim.eim import get_eim_package
 from keim.eim.change import Change
 from keim.eim.facts import Context, Facts
 from keim.eim.rows import Device, DeviceState, Offer
 from keim.eim.settings import Eim
-from keim.eim.signatures import alone
 
 _NO_SIGNATURE: Final = bytes(64)
 

@@ -22,7 +22,7 @@ from keim.pki.leaf import Expected, check_leaf
 from keim.pki.link import check_link, check_state
 from keim.pki.path import MAX_INTERMEDIATES
 from keim.pki.roles import Role
-from keim.pki.trust import TrustStore, as_certificate
+from keim.pki.trust import CertificateLike, TrustStore, as_certificate
 from keim.pki.validate import demands_of, judge
 from keim.pki.verdict import Validation, Verdict
 
@@ -60,9 +60,13 @@ class ChainCache:
     def __len__(self) -> int:
         return len(self._chains)
 
+    def authority(self, der: bytes) -> Certificate | None:
+        """An intermediate that stood in an accepted chain."""
+        return self._authorities.get(der)
+
     def validate(
         self,
-        leaf: bytes,
+        leaf: CertificateLike,
         intermediates: Sequence[bytes],
         trust: TrustStore,
         *,
@@ -80,12 +84,13 @@ class ChainCache:
         expected = Expected(demands_of(role), server_name, server_oid, as_client, eid)
         if not self._size:
             return self._judge(leaf, intermediates, trust, expected, moment=moment, revocations=revocations)
-        digest = sha256(leaf)
+        octets = leaf.der if isinstance(leaf, Certificate) else leaf
+        digest = sha256(octets)
         for intermediate in intermediates:
             digest.update(intermediate)
         # The lengths make the concatenation unambiguous; the rest is what the verdict depends on.
         key = (
-            digest.digest(), len(leaf), *map(len, intermediates),
+            digest.digest(), len(octets), *map(len, intermediates),
             trust.fingerprint, role, server_name, server_oid, as_client, eid,
         )  # fmt: skip
         entry = self._chains.pop(key, None)
@@ -103,7 +108,7 @@ class ChainCache:
 
     def _judge(
         self,
-        leaf: bytes,
+        leaf: CertificateLike,
         intermediates: Sequence[bytes],
         trust: TrustStore,
         expected: Expected,

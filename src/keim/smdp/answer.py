@@ -11,6 +11,7 @@ from typing import Any, Final, NamedTuple
 
 import msgspec
 
+from keim.deciding import Deciding
 from keim.messages import es2p, es9p
 from keim.messages.execution_status import Failure, StatusCode
 from keim.seams import Entropy
@@ -38,14 +39,23 @@ class Row(NamedTuple):
     decide: Callable[..., Decision]
 
 
-ES9: Final[dict[type, Row]] = {
-    es9p.InitiateAuthenticationRequest: Row(initiate_authentication.wanted, initiate_authentication.decide),
-    es9p.AuthenticateClientRequest: Row(authenticate_client.wanted, authenticate_client.decide),
-    es9p.GetBoundProfilePackageRequest: Row(
+class Es9Row(NamedTuple):
+    """Of devices, whose signatures are checked and who want ours."""
+
+    wanted: Callable[[Any], Wanted]
+    decide: Callable[..., Deciding[Decision]]
+
+
+ES9: Final[dict[type, Es9Row]] = {
+    es9p.InitiateAuthenticationRequest: Es9Row(
+        initiate_authentication.wanted, initiate_authentication.decide
+    ),
+    es9p.AuthenticateClientRequest: Es9Row(authenticate_client.wanted, authenticate_client.decide),
+    es9p.GetBoundProfilePackageRequest: Es9Row(
         get_bound_profile_package.wanted, get_bound_profile_package.decide
     ),
-    es9p.HandleNotification: Row(handle_notification.wanted, handle_notification.decide),
-    es9p.CancelSessionRequestEs9: Row(cancel_session.wanted, cancel_session.decide),
+    es9p.HandleNotification: Es9Row(handle_notification.wanted, handle_notification.decide),
+    es9p.CancelSessionRequestEs9: Es9Row(cancel_session.wanted, cancel_session.decide),
 }
 
 ES2: Final[dict[type, Row]] = {
@@ -68,14 +78,13 @@ def wanted(request: Any) -> Wanted:
     return ES9[type(request)].wanted(request)
 
 
-def decide(smdp: Smdp, facts: Facts, request: Any, *, now: datetime, entropy: Entropy) -> Decision:
-    """The answer to any function of ES9+ or ES2+, with everything that must be stored before it is sent."""
-    if isinstance(request, Es2Call):
-        return _decide_call(smdp, facts, request, now=now, entropy=entropy)
+def decide(smdp: Smdp, facts: Facts, request: Any, *, now: datetime, entropy: Entropy) -> Deciding[Decision]:
+    """The answer to a function of ES9+, with everything that must be stored before it is sent."""
     return ES9[type(request)].decide(smdp, facts, request, now=now, entropy=entropy)
 
 
-def _decide_call(smdp: Smdp, facts: Facts, call: Es2Call, *, now: datetime, entropy: Entropy) -> Decision:
+def decide_call(smdp: Smdp, facts: Facts, call: Es2Call, *, now: datetime, entropy: Entropy) -> Decision:
+    """The same for a function of ES2+."""
     request = normalised(call.request)
     if isinstance(request, Failure):
         return Decision(reply=request)

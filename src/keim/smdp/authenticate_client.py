@@ -6,11 +6,13 @@ The order of the checks is that of procedures §11.3 step 13 and §11.4. Pure; i
 from __future__ import annotations
 
 from datetime import datetime
+from functools import partial
 
 import msgspec
 
 from keim.authentication import AuthenticatedEuicc, authenticate_euicc
 from keim.crypto.signed import smdp_signed2_tbs
+from keim.deciding import Deciding, Do, ask
 from keim.der import AnyTlv
 from keim.der import Certificate as CertificateOctets
 from keim.errors import Malformed
@@ -63,7 +65,7 @@ def _claimed_eid(certificate: bytes) -> str | None:
 
 def decide(
     smdp: Smdp, facts: Facts, request: AuthenticateClientRequest, *, now: datetime, entropy: Entropy
-) -> Decision:
+) -> Deciding[Decision]:
     del entropy
     session = facts.session or opened_session(smdp, request.transaction_id)
     if session is None or not is_alive(session, now):
@@ -73,7 +75,7 @@ def decide(
         return _euicc_refused(session)
     if session.stage is not SessionStage.INITIATED:
         return Decision(reply=_repeated(smdp, session, facts, response))
-    euicc = authenticate_euicc(
+    euicc = yield from authenticate_euicc(
         smdp.server,
         response,
         transaction_id=session.transaction_id,
@@ -96,7 +98,7 @@ def decide(
         return _fail_order(smdp, known, profile, failure=failure, cause=Cause.DOWNLOAD_RETRIES, now=now)
     if (failure := ineligibility(facts.contents, euicc.info2)) is not None:
         return _fail_order(smdp, known, profile, failure=failure, cause=Cause.NOT_ELIGIBLE, now=now)
-    return _offer(smdp, known, profile, facts.contents, now)
+    return (yield from _offer(smdp, known, profile, facts.contents, now))
 
 
 def _euicc_refused(session: Session) -> Decision:
@@ -187,7 +189,9 @@ def _fail_order(
     )
 
 
-def _offer(smdp: Smdp, session: Session, profile: Profile, contents: Contents, now: datetime) -> Decision:
+def _offer(
+    smdp: Smdp, session: Session, profile: Profile, contents: Contents, now: datetime
+) -> Deciding[Decision]:
     binder = smdp.binders.get(session.server_ci_pk_id)
     if binder is None:
         return Decision(
@@ -202,7 +206,8 @@ def _offer(smdp: Smdp, session: Session, profile: Profile, contents: Contents, n
     )
     signed_octets = signed.encode()
     assert session.euicc_signature1 is not None  # just stored by _of_euicc
-    signature = binder.signer.sign(smdp_signed2_tbs(signed_octets, session.euicc_signature1))
+    covered = smdp_signed2_tbs(signed_octets, session.euicc_signature1)
+    signature = yield from ask(Do(partial(binder.signer.sign, covered)))
     reply = ProfileOffer(
         transaction_id=session.transaction_id,
         profile_meta_data=AnyTlv(contents.metadata),

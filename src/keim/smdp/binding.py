@@ -9,8 +9,9 @@ import msgspec
 
 from keim.authentication import ServerIdentity
 from keim.crypto.agreement import OneTimeKey
-from keim.crypto.bpp import ProtectedProfile, bind, profile_protection_keys
+from keim.crypto.bpp import ProtectedProfile, binding, profile_protection_keys
 from keim.crypto.suites import suite_named
+from keim.deciding import Deciding, Do, ask
 from keim.ids import Eid
 from keim.smdp.rows import Contents, Profile, Protection
 from keim.smdp.settings import Smdp
@@ -43,7 +44,7 @@ def bind_profile(
     transaction_id: bytes,
     eid: str,
     euicc_otpk: bytes,
-) -> Bound:
+) -> Deciding[Bound]:
     """Raises `BadPublicKey` for a euicc_otpk that is no point of the curve."""
     context = _OTSK + profile.iccid.encode()
     suite = suite_named(binder.signer.algorithm)
@@ -51,9 +52,9 @@ def bind_profile(
         wrapped = profile.wrapped_otsk
         one_time_key = OneTimeKey.from_scalar(suite.curve, smdp.key_wrap.unwrap(wrapped, context))
     else:
-        one_time_key = suite.new_one_time_key()
+        one_time_key = yield from ask(Do(suite.new_one_time_key))
         wrapped = smdp.key_wrap.wrap(one_time_key.scalar.reveal(), context)
-    package = bind(
+    package = yield from binding(
         open_contents(smdp, contents, body),
         store_metadata=contents.metadata,
         transaction_id=transaction_id,

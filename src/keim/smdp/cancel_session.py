@@ -6,9 +6,11 @@ Reasons and effects are those of procedures §11.9. Pure; imports floor 0 only.
 from __future__ import annotations
 
 from datetime import datetime
+from functools import partial
 from typing import Final
 
 from keim.crypto.signed import cancel_session_tbs
+from keim.deciding import Deciding, Do, ask
 from keim.messages.authentication import CancelSessionOk, CancelSessionReason
 from keim.messages.es9p import CancelSessionRequestEs9
 from keim.messages.execution_status import (
@@ -34,7 +36,7 @@ def wanted(request: CancelSessionRequestEs9) -> Wanted:
 
 def decide(
     smdp: Smdp, facts: Facts, request: CancelSessionRequestEs9, *, now: datetime, entropy: Entropy
-) -> Decision:
+) -> Deciding[Decision]:
     del entropy
     session, profile = facts.session or opened_session(smdp, request.transaction_id), facts.profile
     if session is None or not is_alive(session, now):
@@ -50,7 +52,8 @@ def decide(
     if signed.transaction_id != session.transaction_id:
         return Decision(reply=Failure(TRANSACTION_UNKNOWN, "the signed data are of another transaction"))
     covered = cancel_session_tbs(signed.encode())
-    if not euicc_key(session).accepts(response.euicc_cancel_session_signature, covered):
+    check = partial(euicc_key(session).accepts, response.euicc_cancel_session_signature, covered)
+    if not (yield from ask(Do(check))):
         return Decision(reply=Failure(EUICC_SIGNATURE_INVALID, "euiccCancelSessionSignature does not verify"))
     if signed.smdp_oid != smdp.binders[session.server_ci_pk_id].oid:
         return Decision(reply=Failure(SMDP_OID_WRONG, f"the OID {signed.smdp_oid} is not ours"))

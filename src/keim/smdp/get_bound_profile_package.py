@@ -6,11 +6,13 @@ The checks are those of procedures §11.5 step 9. Pure; imports floor 0 only.
 from __future__ import annotations
 
 from datetime import datetime
+from functools import partial
 
 from keim.crypto.confirmation import is_confirmed
 from keim.crypto.faults import BadPublicKey
 from keim.crypto.secrets import Secret
 from keim.crypto.signed import euicc_signed2_tbs
+from keim.deciding import Deciding, Do, ask
 from keim.der import AnyTlv
 from keim.messages.authentication import EUICCSigned2, PrepareDownloadResponseOk
 from keim.messages.es9p import GetBoundProfilePackageRequest, PackageDelivery
@@ -42,7 +44,7 @@ def wanted(request: GetBoundProfilePackageRequest) -> Wanted:
 
 def decide(
     smdp: Smdp, facts: Facts, request: GetBoundProfilePackageRequest, *, now: datetime, entropy: Entropy
-) -> Decision:
+) -> Deciding[Decision]:
     del entropy
     session, profile = facts.session, facts.profile
     if session is None or not is_alive(session, now):
@@ -55,14 +57,15 @@ def decide(
         reply = Failure(EUICC_SIGNATURE_INVALID, "the eUICC answered with an error")
         rows = (ended(session),) if session.stage is SessionStage.AUTHENTICATED else ()
         return Decision(reply=reply, rows=rows)
-    failure = _signature_failure(session, response) or _order_failure(smdp, session, profile, response, now)
+    failure = yield from _signature_failure(session, response)
+    failure = failure or _order_failure(smdp, session, profile, response, now)
     if failure is not None:
         return Decision(reply=failure)
     if (refused := _check_code(smdp, session, profile, response.euicc_signed2, now)) is not None:
         return refused
     if facts.contents is None or facts.body is None:
         return Decision(reply=Failure(PROFILE_NOT_RELEASED, "the profile's package is not kept here"))
-    return _deliver(
+    delivery = _deliver(
         smdp,
         session,
         profile,
@@ -71,14 +74,16 @@ def decide(
         euicc_otpk=response.euicc_signed2.euicc_otpk,
         now=now,
     )
+    return (yield from delivery)
 
 
-def _signature_failure(session: Session, response: PrepareDownloadResponseOk) -> Failure | None:
+def _signature_failure(session: Session, response: PrepareDownloadResponseOk) -> Deciding[Failure | None]:
     signed = response.euicc_signed2
     if signed.transaction_id != session.transaction_id:
         return Failure(TRANSACTION_UNKNOWN, "euiccSigned2 is of another transaction")
     covered = euicc_signed2_tbs(signed.encode(), session.smdp_signature2 or b"")
-    if not euicc_key(session).accepts(response.euicc_signature2, covered):
+    check = partial(euicc_key(session).accepts, response.euicc_signature2, covered)
+    if not (yield from ask(Do(check))):
         return Failure(EUICC_SIGNATURE_INVALID, "euiccSignature2 does not verify")
     return None
 
@@ -158,10 +163,10 @@ def _deliver(
     body: bytes,
     euicc_otpk: bytes,
     now: datetime,
-) -> Decision:
+) -> Deciding[Decision]:
     assert session.eid is not None  # set with the stage AUTHENTICATED
     try:
-        bound = bind_profile(
+        bound = yield from bind_profile(
             smdp,
             smdp.binders[session.server_ci_pk_id],
             profile,

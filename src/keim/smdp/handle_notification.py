@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from base64 import b64encode
 from datetime import datetime
+from functools import partial
 from typing import Final
 
 import msgspec
@@ -15,6 +16,7 @@ import msgspec
 from keim.authentication import check_euicc_chain
 from keim.authentication.euicc import verifying_key
 from keim.crypto.signed import other_notification_tbs, profile_installation_result_tbs
+from keim.deciding import Deciding, Do, ask
 from keim.errors import Malformed
 from keim.ids import Iccid
 from keim.messages.common import NotificationEvent
@@ -86,14 +88,14 @@ def _claimed_eid(certificate: bytes) -> str | None:
 
 def decide(
     smdp: Smdp, facts: Facts, request: HandleNotification, *, now: datetime, entropy: Entropy
-) -> Decision:
+) -> Deciding[Decision]:
     del entropy
     pending = request.pending_notification
     match pending:
         case PendingNotification(profile_installation_result=ProfileInstallationResult() as result):
-            return _installation_result(smdp, facts, result, now)
+            return (yield from _installation_result(smdp, facts, result, now))
         case PendingNotification(other_signed_notification=OtherSignedNotification() as other):
-            return _other(smdp, facts, other, now)
+            return (yield from _other(smdp, facts, other, now))
         case _:
             return _ignored("a compact form, which only an eIM can rebuild", now)
 
@@ -104,12 +106,13 @@ def _ignored(why: str, now: datetime, eid: str | None = None) -> Decision:
 
 def _installation_result(
     smdp: Smdp, facts: Facts, result: ProfileInstallationResult, now: datetime
-) -> Decision:
+) -> Deciding[Decision]:
     session, profile = facts.session, facts.profile
     if session is None or session.euicc_point is None or session.eid is None:
         return _ignored("the session of this result is not known", now)
     data = result.profile_installation_result_data
-    if not euicc_key(session).accepts(result.euicc_sign_pir, profile_installation_result_tbs(data.encode())):
+    covered = profile_installation_result_tbs(data.encode())
+    if not (yield from ask(Do(partial(euicc_key(session).accepts, result.euicc_sign_pir, covered)))):
         return _ignored("euiccSignPIR does not verify", now, session.eid)
     if facts.notification is not None:
         return Decision(reply=None)
@@ -189,15 +192,15 @@ def _cause(reason: ErrorReason | None) -> Cause:
     return Cause.TEMPORARY_FAILURE if reason in TEMPORARY else Cause.PERMANENT_FAILURE
 
 
-def _other(smdp: Smdp, facts: Facts, other: OtherSignedNotification, now: datetime) -> Decision:
-    leaf = check_euicc_chain(smdp.server, other.euicc_certificate, other.eum_certificate, now=now)
+def _other(smdp: Smdp, facts: Facts, other: OtherSignedNotification, now: datetime) -> Deciding[Decision]:
+    leaf = yield from check_euicc_chain(smdp.server, other.euicc_certificate, other.eum_certificate, now=now)
     if isinstance(leaf, Failure):
         return _ignored(f"the eUICC's chain was refused: {leaf.message}", now)
     metadata = other.tbs_other_notification
     eid = leaf.names.serial_number or ""
-    if not verifying_key(leaf).accepts(
-        other.euicc_notification_signature, other_notification_tbs(metadata.encode())
-    ):
+    covered = other_notification_tbs(metadata.encode())
+    check = partial(verifying_key(leaf).accepts, other.euicc_notification_signature, covered)
+    if not (yield from ask(Do(check))):
         return _ignored("euiccNotificationSignature does not verify", now, eid)
     if facts.notification is not None:
         return Decision(reply=None)

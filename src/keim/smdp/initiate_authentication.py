@@ -8,6 +8,7 @@ from __future__ import annotations
 from datetime import datetime
 
 from keim.authentication import settle_terms, sign_first_word
+from keim.deciding import Deciding
 from keim.messages.es9p import InitiateAuthenticationRequest
 from keim.messages.execution_status import Failure
 from keim.seams import Entropy
@@ -23,7 +24,7 @@ def wanted(request: InitiateAuthenticationRequest) -> Wanted:
 
 def decide(
     smdp: Smdp, facts: Facts, request: InitiateAuthenticationRequest, *, now: datetime, entropy: Entropy
-) -> Decision:
+) -> Deciding[Decision]:
     del facts
     terms = settle_terms(smdp.server, request)
     if isinstance(terms, Failure):
@@ -31,7 +32,7 @@ def decide(
     session = smdp.session_numbers.new(
         terms, lifetime=smdp.rules.session_lifetime, now=now, chance=entropy.bytes(CHANCE_OCTETS)
     )
-    reply = sign_first_word(
+    reply = yield from sign_first_word(
         terms,
         request,
         transaction_id=session.transaction_id,

@@ -7,6 +7,7 @@ from datetime import datetime
 import msgspec
 
 from keim.authentication import authenticate_euicc, settle_terms, sign_first_word
+from keim.deciding import alone
 from keim.errors import Malformed
 from keim.messages.es9p import AuthenticateClientRequest, InitiateAuthenticationRequest
 from keim.messages.es11 import AuthenticateClientOkEs11, EventEntries
@@ -43,7 +44,7 @@ def initiate(
         server_challenge=challenge,
         ci_pk_id=terms.ci_pk_id,
     )
-    reply = sign_first_word(terms, request, transaction_id=transaction_id, server_challenge=challenge)
+    reply = alone(sign_first_word(terms, request, transaction_id=transaction_id, server_challenge=challenge))
     return Decision(reply=reply, rows=(session,))
 
 
@@ -71,14 +72,16 @@ def authenticate(
         return Decision(reply=Failure(EUICC_SIGNATURE_INVALID, "the eUICC answered with an error"))
     if session.answered not in (None, response.euicc_signature1):
         return Decision(reply=unknown)
-    euicc = authenticate_euicc(
-        smds.server,
-        response,
-        transaction_id=session.transaction_id,
-        server_address=session.server_address,
-        server_challenge=session.server_challenge,
-        ci_pk_id=session.ci_pk_id,
-        now=now,
+    euicc = alone(
+        authenticate_euicc(
+            smds.server,
+            response,
+            transaction_id=session.transaction_id,
+            server_address=session.server_address,
+            server_challenge=session.server_challenge,
+            ci_pk_id=session.ci_pk_id,
+            now=now,
+        )
     )
     if isinstance(euicc, Failure):
         return Decision(reply=euicc)

@@ -5,7 +5,8 @@ from __future__ import annotations
 import pytest
 
 from keim.crypto.suites import ECDSA_P256
-from keim.eim.signatures import Check, Deciding, Sign, alone, ask, together
+from keim.deciding import Deciding, alone, ask, together
+from keim.eim.signatures import Check, Sign
 from keim.errors import Refused, Unreachable
 
 KEY = ECDSA_P256.new_signer()

@@ -9,6 +9,7 @@ from __future__ import annotations
 from hashlib import sha256
 from typing import Any
 
+from keim.deciding import Deciding
 from keim.eim.change import Change
 from keim.eim.conclusion import conclude
 from keim.eim.events import KnowledgeLearned, ResultReceived
@@ -16,7 +17,6 @@ from keim.eim.picture import Learned, TokenTold
 from keim.eim.results import euicc_package, notifications
 from keim.eim.results.verification import UNSIGNED, proved_certificate, remember_certificate
 from keim.eim.rows import Kind, State
-from keim.eim.signatures import Deciding
 from keim.eim.words import name_of
 from keim.messages.ipa_data import IpaEuiccData, IpaEuiccDataResponse
 

@@ -11,6 +11,7 @@ from hashlib import sha256
 import msgspec
 
 from keim.crypto.signed import profile_installation_result_tbs
+from keim.deciding import alone
 from keim.eim.asks import iccid_of
 from keim.eim.change import Change
 from keim.eim.conclusion import conclude
@@ -20,7 +21,6 @@ from keim.eim.operations import operation_of
 from keim.eim.picture import ProfileInstalled
 from keim.eim.results.verification import BY_SIGNATURE, SWITCHED_OFF, UNSIGNED, why_not
 from keim.eim.rows import Chore, Kind, Operation, State
-from keim.eim.signatures import alone
 from keim.eim.words import name_of
 from keim.messages.download_trigger import ProfileDownloadTriggerResult
 from keim.messages.notification import PendingNotification, ProfileInstallationResult

@@ -12,6 +12,7 @@ from typing import Final, NamedTuple
 import msgspec
 
 from keim.crypto.signed import euicc_package_result_tbs
+from keim.deciding import Deciding
 from keim.eim.asks import Command
 from keim.eim.change import Change
 from keim.eim.compose import commands_in, commands_of
@@ -24,7 +25,6 @@ from keim.eim.picture import TokenProved
 from keim.eim.results import effects, package_errors
 from keim.eim.results.verification import BY_SIGNATURE, NOT_CHECKED, REFUSED, SWITCHED_OFF, judged
 from keim.eim.rows import Chore, Kind, Offer, Operation, Receipt, State
-from keim.eim.signatures import Deciding
 from keim.eim.work import PackageWork
 from keim.messages.package import (
     EuiccPackageErrorSigned,

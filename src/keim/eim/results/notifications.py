@@ -11,6 +11,7 @@ from typing import Final
 
 from keim.crypto.compact import RelayedSession, expand_pending_notification
 from keim.crypto.signed import other_notification_tbs, profile_installation_result_tbs
+from keim.deciding import alone
 from keim.eim.asks import iccid_of
 from keim.eim.change import Change
 from keim.eim.events import NotificationRefused, NotificationTaken
@@ -26,7 +27,6 @@ from keim.eim.results.verification import (
     why_not,
 )
 from keim.eim.rows import Chore, Errand, Receipt
-from keim.eim.signatures import alone
 from keim.errors import KeimError
 from keim.messages.common import NotificationEvent
 from keim.messages.notification import (

@@ -12,6 +12,7 @@ from typing import Final
 import msgspec
 
 from keim.crypto.signed import euicc_package_error_tbs
+from keim.deciding import Deciding
 from keim.eim.change import Change
 from keim.eim.conclusion import conclude
 from keim.eim.events import ResultReceived
@@ -20,7 +21,6 @@ from keim.eim.operations import operation_of
 from keim.eim.picture import AssociationUpdated, CounterRaised
 from keim.eim.results.verification import BY_SIGNATURE, SWITCHED_OFF, UNSIGNED, judged
 from keim.eim.rows import Chore, Kind, Offer, State
-from keim.eim.signatures import Deciding
 from keim.eim.words import name_of
 from keim.messages.package import EuiccPackageErrorCode, EuiccPackageErrorSigned, EuiccPackageErrorUnsigned
 

@@ -9,9 +9,10 @@ from typing import Final
 
 from keim.authentication.euicc import verifying_key
 from keim.crypto.signed import euicc_package_v1_0_tbs
+from keim.deciding import Deciding, ask
 from keim.eim.change import Change
 from keim.eim.picture import KeyProved
-from keim.eim.signatures import Check, Deciding, ask
+from keim.eim.signatures import Check
 from keim.errors import KeimError, Malformed
 from keim.pki import Certificate, Role
 

@@ -1,0 +1,84 @@
+"""Decisions that ask for what is costly, and those who run them: one alone, or all of a lot together.
+
+    signature = yield from ask(Do(partial(signer.sign, message)))
+
+So what a lot of decisions ask for is done in a row, without what surrounds it: an elliptic curve's tables and
+a decision's push each other out of the processor's caches. Pure; imports nothing of keim.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Generator, Sequence
+from typing import Generic, TypeAlias, TypeVar, cast
+
+A = TypeVar("A")
+A_co = TypeVar("A_co", covariant=True)
+
+
+class Wish(Generic[A_co]):
+    """What is wanted before a decision goes on; its answer is an `A_co`."""
+
+    __slots__ = ()
+
+    def answer(self) -> A_co:
+        raise NotImplementedError
+
+
+class Do(Wish[A_co]):
+    """The result of a function."""
+
+    __slots__ = ("_work",)
+
+    def __init__(self, work: Callable[[], A_co]) -> None:
+        self._work = work
+
+    def answer(self) -> A_co:
+        return self._work()
+
+
+Deciding: TypeAlias = Generator[Wish[object], object, A]
+
+
+def ask(wish: Wish[A]) -> Deciding[A]:
+    """What the answering raises, this raises."""
+    answer = yield wish
+    return cast(A, answer)  # whoever runs it answers each wish with what its class says
+
+
+def alone(deciding: Deciding[A]) -> A:
+    """One decision, at once."""
+    answer: object = None
+    while True:
+        try:
+            wish = _go_on(deciding, answer)
+        except StopIteration as ended:
+            return cast(A, ended.value)
+        answer = _answer_to(wish)
+
+
+def together(lot: Sequence[Deciding[A]]) -> list[A | Exception]:
+    """All of them, wish by wish; the trouble of one is its own."""
+    outcomes: dict[int, A | Exception] = {}
+    answered: list[tuple[int, object]] = [(number, None) for number in range(len(lot))]
+    while answered:
+        wanted: list[tuple[int, Wish[object]]] = []
+        for number, answer in answered:
+            try:
+                wanted.append((number, _go_on(lot[number], answer)))
+            except StopIteration as ended:
+                outcomes[number] = ended.value
+            except Exception as error:  # whoever waits for this one is told
+                outcomes[number] = error
+        answered = [(number, _answer_to(wish)) for number, wish in wanted]
+    return [outcomes[number] for number in range(len(lot))]
+
+
+def _go_on(deciding: Deciding[A], answer: object) -> Wish[object]:
+    return deciding.throw(answer) if isinstance(answer, Exception) else deciding.send(answer)
+
+
+def _answer_to(wish: Wish[object]) -> object:
+    try:
+        return wish.answer()
+    except Exception as error:  # a key that cannot be reached, say: it is for the decision to know
+        return error
