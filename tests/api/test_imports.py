@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Sequence
 from typing import Any
 
 import pytest
@@ -11,7 +11,9 @@ from tests.api.desk import Desk, refusal
 from tests.card_lab import EID, OTHER_EID, world
 
 from keim.eim.events import DeviceEnrolled
+from keim.errors import StoreFailed
 from keim.ids import Eid
+from keim.io.store.engine import Entry, NewRows
 
 CSV = "text/csv; charset=utf-8"
 JSON_LINES = "application/x-ndjson"
@@ -110,6 +112,27 @@ def test_what_came_before_an_unreadable_part_stays(desk: Desk) -> None:
     assert refusal(send(desk, broken()), 422) == "import.bad_encoding"
     assert desk.site.run(desk.services.store.devices_by_state()) == {"active": 1000}
     assert counted(report(desk, "\n".join(eids(1600)), params={"skip_known": "true"})) == (1600, 600, 1000, 0)
+
+
+def test_an_import_that_the_store_refuses_ends_between_two_lots_and_is_taken_up_again(
+    desk: Desk, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    engine, lots = desk.services.store.engine, 0
+    whole = engine.add
+
+    async def add(tables: Sequence[NewRows], entries: Sequence[Entry] = ()) -> None:
+        nonlocal lots
+        lots += 1
+        if lots == 2:
+            raise StoreFailed("the disk is full", code="store.commit_failed")
+        await whole(tables, entries)
+
+    monkeypatch.setattr(engine, "add", add)
+    file = "\n".join(["eid", *eids(4500)])
+    assert refusal(send(desk, file), 503) == "store.commit_failed"
+    taken = desk.site.run(desk.services.store.devices_by_state())["active"]
+    assert taken == 1000 * (lots - 1), "whatever was begun has ended"
+    assert counted(report(desk, file, params={"skip_known": "true"})) == (4500, 4500 - taken, taken, 0)
 
 
 @pytest.mark.parametrize(

@@ -79,8 +79,10 @@ class DeviceImport:
                 lot = await self._take(reader.feed(piece), lot)
             lot = await self._take(reader.end(), lot)
             self._begin(lot)
-        finally:
             await self._settled()
+        finally:
+            # Whatever has ended the reading: what was begun is finished, and nobody writes after this.
+            await asyncio.gather(*self._pending, return_exceptions=True)
         self.report.problems.sort(key=lambda problem: problem.line)
         return self.report
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import gc
 import getpass
 from pathlib import Path
 
@@ -23,6 +24,7 @@ def local_client(config: EimConfig, *, tenant: str = MAIN) -> Client:
     runner = asyncio.Runner(loop_factory=event_loop)
     running = runner.run(open_service(config, world))
     services = runner.run(open_services(running.service, config, world))
+    gc.freeze()  # the program itself stays: an import need not look at it again and again
     caller = Caller(tenant=tenant, actor=f"local:{_user()}", scopes=frozenset(Scope), key="local")
 
     async def close_after() -> None:
