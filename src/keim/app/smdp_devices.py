@@ -98,12 +98,11 @@ class DevicesSide:
             if rest:
                 loaded = await asyncio.gather(*(self._store.load(asked.wanted) for asked in rest))
                 decided += self._decide_all(zip(rest, loaded, strict=True), is_latest=True)[0]
+            if decided:
+                self._store.submit([(each, partial(self._settle, asked, each)) for asked, each in decided])
         except Exception as error:  # told to all who wait, as if each had asked alone
             for asked in lot:
                 asked.fail(error)
-            return
-        if decided:
-            self._store.submit([(each, partial(self._settle, asked, each)) for asked, each in decided])
 
     def _decide_all(
         self, asked_with_facts: Iterable[tuple[_Asked, Facts | None]], *, is_latest: bool = False
