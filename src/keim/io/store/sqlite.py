@@ -40,7 +40,7 @@ _SETTINGS: Final = (
     "PRAGMA synchronous=FULL",
     "PRAGMA foreign_keys=ON",
     "PRAGMA busy_timeout=5000",
-    "PRAGMA cache_size=-16384",
+    "PRAGMA cache_size=-4096",  # larger is slower: a commit that split a page walks through all of the cache
     "PRAGMA wal_autocheckpoint=4000",
     "PRAGMA mmap_size=1073741824",
 )
