@@ -124,6 +124,12 @@ def _page(wanted: DeviceFilter) -> Callable[[Engine], Awaitable[object]]:
         pytest.param(
             lambda engine: _first_lot(engine, DeviceFilter(tags=("fleet",))), 8000, id="an order by tag"
         ),
+        # Of the 1000 devices of the rarer tag; both tags are counted to find out which that is.
+        pytest.param(
+            lambda engine: _first_lot(engine, DeviceFilter(tags=("fleet", "site=7"))),
+            DEVICES + 3 * 1000,
+            id="an order by two tags",
+        ),
         pytest.param(_first_of_all, 1500, id="an order for all"),
         pytest.param(lambda engine: EimStore(engine).events(after=5000, limit=100), 100, id="events"),
         pytest.param(lambda engine: EimStore(engine).events_of("7".zfill(32)), 1, id="events of a device"),

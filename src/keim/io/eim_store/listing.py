@@ -24,10 +24,10 @@ _SCAN: Final = 4000
 _LOT: Final = 8000
 """Ordinals that are read at once for an order."""
 _RARE: Final = 2000
-"""Which of two tags has more devices is of no matter when both have more than these."""
+_RARE_OF_ALL: Final = 100_000
+"""Which of two tags has more devices is of no matter for a page, or for an order, when both have these."""
 _MARKED: Final = (
-    "SELECT COUNT(*) FROM (SELECT 1 AS one FROM eim_tags WHERE tenant = ? AND tag = ?"
-    f" LIMIT {_RARE:d}) AS marked"
+    "SELECT COUNT(*) FROM (SELECT 1 AS one FROM eim_tags WHERE tenant = ? AND tag = ? LIMIT ?) AS marked"
 )
 
 
@@ -53,7 +53,7 @@ class Listing:
 
     async def page(self, tenant: str, wanted: DeviceFilter, *, after: int, limit: int) -> DevicePage:
         scanned = max(limit, _SCAN) if _is_scanned(wanted) else limit
-        wanted = await self._rarest_first(tenant, wanted)
+        wanted = await self._rarest_first(tenant, wanted, _RARE)
         ordinals, position = await self._found(tenant, wanted, after, scanned)
         if len(ordinals) > limit:
             ordinals = ordinals[:limit]
@@ -65,7 +65,7 @@ class Listing:
         if wanted.state not in (None, DeviceState.ACTIVE):
             return
         apart = await self._apart(tenant)
-        wanted = await self._rarest_first(tenant, wanted)
+        wanted = await self._rarest_first(tenant, wanted, _RARE_OF_ALL)
         after: int | None = -1
         while after is not None:
             found, after = await self._found(tenant, wanted, after, _LOT)
@@ -88,10 +88,10 @@ class Listing:
             found.update(row[0] for row in rows)
         return found
 
-    async def _rarest_first(self, tenant: str, wanted: DeviceFilter) -> DeviceFilter:
+    async def _rarest_first(self, tenant: str, wanted: DeviceFilter, most: int) -> DeviceFilter:
         if len(wanted.tags) < 2:
             return wanted
-        marked = {tag: (await self._engine.fetch(_MARKED, tenant, tag))[0][0] for tag in wanted.tags}
+        marked = {tag: (await self._engine.fetch(_MARKED, tenant, tag, most))[0][0] for tag in wanted.tags}
         return msgspec.structs.replace(wanted, tags=tuple(sorted(wanted.tags, key=marked.__getitem__)))
 
     async def _apart(self, tenant: str) -> set[int]:
