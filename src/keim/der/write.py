@@ -2,11 +2,15 @@
 
 from __future__ import annotations
 
+from functools import lru_cache
+
 from keim.der.read import REVERSED
 from keim.errors import Unencodable
 
 
+@lru_cache(maxsize=1024)
 def tag_octets(tag: int) -> bytes:
+    """Remembered: messages have few tags."""
     return tag.to_bytes((tag.bit_length() + 7) // 8 or 1, "big")
 
 

@@ -16,7 +16,7 @@ from keim.eim.rows import DeviceState
 EVENT_VERSION = 1
 
 
-class _Event(msgspec.Struct, frozen=True, kw_only=True, tag_field="event", omit_defaults=True):
+class _Event(msgspec.Struct, frozen=True, kw_only=True, tag_field="event", omit_defaults=True, gc=False):
     at: datetime
     """When it became true."""
     eid: str | None = None

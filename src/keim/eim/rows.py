@@ -145,7 +145,7 @@ class Reach(msgspec.Struct, frozen=True, omit_defaults=True):
     """The device's public key, pinned; empty: its certificate must be of a root that is trusted here."""
 
 
-class Device(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
+class Device(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True, gc=False):
     eid: str
     enrolled_at: datetime
     tenant: str = MAIN

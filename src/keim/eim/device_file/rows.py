@@ -23,7 +23,7 @@ _FORMULA: Final = ("=", "+", "-", "@", "\t", "\r")
 """With these a spreadsheet begins a formula."""
 
 
-class DeviceRow(msgspec.Struct, frozen=True):
+class DeviceRow(msgspec.Struct, frozen=True, gc=False):
     line: int
     eid: Eid
     token: int | None = None
