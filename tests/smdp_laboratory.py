@@ -62,6 +62,10 @@ class Laboratory:
     def ask(self, request: Any) -> Any:
         return self.run(self.answer(request))
 
+    def reply(self, request: Any) -> Any:
+        """As the server writes it."""
+        return self.run(self.service.answer(request))
+
     async def answer(self, request: Any) -> Any:
         """The reply as a client reads it."""
         reply = await self.service.answer(request)

@@ -91,7 +91,7 @@ class Field:
         function = Function(request.path.rpartition("/")[2])
         with self.lock:
             asked = es9p_json.read_request(function, request.body)
-            return es9p_json.write_reply(self.lab.smdp.ask(asked))
+            return es9p_json.write_reply(self.lab.smdp.reply(asked))
 
     def write(self, **settings: Any) -> None:
         roots = self.folder / "roots.pem"

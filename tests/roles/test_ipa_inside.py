@@ -133,7 +133,7 @@ class Inside:
     def smdp(self, request: HttpRequest) -> HttpResponse:
         function = Function(request.path.rpartition("/")[2])
         asked = es9p_json.read_request(function, request.body)
-        return es9p_json.write_reply(self.lab.smdp.run(self.lab.smdp.service.answer(asked)))
+        return es9p_json.write_reply(self.lab.smdp.reply(asked))
 
     def memory(self) -> Memory:
         return Memory.decode(self.lab.lab.card.state.applets["ipae"])

@@ -7,6 +7,7 @@ row. A key inside of a PKCS#11 token is another implementation of the same seam.
 from __future__ import annotations
 
 import os
+from contextlib import suppress
 from pathlib import Path
 from typing import Final, Self
 
@@ -32,17 +33,11 @@ class AesKeyWrap:
     def from_file(cls, path: Path) -> Self:
         """The key in a file of 32 octets that only its owner may read; made on the first start."""
         try:
-            descriptor = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600)
-        except FileExistsError:
-            pass
+            if not path.exists():
+                _make(path)
+            return cls(path.read_bytes())
         except OSError as error:
             raise StoreFailed(f"{path}: {error.strerror}", code="store.wrap_key") from None
-        else:
-            with os.fdopen(descriptor, "wb") as file:
-                file.write(os.urandom(KEY_OCTETS))
-                file.flush()
-                os.fsync(file.fileno())
-        return cls(path.read_bytes())
 
     def wrap(self, secret: bytes, context: bytes) -> bytes:
         nonce = os.urandom(NONCE_OCTETS)
@@ -61,3 +56,17 @@ class AesKeyWrap:
 
     def __repr__(self) -> str:
         return "AesKeyWrap(***)"
+
+
+def _make(path: Path) -> None:
+    """Whole or not at all: several processes may start at once, and the power may go."""
+    fresh = path.with_name(f".{path.name}.{os.getpid()}")
+    try:
+        with os.fdopen(os.open(fresh, os.O_WRONLY | os.O_CREAT | os.O_TRUNC, 0o600), "wb") as file:
+            file.write(os.urandom(KEY_OCTETS))
+            file.flush()
+            os.fsync(file.fileno())
+        with suppress(FileExistsError):  # somebody was faster: theirs is the key
+            os.link(fresh, path)
+    finally:
+        fresh.unlink(missing_ok=True)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import multiprocessing
 import stat
 from pathlib import Path
 
@@ -46,6 +47,20 @@ def test_the_key_file_is_made_once_for_its_owner_alone(tmp_path: Path) -> None:
     assert stat.S_IMODE(path.stat().st_mode) == 0o600
     assert AesKeyWrap.from_file(path).unwrap(wrapped, b"") == b"secret"
     assert "secret" not in repr(AesKeyWrap.from_file(path))
+
+
+def _first_secret(path: Path) -> bytes:
+    return AesKeyWrap.from_file(path).wrap(b"secret", b"")
+
+
+def test_processes_that_start_at_once_have_one_key(tmp_path: Path) -> None:
+    with multiprocessing.get_context("fork").Pool(4) as pool:
+        for number in range(20):
+            path = tmp_path / f"wrap-key-{number}"
+            wrapped = pool.map(_first_secret, [path] * 4, chunksize=1)
+            key = AesKeyWrap.from_file(path)
+            assert [key.unwrap(one, b"") for one in wrapped] == [b"secret"] * 4
+    assert len(list(tmp_path.iterdir())) == 20, "nothing else is left"
 
 
 def test_a_key_of_the_wrong_size_is_refused(tmp_path: Path) -> None:
