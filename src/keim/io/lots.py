@@ -21,9 +21,10 @@ AT_ONCE: Final = 2
 
 
 class Lots(Generic[T]):
-    """A lot waits for company while it keeps coming, at most `gather_s`; zero: for the turn of the loop.
+    """A lot waits for company while it keeps coming, and for as much as came last time, at most `gather_s`.
 
-    `handle` never raises: whoever waits for one of a lot is told by it.
+    With `gather_s` zero it waits for the turn of the loop. `handle` never raises: whoever waits for one of a
+    lot is told by it.
     """
 
     def __init__(self, handle: Callable[[list[T]], Awaitable[None]], *, gather_s: float = 0.0) -> None:
@@ -31,6 +32,8 @@ class Lots(Generic[T]):
         self._gather_s = gather_s
         self._waiting: list[T] = []
         self._is_gathering = False
+        self._last = 1
+        """How many came last time: whoever got an answer then may be about to ask again."""
         self._under_way: set[asyncio.Future[None]] = set()
 
     def __len__(self) -> int:
@@ -62,7 +65,7 @@ class Lots(Generic[T]):
         loop.call_later(MOMENT_S, self._look, loop, len(self._waiting), until)
 
     def _look(self, loop: asyncio.AbstractEventLoop, before: int, until: float) -> None:
-        if len(self._waiting) == before or loop.time() >= until:
+        if len(self._waiting) == before >= self._last or loop.time() >= until:
             self._go()
         else:
             self._look_later(loop, until)
@@ -71,6 +74,7 @@ class Lots(Generic[T]):
         self._is_gathering = False
         lot, self._waiting = self._waiting[:MOST], self._waiting[MOST:]
         if lot:  # else it was full, and went before its time
+            self._last = len(lot)
             handled = asyncio.ensure_future(self._handle(lot))
             self._under_way.add(handled)
             handled.add_done_callback(self._done)

@@ -6,6 +6,7 @@ import asyncio
 
 import pytest
 
+from keim.io import lots
 from keim.io.lots import AT_ONCE, MOST, Lots
 
 
@@ -41,7 +42,7 @@ def test_what_comes_in_one_moment_is_one_lot(gather_s: float) -> None:
     assert asyncio.run(script()) == [[0, 1, 2, 3, 4]]
 
 
-@pytest.mark.parametrize("gather_s", [0.0, 10.0])
+@pytest.mark.parametrize("gather_s", [0.0, 0.01])
 def test_more_than_a_lot_holds_goes_in_several_and_in_order(gather_s: float) -> None:
     async def script() -> list[list[int]]:
         desk = _Desk(gather_s)
@@ -81,3 +82,26 @@ def test_a_lot_that_comes_after_a_quiet_time_is_handled_as_the_first_was() -> No
         return desk.handled
 
     assert asyncio.run(script()) == [[0], [1], [2]]
+
+
+def test_a_lot_waits_for_as_many_as_the_last_one_had_but_not_for_ever(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr(lots, "MOMENT_S", 0.0)  # a moment is a turn of the loop
+
+    async def script() -> list[list[int]]:
+        desk = _Desk(0.05)
+        for number in range(4):
+            desk.lots.put(number)
+        await desk.rest()
+        desk.lots.put(4)
+        for _ in range(20):  # company that takes its time
+            await asyncio.sleep(0)
+        for number in (5, 6, 7):
+            desk.lots.put(number)
+        await desk.rest()
+        desk.lots.put(8)  # the others have gone
+        await desk.rest()
+        return desk.handled
+
+    assert asyncio.run(script()) == [[0, 1, 2, 3], [4, 5, 6, 7], [8]]
