@@ -174,6 +174,23 @@ def test_of_messages_of_one_moment_each_gets_its_own_answer(desk: EimOnly) -> No
     assert desk.device().counter == 0, "what was not signed was not handed out"
 
 
+def test_a_device_whose_request_was_given_up_is_answered_all_the_same(desk: EimOnly) -> None:
+    desk.order(LIST)
+
+    async def script() -> list[bytes | BaseException | None]:
+        asking = [asyncio.ensure_future(desk.service.answer(poll())) for _ in range(5)]
+        await asyncio.sleep(0)
+        asking[0].cancel()
+        asking[2].cancel()
+        return await asyncio.wait_for(asyncio.gather(*asking, return_exceptions=True), 10)
+
+    first, *others = desk.run(script())
+    assert isinstance(first, asyncio.CancelledError)
+    assert isinstance(others.pop(1), asyncio.CancelledError)
+    assert len(set(others)) == 1
+    assert len(desk.events(PackageDelivered)) == 1
+
+
 def test_one_result_that_comes_many_times_at_once_counts_once(desk: EimOnly) -> None:
     order = desk.order(LIST)
     hand = Hand(desk)

@@ -85,7 +85,7 @@ class EimService(OperatorsSide):
         self._forward = forward
         self._lots = Lots(self._answer_lot, gather_s=gather_s)
         self._under_way: dict[bytes | None, asyncio.Future[bytes | None]] = {}
-        """By EID: what a device says at the same moment is answered one after the other."""
+        """By EID, the last one: what a device says at the same moment is answered one after the other."""
         self._contacts: dict[str, datetime] = {}
         self.world: World | None = None
         """The PKI as it was read last."""
@@ -101,17 +101,20 @@ class EimService(OperatorsSide):
             return await self._relay(answer.read(octets), connection)
         if len(self._lots) >= QUEUE:
             raise overloaded()
-        eid = eid_of(octets)
-        while (before := self._under_way.get(eid)) is not None:
-            await asyncio.wait((before,))
         message = _Message(octets, connection)
+        eid = eid_of(octets)
+        before = self._under_way.get(eid)
         if eid is not None:
             self._under_way[eid] = message.answered
-        self._lots.put(message)
         try:
+            if before is not None:
+                await asyncio.wait((before,))
+            self._lots.put(message)
             return await message.answered
         finally:
-            self._under_way.pop(eid, None)
+            message.answered.cancel()  # without effect, unless whoever asked has gone: the next one's turn
+            if self._under_way.get(eid) is message.answered:
+                del self._under_way[eid]
 
     async def _answer_lot(self, lot: list[_Message]) -> None:
         try:

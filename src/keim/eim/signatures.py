@@ -5,7 +5,9 @@ Pure; imports floor 0 only.
 
 from __future__ import annotations
 
-from keim.crypto.suites import suite_of_curve
+from functools import cache
+
+from keim.crypto.suites import Suite, suite_of_curve
 from keim.deciding import Wish
 from keim.pki import Curve
 from keim.seams import Signer
@@ -24,6 +26,11 @@ class Sign(Wish[bytes]):
         return self._signer.sign(self._message)
 
 
+@cache
+def _suite_of(curve: str) -> Suite:
+    return suite_of_curve(Curve(curve).domain)
+
+
 class Check(Wish[bool]):
     """Whether the signature is that of the message under the key of that point."""
 
@@ -39,5 +46,5 @@ class Check(Wish[bool]):
         self._accepts_der = accepts_der
 
     def answer(self) -> bool:
-        key = suite_of_curve(Curve(self._curve).domain).verifying_key(self._point)
+        key = _suite_of(self._curve).verifying_key(self._point)
         return key.accepts(self._signature, self._message, accept_der=self._accepts_der)
