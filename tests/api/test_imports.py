@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import json
 from collections.abc import AsyncIterator, Sequence
 from typing import Any
@@ -84,6 +85,33 @@ def test_a_second_import_tells_or_skips_what_is_there(any_desk: Desk) -> None:
     assert counted(again) == (2200, 0, 2200, 2200)
     assert again["problems"][0]["code"] == "eim.device_exists"
     assert counted(report(any_desk, text, params={"skip_known": "true"})) == (2200, 0, 2200, 0)
+
+
+def test_of_two_imports_at_once_each_device_is_taken_by_one(any_desk: Desk) -> None:
+    file = "\n".join(["eid", *eids(3200)])
+    headers = {"content-type": CSV, "authorization": f"Bearer {any_desk.token('owner')}"}
+
+    async def both() -> list[dict[str, Any]]:
+        asked = [
+            any_desk.client.post(
+                "/v1/imports/devices", content=file, headers=headers, params={"skip_known": "true"}
+            )
+            for _ in range(2)
+        ]
+        return [answer.json() for answer in await asyncio.gather(*asked)]
+
+    one, other = map(counted, any_desk.site.run(both()))
+    assert one[0] == other[0] == 3200
+    assert one[1] + other[1] == one[2] + other[2] == 3200
+    assert one[3] == other[3] == 0
+    assert any_desk.site.run(any_desk.services.store.devices_by_state()) == {"active": 3200}
+    told = any_desk.site.run(
+        any_desk.services.store.engine.fetch(
+            "SELECT COUNT(*), COUNT(DISTINCT eid), MAX(id) - MIN(id) FROM eim_events"
+            " WHERE kind = 'device_enrolled'"
+        )
+    )
+    assert tuple(told[0]) == (3200, 3200, 3199), "each once, and none for a lot that was written anew"
 
 
 def test_a_device_of_another_tenant_is_not_taken_over(any_desk: Desk) -> None:
