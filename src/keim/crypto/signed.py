@@ -13,7 +13,7 @@ from __future__ import annotations
 from typing import Final
 
 from keim.crypto.tokens import association_token_tlv
-from keim.der import read_tlv, tag_text, tlv
+from keim.der import header, read_tlv, tag_text, tlv
 from keim.errors import Malformed
 
 SIGNATURE_TAG: Final = 0x5F37
@@ -23,6 +23,9 @@ ONE_TIME_KEY_TAG: Final = 0x5F49
 
 def _whole(octets: bytes, tag: int, name: str) -> bytes:
     """`octets`, if they are exactly one TLV of that tag; padded lengths of peers are kept as they are."""
+    size = len(octets) - (2 if tag < 0x100 else 3)
+    if 0 <= size < 0x80 and octets.startswith(header(tag, size)):
+        return octets
     element = read_tlv(octets, any_length_form=True)
     if element.tag != tag or element.end != len(octets):
         raise Malformed(

@@ -23,6 +23,8 @@ def length(n: int) -> bytes:
 
 def header(tag: int, n: int) -> bytes:
     """Tag and length of a TLV whose contents are joined elsewhere."""
+    if n < 0x80 and tag < 0x10000:
+        return b"%c%c" % (tag, n) if tag < 0x100 else b"%c%c%c" % (tag >> 8, tag & 0xFF, n)
     return tag_octets(tag) + length(n)
 
 
