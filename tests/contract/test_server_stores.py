@@ -19,7 +19,7 @@ from keim.io.store.engine import Conflict
 from keim.io.store.open import MEMORY, open_engine
 from keim.messages.common import NotificationEvent
 from keim.messages.es2p import CancelOrder, DownloadOrder
-from keim.messages.execution_status import Failure
+from keim.messages.execution_status import MATCHING_ID_REFUSED, Failure
 from keim.smdp.facts import Decision
 from keim.smdp.orders import Es2Call
 from keim.smdp.rows import ProfileState
@@ -77,20 +77,19 @@ def test_downloads_of_one_moment_are_each_as_if_alone(lab: Laboratory) -> None:
     """With a stranger's request, a repetition and a lost order among them."""
     orders = [lab.order() for _ in range(6)]
     cards = [ScriptedEuicc(EIDS[i % len(EIDS)], matching_id=mid) for i, (_, mid) in enumerate(orders)]
-    stranger = ScriptedEuicc(matching_id="NOBODY-S")
-    for card, opened in zip(
-        [*cards, stranger], together(lab, [card.initiate() for card in [*cards, stranger]]), strict=True
-    ):
+    strangers = [ScriptedEuicc(matching_id=text) for text in ("NOBODY-S", "A\0B")]
+    everybody = [*cards, *strangers]
+    for card, opened in zip(everybody, together(lab, [card.initiate() for card in everybody]), strict=True):
         card.accept_server(opened)
     lost, last = orders.pop(), cards.pop()
     lab.call(CancelOrder(iccid=lost[0], matching_id=lost[1], final_profile_status_indicator="Unavailable"))
-    first, *offers, late, refused = together(
-        lab, [card.authenticate() for card in [cards[0], *cards[1:], last, stranger]]
+    *offers, late, unknown, absurd = together(
+        lab, [card.authenticate() for card in [*cards, last, *strangers]]
     )
-    for card, offer in zip(cards, [first, *offers], strict=True):
+    for card, offer in zip(cards, offers, strict=True):
         card.accept_offer(offer)
     assert isinstance(late, Failure)
-    assert isinstance(refused, Failure)
+    assert unknown == absurd == Failure(MATCHING_ID_REFUSED, "no order has this matching id")
     packages = [card.prepare() for card in cards]
     *delivered, again = together(lab, [*packages, packages[0]])
     for number, (card, package) in enumerate(zip(cards, delivered, strict=True), 1):

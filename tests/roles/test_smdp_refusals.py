@@ -353,3 +353,14 @@ def test_the_numbers_of_the_asn1_binding_lead_back_to_a_code_of_the_same_number(
         assert integer_of(function, code_of(function, number)) == number
     assert integer_of(function, codes.DOWNLOAD_RETRIES) == 127
     assert code_of(function, 126) == codes.FUNCTION_FAILED
+
+
+@pytest.mark.parametrize("number", [-1, 1 << 63, 1 << 200])
+def test_a_result_with_an_absurd_number_is_acknowledged_only(lab: Laboratory, number: int) -> None:
+    iccid, matching_id = lab.order()
+    card = ScriptedEuicc(matching_id=matching_id)
+    lab.deliver(card)
+    assert lab.ask(card.result(Iccid(iccid), sequence_number=number)) is None
+    assert lab.profile(iccid).state is ProfileState.DOWNLOADED
+    assert lab.ask(card.result(Iccid(iccid))) is None
+    assert lab.profile(iccid).state is ProfileState.INSTALLED

@@ -96,13 +96,21 @@ class DevicesSide:
             recalled = await self._store.recall([asked.wanted for asked in lot])
             decided, rest = self._decide_all(zip(lot, recalled, strict=True))
             if rest:
-                loaded = await asyncio.gather(*(self._store.load(asked.wanted) for asked in rest))
+                loaded = await asyncio.gather(*map(self._load, rest))
                 decided += self._decide_all(zip(rest, loaded, strict=True), is_latest=True)[0]
             if decided:
                 self._store.submit([(each, partial(self._settle, asked, each)) for asked, each in decided])
         except Exception as error:  # told to all who wait, as if each had asked alone
             for asked in lot:
                 asked.fail(error)
+
+    async def _load(self, asked: _Asked) -> Facts | None:
+        """None: whoever waits has been told why not."""
+        try:
+            return await self._store.load(asked.wanted)
+        except Exception as error:  # what stands in one request may be what the database refuses
+            asked.fail(error)
+            return None
 
     def _decide_all(
         self, asked_with_facts: Iterable[tuple[_Asked, Facts | None]], *, is_latest: bool = False

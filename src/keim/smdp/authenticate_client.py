@@ -47,7 +47,9 @@ def wanted(request: AuthenticateClientRequest) -> Wanted:
     context = response.euicc_signed1.ctx_params1.ctx_params_for_common_authentication
     matching_id = context.matching_id if context is not None else None
     if matching_id:
-        return Wanted(transaction_id=request.transaction_id, matching_id=matching_id, with_contents=True)
+        # No order has a zero octet in its matching id, and not every database may be asked about one.
+        asked = None if "\0" in matching_id else matching_id
+        return Wanted(transaction_id=request.transaction_id, matching_id=asked, with_contents=True)
     return Wanted(
         transaction_id=request.transaction_id,
         default_eid=_claimed_eid(response.euicc_certificate),

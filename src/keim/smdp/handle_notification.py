@@ -46,6 +46,11 @@ TEMPORARY: Final = frozenset(
 )
 """After these the order is open again; every other reason ends it (procedures §11.10, our reading)."""
 
+HIGHEST_NUMBER: Final = (1 << 63) - 1
+"""A sequence number beyond it, or below zero, is nonsense that no database keeps."""
+
+_NO_NUMBER: Final = "seqNumber is below zero or beyond 63 bits"
+
 EVENT_NAMES: Final = {
     NotificationEvent.NOTIFICATION_INSTALL: "install",
     NotificationEvent.NOTIFICATION_ENABLE: "enable",
@@ -114,6 +119,8 @@ def _installation_result(
     covered = profile_installation_result_tbs(data.encode())
     if not (yield from ask(Do(partial(euicc_key(session).accepts, result.euicc_sign_pir, covered)))):
         return _ignored("euiccSignPIR does not verify", now, session.eid)
+    if not 0 <= data.notification_metadata.seq_number <= HIGHEST_NUMBER:
+        return _ignored(_NO_NUMBER, now, session.eid)
     if facts.notification is not None:
         return Decision(reply=None)
     error = data.final_result.error_result
@@ -202,6 +209,8 @@ def _other(smdp: Smdp, facts: Facts, other: OtherSignedNotification, now: dateti
     check = partial(verifying_key(leaf).accepts, other.euicc_notification_signature, covered)
     if not (yield from ask(Do(check))):
         return _ignored("euiccNotificationSignature does not verify", now, eid)
+    if not 0 <= metadata.seq_number <= HIGHEST_NUMBER:
+        return _ignored(_NO_NUMBER, now, eid)
     if facts.notification is not None:
         return Decision(reply=None)
     event = EVENT_NAMES.get(metadata.profile_management_operation, "unknown")
