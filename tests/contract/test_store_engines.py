@@ -105,6 +105,33 @@ def test_of_many_changes_of_one_row_exactly_one_is_taken(engine: Engine, run: Ru
     assert len(run(engine.fetch("SELECT id FROM things"))) == 2
 
 
+UNFIT = [("a", 1 << 64, None), ("\ud800", 1, None)]
+"""A number and a text that no database holds."""
+
+
+@pytest.mark.parametrize("unfit", UNFIT)
+@pytest.mark.parametrize("statement", [Statement(INSERT), Statement(ADD)], ids=["plain", "of many"])
+def test_what_no_database_holds_fails_alone_and_leaves_nothing_open(
+    engine: Engine, run: Run, unfit: tuple[Any, ...], statement: Statement
+) -> None:
+    def commit(*parameters: Any) -> Coroutine[Any, Any, None]:
+        wanted = parameters if isinstance(statement.sql, str) else parameters[:2]
+        return engine.commit([statement._replace(parameters=wanted)])
+
+    async def script() -> list[BaseException | None]:
+        return await asyncio.gather(
+            commit("before", 1, None), commit(*unfit), commit("after", 1, None), return_exceptions=True
+        )
+
+    before, refused, after = run(script())
+    assert (before, after) == (None, None)
+    assert isinstance(refused, StoreFailed)
+    run(commit("later", 1, None))
+    with pytest.raises(StoreFailed):
+        run(engine.fetch("SELECT id FROM things WHERE id = ? AND number = ?", *unfit[:2]))
+    assert {row[0] for row in run(engine.fetch("SELECT id FROM things"))} == {"before", "after", "later"}
+
+
 def test_a_bad_statement_fails_alone(engine: Engine, run: Run) -> None:
     async def script() -> list[BaseException | None]:
         return await asyncio.gather(

@@ -44,6 +44,8 @@ _SETTINGS: Final = (
     "PRAGMA wal_autocheckpoint=4000",
     "PRAGMA mmap_size=1073741824",
 )
+_TROUBLES: Final = (sqlite3.Error, OverflowError, UnicodeError)
+"""The last two: a number or a text that SQLite does not hold."""
 _FEW: Final = 8
 """Statements that are not worth sorting by kind."""
 _TYPES: Final = {
@@ -85,7 +87,7 @@ class SqliteEngine:
     async def fetch(self, sql: str, *parameters: Any) -> list[tuple[Any, ...]]:
         try:
             return self._reader.execute(sql, parameters).fetchall()
-        except sqlite3.Error as error:
+        except _TROUBLES as error:
             raise StoreFailed(str(error), code="store.statement_failed", step=sql[:80]) from None
 
     async def look_up(self, lookup: Lookup, keys: Sequence[Any]) -> list[tuple[Any, ...]]:
@@ -154,7 +156,7 @@ class SqliteEngine:
             if len(batch) == 1:
                 return [outcome]
             return self._write_apart(connection, batch)
-        except sqlite3.Error as error:
+        except Exception as error:  # whatever it was: no transaction may stay open, nobody unanswered
             if connection.in_transaction:
                 connection.execute("ROLLBACK")
             return [StoreFailed(str(error), code="store.commit_failed")] * len(batch)
@@ -194,7 +196,7 @@ class SqliteEngine:
             connection.execute("COMMIT")
         except sqlite3.IntegrityError as error:
             raise Conflict(str(error)) from None
-        except sqlite3.Error as error:
+        except _TROUBLES as error:
             raise StoreFailed(str(error), code="store.commit_failed") from None
         finally:
             if connection.in_transaction:
@@ -255,7 +257,7 @@ def _run_together(connection: sqlite3.Connection, batch: list[Item]) -> Exceptio
             changed = connection.executemany(kind.write.one, kind.parameters).rowcount
             if kind.write.key is not None and changed != len(kind.parameters):
                 return Conflict(kind.write.one)
-    except sqlite3.Error as error:
+    except _TROUBLES as error:
         return StoreFailed(str(error), code="store.statement_failed")
     for item in batch:
         if item.is_plain and (outcome := _run(connection, item.statements)) is not None:
@@ -274,7 +276,7 @@ def _run(connection: sqlite3.Connection, statements: Sequence[Statement]) -> Exc
                 return Conflict(one)
     except sqlite3.IntegrityError as error:
         return Conflict(str(error))
-    except sqlite3.Error as error:
+    except _TROUBLES as error:
         return StoreFailed(str(error), code="store.statement_failed")
     return None
 
