@@ -97,9 +97,10 @@ class Serving:
             code = self.process.wait(60)
         finally:
             self.give_up()
-        assert code == 0, f"exit code {code}: {self.told}"
-        assert "Traceback" not in self.told, self.told
+        told = self.told
         self._errors.close()
+        assert code == 0, f"exit code {code}: {told}"
+        assert "Traceback" not in told, told
 
     def give_up(self) -> None:
         self.process.kill()

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import signal
+import socket
 import ssl
 import threading
 from collections.abc import Iterator
@@ -153,7 +154,7 @@ def test_what_is_under_way_at_the_end_is_answered(tmp_path: Path) -> None:
         waiting = threading.Event()
         for _ in range(100):  # until nobody is let in any more
             try:
-                site.connect().close()
+                socket.create_connection(site.endpoint(), timeout=20).close()
             except OSError:
                 break
             waiting.wait(MOMENT_S / 4)

@@ -169,6 +169,13 @@ class Play:
     # serving on
 
     def _serve(self, world: World) -> None:
+        try:
+            self._welcome(world)
+            world.keep_going(self._stop, self._say)
+        except Interrupted:
+            note("keim up: stopping")
+
+    def _welcome(self, world: World) -> None:
         host, port = world.servers["eim"].listen["api"]
         api = f"http://{host}:{port}"
         listen = {
@@ -176,21 +183,14 @@ class Play:
             for noun, server in world.servers.items()
             for name, where in server.listen.items()
         }
+        ready = {"type": "ready", "api": api, "token_file": str(self._home.token_file), "listen": listen}
         if self._args.jsonl:
-            _print_line(
-                {"type": "ready", "api": api, "token_file": str(self._home.token_file), "listen": listen}
-            )
+            _print_line(ready)
         elif self._args.json:
-            print_json(
-                {"type": "ready", "api": api, "token_file": str(self._home.token_file), "listen": listen}
-            )
+            print_json(ready)
         else:
             self._invite(world, api)
         sys.stdout.flush()
-        try:
-            world.keep_going(self._stop, self._say)
-        except Interrupted:
-            note("keim up: stopping")
 
     def _invite(self, world: World, api: str) -> None:
         planned = world.devices[0].planned
