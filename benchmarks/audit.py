@@ -31,6 +31,7 @@ from keim.audit.verification import Options, verify_export
 from keim.crypto.ecdsa import MemorySigner, VerifyingKey
 from keim.crypto.signed import euicc_package_result_tbs, euicc_package_tbs
 from keim.crypto.suites import signer_of_key
+from keim.deciding import alone
 from keim.eim import answer
 from keim.eim.events import ResultReceived
 from keim.eim.facts import Context, Decision, Facts
@@ -245,7 +246,7 @@ def measure_append() -> dict[str, float]:
     edge = Edge().extend(bytes(32) for _ in range(999_999))
 
     def take_result() -> Decision:
-        return answer.decide(eim, facts, answer.read(message), context)
+        return alone(answer.decide(eim, facts, answer.read(message), context))
 
     decision = take_result()
     assert [event.state for event in decision.events if isinstance(event, ResultReceived)] == ["succeeded"]

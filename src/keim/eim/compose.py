@@ -134,11 +134,11 @@ def commands_of(package: bytes) -> tuple[Psmo, ...] | tuple[Eco, ...]:
     return read.psmo_list if read.psmo_list is not None else read.eco_list or ()
 
 
-def commands_in(request: bytes, transaction_id: bytes) -> bytes:
+def commands_in(request: bytes) -> bytes:
     """The EuiccPackage in an EuiccPackageRequest of ours: what is signed behind the transaction id."""
     signed = read_tlv(request, read_tlv(request).content)
-    start = request.index(transaction_id, signed.content) + len(transaction_id)
-    return request[start : signed.end]
+    place = next(found.end for found in walk(request, signed.content, signed.end) if found.tag == 0x82)
+    return request[place : signed.end]
 
 
 def count_of(package: bytes) -> int:

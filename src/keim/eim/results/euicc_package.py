@@ -129,7 +129,7 @@ def matching_offer(change: Change, counter: int, transaction_id: bytes | None) -
 def _commands(offer: Offer | None, known: Known | None) -> Sequence[Command] | None:
     """What the package asked for; None where nobody knows any more."""
     if offer is not None:
-        return commands_of(commands_in(offer.octets, offer.transaction_id))
+        return commands_of(commands_in(offer.octets))
     if known is None:
         return None
     chore = known.operation.chore
