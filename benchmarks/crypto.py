@@ -23,13 +23,14 @@ from cryptography.hazmat.primitives import hashes
 from cryptography.hazmat.primitives.asymmetric import ec
 
 from benchmarks.timing import calibrated, microseconds
-from keim.crypto.bpp import bind, profile_protection_keys, protect_profile
+from keim.crypto.bpp import binding, profile_protection_keys, protect_profile
 from keim.crypto.bpp_events import BppSession
 from keim.crypto.bpp_segments import load_segments
 from keim.crypto.bpp_whole import open_bpp
 from keim.crypto.bsp import Bsp
 from keim.crypto.ecdsa import VerifyingKey
 from keim.crypto.suites import SUITES, Suite
+from keim.deciding import alone
 from keim.der import tlv
 
 ROUNDS: Final = 7
@@ -189,7 +190,7 @@ def protection_rows(suite: Suite) -> list[Row]:
         one_time_scalar=card_key.scalar,
         dppb_point=signer.public_point,
     )
-    bpp = bind(UPP, **metadata)
+    bpp = alone(binding(UPP, **metadata))
     assert open_bpp(session, bpp).upp == UPP
     opening = Bsp(opening_state)
 
@@ -209,8 +210,8 @@ def protection_rows(suite: Suite) -> list[Row]:
         {
             "protect": lambda: protecting.protect(0x86, piece),
             "unprotect": unprotect,
-            "bind": lambda: bind(UPP, **metadata),
-            "bind late": lambda: bind(protected, **metadata),
+            "bind": lambda: alone(binding(UPP, **metadata)),
+            "bind late": lambda: alone(binding(protected, **metadata)),
             "open": lambda: open_bpp(session, bpp),
             "cut": lambda: list(load_segments(bpp)),
             "bare": bare,

@@ -15,10 +15,11 @@ import msgspec
 from cryptography.hazmat.primitives.serialization import Encoding, PublicFormat
 
 from keim.app.new_card import identity_from
-from keim.crypto.bpp import bind
+from keim.crypto.bpp import binding
 from keim.crypto.ecdsa import MemorySigner
 from keim.crypto.signed import euicc_package_tbs, server_signed1_tbs, smdp_signed2_tbs
 from keim.crypto.suites import suite_named
+from keim.deciding import alone
 from keim.der import Certificate, Choice, PublicKeyInfo, read_tlv, tlv, walk
 from keim.euicc.card import Card
 from keim.euicc.faults import Faults
@@ -305,7 +306,7 @@ class Lab:
             "euicc_otpk": otpk,
             "signer": signer("dp-pb"),
         } | bent
-        return bind(profile, **arguments)
+        return alone(binding(profile, **arguments))
 
     def load(self, bpp: bytes, block: int = 255) -> bytes:
         """The whole package in one chain; the installation result."""

@@ -1,6 +1,6 @@
 """Decisions that ask for what is costly, and those who run them: one alone, or all of a lot together.
 
-    signature = yield from ask(Do(partial(signer.sign, message)))
+    signature = yield from ask(partial(signer.sign, message))
 
 So what a lot of decisions ask for is done in a row, without what surrounds it: an elliptic curve's tables and
 a decision's push each other out of the processor's caches. Pure; imports nothing of keim.
@@ -9,40 +9,18 @@ a decision's push each other out of the processor's caches. Pure; imports nothin
 from __future__ import annotations
 
 from collections.abc import Callable, Generator, Sequence
-from typing import Generic, TypeAlias, TypeVar, cast
+from typing import TypeAlias, TypeVar, cast
 
 A = TypeVar("A")
-A_co = TypeVar("A_co", covariant=True)
-
-
-class Wish(Generic[A_co]):
-    """What is wanted before a decision goes on; its answer is an `A_co`."""
-
-    __slots__ = ()
-
-    def answer(self) -> A_co:
-        raise NotImplementedError
-
-
-class Do(Wish[A_co]):
-    """The result of a function."""
-
-    __slots__ = ("_work",)
-
-    def __init__(self, work: Callable[[], A_co]) -> None:
-        self._work = work
-
-    def answer(self) -> A_co:
-        return self._work()
-
-
+Wish: TypeAlias = Callable[[], A]
+"""What is wanted before a decision goes on: the result of a function."""
 Deciding: TypeAlias = Generator[Wish[object], object, A]
 
 
 def ask(wish: Wish[A]) -> Deciding[A]:
     """What the answering raises, this raises."""
     answer = yield wish
-    return cast(A, answer)  # whoever runs it answers each wish with what its class says
+    return cast(A, answer)  # whoever runs it answers each wish with its own result
 
 
 def alone(deciding: Deciding[A]) -> A:
@@ -79,6 +57,6 @@ def _go_on(deciding: Deciding[A], answer: object) -> Wish[object]:
 
 def _answer_to(wish: Wish[object]) -> object:
     try:
-        return wish.answer()
+        return wish()
     except Exception as error:  # a key that cannot be reached, say: it is for the decision to know
         return error

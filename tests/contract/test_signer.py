@@ -13,11 +13,12 @@ import pytest
 from tests.shared import needs_system
 from tests.system_packages import needs
 
-from keim.crypto.bpp import bind
+from keim.crypto.bpp import binding
 from keim.crypto.bpp_events import BppSession
 from keim.crypto.bpp_whole import open_bpp
 from keim.crypto.secrets import Secret
 from keim.crypto.suites import SUITES, Suite
+from keim.deciding import alone
 from keim.errors import Refused, WorldError
 from keim.io.keys import FileSigner, create_key_file
 from keim.io.pkcs11 import Pkcs11Token
@@ -93,14 +94,16 @@ def test_leading_zeros_of_r_and_s_are_kept(new_signer: NewSigner, suite: Suite) 
 def test_a_profile_is_bound_through_the_signer(new_signer: NewSigner, suite: Suite) -> None:
     signer = new_signer(suite)
     card_key = suite.new_one_time_key()
-    bpp = bind(
-        b"\xa0\x03\x80\x01\x02",
-        store_metadata=b"\xbf\x25\x00",
-        transaction_id=b"\x01" * 16,
-        host_id=b"host",
-        eid=bytes(16),
-        euicc_otpk=card_key.public_point,
-        signer=signer,
+    bpp = alone(
+        binding(
+            b"\xa0\x03\x80\x01\x02",
+            store_metadata=b"\xbf\x25\x00",
+            transaction_id=b"\x01" * 16,
+            host_id=b"host",
+            eid=bytes(16),
+            euicc_otpk=card_key.public_point,
+            signer=signer,
+        )
     )
     session = BppSession(
         suite=suite.name,

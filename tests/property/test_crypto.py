@@ -11,7 +11,7 @@ from cryptography.hazmat.primitives.asymmetric.utils import encode_dss_signature
 from hypothesis import given
 from hypothesis import strategies as st
 
-from keim.crypto.bpp import bind, profile_protection_keys, protect_profile
+from keim.crypto.bpp import binding, profile_protection_keys, protect_profile
 from keim.crypto.bpp_events import BppRefused, BppSession, ProfileElements
 from keim.crypto.bpp_open import BppReceiver
 from keim.crypto.bpp_segments import load_segments
@@ -33,6 +33,7 @@ from keim.crypto.scp80_security import Security
 from keim.crypto.signed import euicc_package_tbs
 from keim.crypto.suites import ECDSA_P256
 from keim.crypto.tokens import association_token_tlv
+from keim.deciding import alone
 from keim.der import tlv
 from keim.errors import KeimError
 
@@ -53,15 +54,17 @@ SESSION = BppSession(
 
 
 def bound(upp: bytes, metadata: bytes, ppk: SessionKeys | None) -> bytes:
-    return bind(
-        upp if ppk is None else protect_profile(upp, ppk),
-        store_metadata=tlv(0xBF25, metadata),
-        transaction_id=SESSION.transaction_id,
-        host_id=b"host",
-        eid=SESSION.eid,
-        euicc_otpk=EUICC_KEY.public_point,
-        signer=DPPB,
-        one_time_key=SMDP_KEY,
+    return alone(
+        binding(
+            upp if ppk is None else protect_profile(upp, ppk),
+            store_metadata=tlv(0xBF25, metadata),
+            transaction_id=SESSION.transaction_id,
+            host_id=b"host",
+            eid=SESSION.eid,
+            euicc_otpk=EUICC_KEY.public_point,
+            signer=DPPB,
+            one_time_key=SMDP_KEY,
+        )
     )
 
 

@@ -7,13 +7,13 @@ from functools import partial
 
 import pytest
 
-from keim.deciding import Deciding, Do, alone, ask, together
+from keim.deciding import Deciding, alone, ask, together
 
 
 def halves(number: int) -> Deciding[int]:
     """A decision that copes with a trouble of its own, and not with another."""
     try:
-        half = yield from ask(Do(partial(divmod, number, number - 1)))
+        half = yield from ask(partial(divmod, number, number - 1))
     except ZeroDivisionError:
         return -1
     return half[0]
@@ -35,7 +35,7 @@ def test_wishes_of_a_lot_are_answered_in_a_row() -> None:
 
     def steps(name: str) -> Deciding[None]:
         for step in (1, 2):
-            yield from ask(Do(partial(done.append, f"wish {step} of {name}")))
+            yield from ask(partial(done.append, f"wish {step} of {name}"))
             done.append(f"step {step} of {name}")
 
     together([steps("a"), steps("b")])

@@ -14,7 +14,7 @@ from tests.vectors.loading import entries_of
 
 from keim.crypto.agreement import OneTimeKey
 from keim.crypto.bpp import (
-    bind,
+    binding,
     control_ref_template,
     profile_protection_keys,
     protect_profile,
@@ -63,6 +63,7 @@ from keim.crypto.signed import (
 )
 from keim.crypto.suites import Suite, suite_of_curve
 from keim.crypto.tokens import association_token_tlv
+from keim.deciding import alone
 from keim.errors import KeimError, Refused
 from keim.ids import Eid, Oid
 
@@ -298,16 +299,18 @@ def test_the_same_inputs_bind_to_the_same_octets(vector: Vector) -> None:
         keys = session_keys(vector, "ppk_", ("enc", "mac"))
         assert replace_session_keys(keys) == octets(vector["replace_session_keys"])
         profile = protect_profile(profile, keys)
-    ours = bind(
-        profile,
-        store_metadata=octets(vector["store_metadata"]),
-        configure_isdp=octets(vector["configure_isdp"]),
-        transaction_id=octets(vector["transaction_id"]),
-        host_id=octets(vector["host_id"]),
-        eid=Eid(vector["eid"]).octets,
-        euicc_otpk=octets(vector["otpk_euicc"]),
-        signer=suite.new_signer(),
-        one_time_key=OneTimeKey.from_scalar(suite.curve, octets(vector["otsk_dp"])),
+    ours = alone(
+        binding(
+            profile,
+            store_metadata=octets(vector["store_metadata"]),
+            configure_isdp=octets(vector["configure_isdp"]),
+            transaction_id=octets(vector["transaction_id"]),
+            host_id=octets(vector["host_id"]),
+            eid=Eid(vector["eid"]).octets,
+            euicc_otpk=octets(vector["otpk_euicc"]),
+            signer=suite.new_signer(),
+            one_time_key=OneTimeKey.from_scalar(suite.curve, octets(vector["otsk_dp"])),
+        )
     )
     our_parts = members_of(ours, 0xBF36, "ours")
     their_parts = members_of(octets(vector["bpp"]), 0xBF36, "theirs")

@@ -10,7 +10,7 @@ from cryptography.hazmat.primitives.serialization import Encoding, PublicFormat
 from tests.shared import shared_path
 from tests.vectors.loading import entries_of, named
 
-from keim.crypto.bpp import bind, profile_protection_keys, protect_profile
+from keim.crypto.bpp import binding, profile_protection_keys, protect_profile
 from keim.crypto.bpp_events import BppSession
 from keim.crypto.bpp_segments import load_segments
 from keim.crypto.bpp_whole import open_bpp
@@ -34,6 +34,7 @@ from keim.crypto.signed import (
     smdp_signed2_tbs,
 )
 from keim.crypto.suites import suite_of_curve, verifying_key_of_spki
+from keim.deciding import alone
 from keim.der import tlv
 from keim.ids import Eid
 
@@ -126,15 +127,17 @@ def open_the_package(vector: Vector, dppb: VerifyingKey, transaction_id: bytes, 
     profile: Any = upp
     if vector["mode"] == "ppk":
         profile = protect_profile(upp, profile_protection_keys(bytes(range(48))))
-    ours = bind(
-        profile,
-        store_metadata=opened.store_metadata,
-        transaction_id=transaction_id,
-        host_id=value_of(elements_between(channel[2].value), 0x84),
-        eid=session.eid,
-        euicc_otpk=euicc_otpk,
-        signer=suite.new_signer(),
-        one_time_key=suite.one_time_key_of_scalar(octets(vector["otsk_dp"])),
+    ours = alone(
+        binding(
+            profile,
+            store_metadata=opened.store_metadata,
+            transaction_id=transaction_id,
+            host_id=value_of(elements_between(channel[2].value), 0x84),
+            eid=session.eid,
+            euicc_otpk=euicc_otpk,
+            signer=suite.new_signer(),
+            one_time_key=suite.one_time_key_of_scalar(octets(vector["otsk_dp"])),
+        )
     )
     # With session keys everything after BF23 is determined; with a random key the first two groups are.
     count = 3 if vector["mode"] == "session" else 2

@@ -15,7 +15,7 @@ from keim.authentication.server import Server
 from keim.crypto.ecdsa import VerifyingKey
 from keim.crypto.signed import euicc_signed1_tbs
 from keim.crypto.suites import suite_of_curve
-from keim.deciding import Deciding, Do, ask
+from keim.deciding import Deciding, ask
 from keim.errors import Malformed, PeerError
 from keim.ids import Eid
 from keim.messages.authentication import AuthenticateResponseOk
@@ -68,7 +68,7 @@ def check_euicc_chain(
         leaf = as_certificate(euicc, "leaf")
         maker = server.chains.authority(eum)
         if maker is not None:  # the certificate remembers what was found
-            yield from ask(Do(partial(leaf.is_signed_by, maker)))
+            yield from ask(partial(leaf.is_signed_by, maker))
         validation = server.chains.validate(
             leaf,
             [eum, *server.intermediates],
@@ -110,7 +110,7 @@ def authenticate_euicc(
         return Failure(EUICC_SIGNATURE_INVALID, "euiccSigned1 answers another challenge or another server")
     signature = response.euicc_signature1
     covered = euicc_signed1_tbs(signed.encode())
-    key = yield from ask(Do(partial(_proved_key, leaf, signature, covered)))
+    key = yield from ask(partial(_proved_key, leaf, signature, covered))
     if key is None:
         return Failure(EUICC_SIGNATURE_INVALID, "euiccSignature1 does not verify")
     context = signed.ctx_params1.ctx_params_for_common_authentication

@@ -13,7 +13,7 @@ import msgspec
 from keim.crypto.ecdsa import MemorySigner
 from keim.crypto.signed import server_signed1_tbs
 from keim.crypto.suites import suite_of_curve
-from keim.deciding import Deciding, Do, ask
+from keim.deciding import Deciding, ask
 from keim.der import Certificate as CertificateOctets
 from keim.errors import Refused
 from keim.ids import Oid
@@ -130,7 +130,7 @@ def sign_first_word(
         server_challenge=server_challenge,
     )
     covered = server_signed1_tbs(signed.encode())
-    signature = yield from ask(Do(partial(terms.identity.signer.sign, covered)))
+    signature = yield from ask(partial(terms.identity.signer.sign, covered))
     return InitiateAuthenticationOkEs9(
         transaction_id=transaction_id,
         server_signed1=signed,

@@ -22,7 +22,7 @@ from keim.crypto.signed import (
     initialise_secure_channel_tbs,
 )
 from keim.crypto.suites import suite_named
-from keim.deciding import Deciding, Do, alone, ask
+from keim.deciding import Deciding, ask
 from keim.der import header, tlv
 from keim.errors import Refused, Unencodable
 from keim.seams import Signer
@@ -92,7 +92,7 @@ def initialise_secure_channel(
         smdp_otpk=own_key,
         euicc_otpk=tlv(ONE_TIME_KEY_TAG, euicc_otpk),
     )
-    signature = yield from ask(Do(partial(signer.sign, covered)))
+    signature = yield from ask(partial(signer.sign, covered))
     return tlv(
         INITIALISE_SECURE_CHANNEL_TAG,
         REMOTE_OP_ID_INSTALL,
@@ -100,34 +100,6 @@ def initialise_secure_channel(
         template,
         own_key,
         tlv(SIGNATURE_TAG, signature),
-    )
-
-
-def bind(
-    profile: bytes | ProtectedProfile,
-    *,
-    store_metadata: bytes,
-    transaction_id: bytes,
-    host_id: bytes,
-    eid: bytes,
-    euicc_otpk: bytes,
-    signer: Signer,
-    one_time_key: OneTimeKey | None = None,
-    configure_isdp: bytes = EMPTY_CONFIGURE_ISDP,
-) -> bytes:
-    """As `binding`, at once."""
-    return alone(
-        binding(
-            profile,
-            store_metadata=store_metadata,
-            transaction_id=transaction_id,
-            host_id=host_id,
-            eid=eid,
-            euicc_otpk=euicc_otpk,
-            signer=signer,
-            one_time_key=one_time_key,
-            configure_isdp=configure_isdp,
-        )
     )
 
 
@@ -153,7 +125,7 @@ def binding(
         one_time_key = suite.new_one_time_key()
     elif one_time_key.curve is not suite.curve:
         raise Refused("the one-time key is not on the curve of DPpb", code="crypto.mixed_curves")
-    secret = yield from ask(Do(partial(one_time_key.agree, euicc_otpk)))
+    secret = yield from ask(partial(one_time_key.agree, euicc_otpk))
     keys = derive_session_keys(secret, host_id=host_id, eid=eid)
     bsp = Bsp.from_keys(keys)
     channel = initialise_secure_channel(

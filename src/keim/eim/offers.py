@@ -7,6 +7,7 @@ Pure; imports floor 0 only.
 from __future__ import annotations
 
 from collections.abc import Callable
+from functools import partial
 from typing import Final, NamedTuple
 
 from keim.crypto.signed import euicc_package_tbs, euicc_package_v1_0_tbs
@@ -17,7 +18,6 @@ from keim.eim.facts import Context
 from keim.eim.key_form import nest_key_data
 from keim.eim.rows import Chore, Device, Kind, Offer, Retry
 from keim.eim.settings import COUNTER_MAXIMUM, Eim
-from keim.eim.signatures import Sign
 from keim.eim.work import DataWork, DownloadWork, PackageWork, Work
 from keim.errors import Refused
 
@@ -130,7 +130,7 @@ def make_offer(
     made = make(eim, device, work, transaction_id)
     octets = made.octets
     if made.tbs:
-        signature = yield from ask(Sign(eim.signer_of(device), made.tbs))
+        signature = yield from ask(partial(eim.signer_of(device).sign, made.tbs))
         octets = tlv(0xBF51, octets, tlv(0x5F37, signature))
     return Offer(
         kind=kind,

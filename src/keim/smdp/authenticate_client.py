@@ -12,7 +12,7 @@ import msgspec
 
 from keim.authentication import AuthenticatedEuicc, authenticate_euicc
 from keim.crypto.signed import smdp_signed2_tbs
-from keim.deciding import Deciding, Do, ask
+from keim.deciding import Deciding, ask
 from keim.der import AnyTlv
 from keim.der import Certificate as CertificateOctets
 from keim.errors import Malformed
@@ -209,7 +209,7 @@ def _offer(
     signed_octets = signed.encode()
     assert session.euicc_signature1 is not None  # just stored by _of_euicc
     covered = smdp_signed2_tbs(signed_octets, session.euicc_signature1)
-    signature = yield from ask(Do(partial(binder.signer.sign, covered)))
+    signature = yield from ask(partial(binder.signer.sign, covered))
     reply = ProfileOffer(
         transaction_id=session.transaction_id,
         profile_meta_data=AnyTlv(contents.metadata),

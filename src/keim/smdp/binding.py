@@ -11,7 +11,7 @@ from keim.authentication import ServerIdentity
 from keim.crypto.agreement import OneTimeKey
 from keim.crypto.bpp import ProtectedProfile, binding, profile_protection_keys
 from keim.crypto.suites import suite_named
-from keim.deciding import Deciding, Do, ask
+from keim.deciding import Deciding, ask
 from keim.ids import Eid
 from keim.smdp.rows import Contents, Profile, Protection
 from keim.smdp.settings import Smdp
@@ -52,7 +52,7 @@ def bind_profile(
         wrapped = profile.wrapped_otsk
         one_time_key = OneTimeKey.from_scalar(suite.curve, smdp.key_wrap.unwrap(wrapped, context))
     else:
-        one_time_key = yield from ask(Do(suite.new_one_time_key))
+        one_time_key = yield from ask(suite.new_one_time_key)
         wrapped = smdp.key_wrap.wrap(one_time_key.scalar.reveal(), context)
     package = yield from binding(
         open_contents(smdp, contents, body),

@@ -10,7 +10,7 @@ from functools import partial
 from typing import Final
 
 from keim.crypto.signed import cancel_session_tbs
-from keim.deciding import Deciding, Do, ask
+from keim.deciding import Deciding, ask
 from keim.messages.authentication import CancelSessionOk, CancelSessionReason
 from keim.messages.es9p import CancelSessionRequestEs9
 from keim.messages.execution_status import (
@@ -53,7 +53,7 @@ def decide(
         return Decision(reply=Failure(TRANSACTION_UNKNOWN, "the signed data are of another transaction"))
     covered = cancel_session_tbs(signed.encode())
     check = partial(euicc_key(session).accepts, response.euicc_cancel_session_signature, covered)
-    if not (yield from ask(Do(check))):
+    if not (yield from ask(check)):
         return Decision(reply=Failure(EUICC_SIGNATURE_INVALID, "euiccCancelSessionSignature does not verify"))
     if signed.smdp_oid != smdp.binders[session.server_ci_pk_id].oid:
         return Decision(reply=Failure(SMDP_OID_WRONG, f"the OID {signed.smdp_oid} is not ours"))

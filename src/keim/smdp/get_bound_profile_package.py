@@ -12,7 +12,7 @@ from keim.crypto.confirmation import is_confirmed
 from keim.crypto.faults import BadPublicKey
 from keim.crypto.secrets import Secret
 from keim.crypto.signed import euicc_signed2_tbs
-from keim.deciding import Deciding, Do, ask
+from keim.deciding import Deciding, ask
 from keim.der import AnyTlv
 from keim.messages.authentication import EUICCSigned2, PrepareDownloadResponseOk
 from keim.messages.es9p import GetBoundProfilePackageRequest, PackageDelivery
@@ -83,7 +83,7 @@ def _signature_failure(session: Session, response: PrepareDownloadResponseOk) ->
         return Failure(TRANSACTION_UNKNOWN, "euiccSigned2 is of another transaction")
     covered = euicc_signed2_tbs(signed.encode(), session.smdp_signature2 or b"")
     check = partial(euicc_key(session).accepts, response.euicc_signature2, covered)
-    if not (yield from ask(Do(check))):
+    if not (yield from ask(check)):
         return Failure(EUICC_SIGNATURE_INVALID, "euiccSignature2 does not verify")
     return None
 

@@ -16,7 +16,7 @@ import msgspec
 from keim.authentication import check_euicc_chain
 from keim.authentication.euicc import verifying_key
 from keim.crypto.signed import other_notification_tbs, profile_installation_result_tbs
-from keim.deciding import Deciding, Do, ask
+from keim.deciding import Deciding, ask
 from keim.errors import Malformed
 from keim.ids import Iccid
 from keim.messages.common import NotificationEvent
@@ -117,7 +117,7 @@ def _installation_result(
         return _ignored("the session of this result is not known", now)
     data = result.profile_installation_result_data
     covered = profile_installation_result_tbs(data.encode())
-    if not (yield from ask(Do(partial(euicc_key(session).accepts, result.euicc_sign_pir, covered)))):
+    if not (yield from ask(partial(euicc_key(session).accepts, result.euicc_sign_pir, covered))):
         return _ignored("euiccSignPIR does not verify", now, session.eid)
     if not 0 <= data.notification_metadata.seq_number <= HIGHEST_NUMBER:
         return _ignored(_NO_NUMBER, now, session.eid)
@@ -207,7 +207,7 @@ def _other(smdp: Smdp, facts: Facts, other: OtherSignedNotification, now: dateti
     eid = leaf.names.serial_number or ""
     covered = other_notification_tbs(metadata.encode())
     check = partial(verifying_key(leaf).accepts, other.euicc_notification_signature, covered)
-    if not (yield from ask(Do(check))):
+    if not (yield from ask(check)):
         return _ignored("euiccNotificationSignature does not verify", now, eid)
     if not 0 <= metadata.seq_number <= HIGHEST_NUMBER:
         return _ignored(_NO_NUMBER, now, eid)

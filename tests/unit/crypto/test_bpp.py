@@ -8,7 +8,7 @@ import pytest
 
 from keim.crypto.bpp import (
     ProtectedProfile,
-    bind,
+    binding,
     control_ref_template,
     profile_protection_keys,
     protect_profile,
@@ -32,6 +32,7 @@ from keim.crypto.elements import Element, elements_between, members_of
 from keim.crypto.kdf import derive_session_keys
 from keim.crypto.signed import initialise_secure_channel_tbs
 from keim.crypto.suites import ECDSA_BRAINPOOL, ECDSA_P256, SUITES, Suite
+from keim.deciding import alone
 from keim.der import tlv
 from keim.errors import Malformed, Refused, Unencodable
 from keim.ids import Eid
@@ -71,7 +72,7 @@ class Parties:
             "signer": self.dppb,
             "one_time_key": self.smdp_key,
         }
-        return bind(profile, **{**arguments, **changes})  # type: ignore[arg-type] - one test changes one of them
+        return alone(binding(profile, **{**arguments, **changes}))  # type: ignore[arg-type] - one test changes one of them
 
     def bsp(self) -> Bsp:
         z = self.smdp_key.agree(self.euicc_key.public_point)

@@ -12,11 +12,12 @@ import pytest
 
 from keim.crypto import suites
 from keim.crypto.agreement import OneTimeKey
-from keim.crypto.bpp import bind, profile_protection_keys, protect_profile
+from keim.crypto.bpp import binding, profile_protection_keys, protect_profile
 from keim.crypto.bpp_events import BppFault, BppSession
 from keim.crypto.bpp_whole import open_bpp
 from keim.crypto.curves import P256, POINT_OCTETS
 from keim.crypto.secrets import Secret
+from keim.deciding import alone
 from keim.errors import BadSignature
 
 mldsa = pytest.importorskip("cryptography.hazmat.primitives.asymmetric.mldsa")
@@ -110,14 +111,16 @@ def test_a_hybrid_suite_is_one_more_row() -> None:
     )
     upp = bytes(range(256)) * 10
     for profile in (upp, protect_profile(upp, profile_protection_keys(bytes(48)))):
-        bpp = bind(
-            profile,
-            store_metadata=b"\xbf\x25\x00",
-            transaction_id=bytes(16),
-            host_id=b"host",
-            eid=bytes(16),
-            euicc_otpk=own.public_point,
-            signer=signer,
+        bpp = alone(
+            binding(
+                profile,
+                store_metadata=b"\xbf\x25\x00",
+                transaction_id=bytes(16),
+                host_id=b"host",
+                eid=bytes(16),
+                euicc_otpk=own.public_point,
+                signer=signer,
+            )
         )
         assert open_bpp(session, bpp).upp == upp
         bent = bytearray(bpp)

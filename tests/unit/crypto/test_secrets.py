@@ -9,7 +9,7 @@ from collections.abc import Callable
 
 import pytest
 
-from keim.crypto.bpp import bind, profile_protection_keys, protect_profile
+from keim.crypto.bpp import binding, profile_protection_keys, protect_profile
 from keim.crypto.bpp_events import BppSession
 from keim.crypto.bpp_open import BppReceiver
 from keim.crypto.bsp import Bsp, first_state
@@ -20,6 +20,7 @@ from keim.crypto.scp80 import unwrap_command
 from keim.crypto.scp80_security import Security
 from keim.crypto.secrets import Secret
 from keim.crypto.suites import ECDSA_P256
+from keim.deciding import alone
 from keim.errors import KeimError
 
 SCALAR = bytes.fromhex("5e" * 31 + "01")
@@ -49,15 +50,17 @@ SECRETS = {
 
 def holders() -> list[object]:
     """Everything of the package that holds key material, in the states in which it may be logged."""
-    bpp = bind(
-        b"profile",
-        store_metadata=b"\xbf\x25\x00",
-        transaction_id=b"\x01",
-        host_id=b"host",
-        eid=bytes(16),
-        euicc_otpk=ONE_TIME.public_point,
-        signer=ECDSA_P256.signer_of_scalar(bytes(31) + b"\x05"),
-        one_time_key=PEER,
+    bpp = alone(
+        binding(
+            b"profile",
+            store_metadata=b"\xbf\x25\x00",
+            transaction_id=b"\x01",
+            host_id=b"host",
+            eid=bytes(16),
+            euicc_otpk=ONE_TIME.public_point,
+            signer=ECDSA_P256.signer_of_scalar(bytes(31) + b"\x05"),
+            one_time_key=PEER,
+        )
     )
     receiver = BppReceiver(SESSION)
     events = receiver.feed(bpp[:-3])

@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+from functools import partial
+
 import pytest
 
 from keim.crypto.suites import ECDSA_P256
 from keim.deciding import Deciding, alone, ask, together
-from keim.eim.signatures import Check, Sign
+from keim.eim.signatures import is_genuine
 from keim.errors import Refused, Unreachable
 
 KEY = ECDSA_P256.new_signer()
@@ -22,14 +24,16 @@ class _Gone:
 
 
 def good(message: bytes) -> Deciding[tuple[bool, bool]]:
-    signature = yield from ask(Sign(KEY, message))
-    is_good = yield from ask(Check("nist", KEY.public_point, signature, message))
-    is_good_for_another = yield from ask(Check("nist", KEY.public_point, signature, message + b"!"))
+    signature = yield from ask(partial(KEY.sign, message))
+    is_good = yield from ask(partial(is_genuine, "nist", KEY.public_point, signature, message))
+    is_good_for_another = yield from ask(
+        partial(is_genuine, "nist", KEY.public_point, signature, message + b"!")
+    )
     return is_good, is_good_for_another
 
 
 def of_a_lost_key() -> Deciding[tuple[bool, bool]]:
-    yield from ask(Sign(_Gone(), b"message"))
+    yield from ask(partial(_Gone().sign, b"message"))
     return True, True
 
 

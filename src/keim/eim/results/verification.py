@@ -5,6 +5,7 @@ Pure; imports floor 0 only.
 
 from __future__ import annotations
 
+from functools import partial
 from typing import Final
 
 from keim.authentication.euicc import verifying_key
@@ -12,7 +13,7 @@ from keim.crypto.signed import euicc_package_v1_0_tbs
 from keim.deciding import Deciding, ask
 from keim.eim.change import Change
 from keim.eim.picture import KeyProved
-from keim.eim.signatures import Check
+from keim.eim.signatures import is_genuine
 from keim.errors import KeimError, Malformed
 from keim.pki import Certificate, Role
 
@@ -61,7 +62,7 @@ def why_not(change: Change, signature: bytes, message: bytes) -> Deciding[str | 
     if device.point is None:
         return "the eUICC's certificate is not known"
     accepts_der = change.eim.switches_of(device).accepts_der
-    check = Check(device.curve, device.point, signature, message, accepts_der=accepts_der)
+    check = partial(is_genuine, device.curve, device.point, signature, message, accepts_der=accepts_der)
     return None if (yield from ask(check)) else "the signature does not verify"
 
 
