@@ -18,9 +18,9 @@ import sys
 import time
 from typing import Any
 
-from benchmarks.eim_peers import Child
+from benchmarks.eim_peers import Child, serving
 from benchmarks.timing import sized
-from keim.app.eim import EimConfig, serve
+from keim.app.eim import EimConfig
 from keim.messages import esipa as m
 from keim.pki.world import World, example_eids
 
@@ -34,7 +34,7 @@ _REQUEST = (
 
 
 def measure(config: EimConfig, world: World, core: int) -> dict[str, Any]:
-    server = Child(lambda ready: serve(config, on_ready=lambda told: ready(told["listen"]["esipa"])), core)
+    server = Child(serving(config), core)
     try:
         measured = {"TLSv1.3": _own(server, world)}
         if shutil.which("openssl") is None:

@@ -10,11 +10,12 @@ import statistics
 import time
 import traceback
 from collections.abc import Awaitable, Callable
-from pathlib import Path
-from typing import Any, NoReturn
+from typing import Any, NamedTuple, NoReturn
 
 from tests import postgres_cluster
+from tests.cpu_time import cpu_seconds
 
+from keim.app.eim import EimConfig, serve
 from keim.crypto.ecdsa import MemorySigner
 from keim.crypto.signed import euicc_package_result_tbs, euicc_package_tbs
 from keim.crypto.suites import suite_named
@@ -67,13 +68,15 @@ class Child:
         return 0.0 if self.database is None else self.database.cpu_s()
 
     def cpu_s(self) -> float:
-        """To the microsecond, which the clock ticks of `stat` are not."""
-        text = Path(f"/proc/{self.pid}/schedstat").read_text()
-        return int(text.split()[0]) / 1e9
+        return cpu_seconds(self.pid)
 
     def end(self) -> None:
         os.kill(self.pid, signal.SIGTERM)
         os.waitpid(self.pid, 0)
+
+
+def serving(config: EimConfig) -> Callable[[Callable[[str], None]], Awaitable[None]]:
+    return lambda ready: serve(config, on_ready=lambda told: ready(told["listen"]["esipa"]))
 
 
 class Card:
@@ -148,12 +151,28 @@ class Wire:
         self._writer.transport.abort()
 
 
+class Phase(NamedTuple):
+    """What a number of requests took."""
+
+    count: int
+    cpu_s: float
+    elapsed_s: float
+    latencies_s: list[float]
+    sent: int = 0
+    received: int = 0
+    database_cpu_s: float | None = None
+
+    @property
+    def cpu_us(self) -> float:
+        return self.cpu_s / self.count * 1e6
+
+
 async def phase(
     server: Child,
     cards: list[Card],
     request: Callable[[Card], bytes],
     check: Callable[[Card, bytes], None],
-) -> dict[str, Any]:
+) -> Phase:
     bodies = [request(card) for card in cards]
     answers: list[bytes] = [b""] * len(cards)
     latencies: list[float] = []
@@ -176,14 +195,18 @@ async def phase(
         wire.close()
     for card, answer in zip(cards, answers, strict=True):
         check(card, answer)
-    sent = len(_HEAD % (len(bodies[0]), bodies[0]))
-    told = summary(len(cards), cpu, elapsed, latencies, sent=sent, received=received)
-    if server.database is not None:
-        told["database_us"] = round(database / len(cards) * 1e6, 1)
-    return told
+    return Phase(
+        len(cards),
+        cpu,
+        elapsed,
+        latencies,
+        sent=len(_HEAD % (len(bodies[0]), bodies[0])),
+        received=received,
+        database_cpu_s=None if server.database is None else database,
+    )
 
 
-async def cycles(server: Child, cards: list[Card], tls: ssl.SSLContext, *, is_fresh: bool) -> dict[str, Any]:
+async def cycles(server: Child, cards: list[Card], tls: ssl.SSLContext, *, is_fresh: bool) -> Phase:
     """Poll, result, poll again: on one connection for each device, or on kept ones."""
     latencies: list[float] = []
     waiting = iter(cards)
@@ -205,18 +228,21 @@ async def cycles(server: Child, cards: list[Card], tls: ssl.SSLContext, *, is_fr
     cpu, start = server.cpu_s(), time.perf_counter()
     await asyncio.gather(*(worker() for _ in range(CONNECTIONS)))
     elapsed, cpu = time.perf_counter() - start, server.cpu_s() - cpu
-    return summary(len(cards), cpu, elapsed, latencies, sent=0, received=0)
+    return Phase(len(cards), cpu, elapsed, latencies)
 
 
-def summary(
-    count: int, cpu: float, elapsed: float, latencies: list[float], *, sent: int, received: int
-) -> dict[str, Any]:
-    quantiles = statistics.quantiles(latencies, n=100)
-    return {
-        "cpu_us": round(cpu / count * 1e6, 1),
-        "rate": round(count / elapsed, 1),
+def summary(phases: list[Phase]) -> dict[str, Any]:
+    """Of all rounds together."""
+    count = sum(found.count for found in phases)
+    quantiles = statistics.quantiles([latency for found in phases for latency in found.latencies_s], n=100)
+    told: dict[str, Any] = {
+        "cpu_us": round(sum(found.cpu_s for found in phases) / count * 1e6, 1),
+        "rate": round(count / sum(found.elapsed_s for found in phases), 1),
         "p50_ms": round(quantiles[49] * 1e3, 2),
         "p99_ms": round(quantiles[98] * 1e3, 2),
-        "sent": sent,
-        "received": received,
+        "sent": phases[0].sent,
+        "received": phases[0].received,
     }
+    if phases[0].database_cpu_s is not None:
+        told["database_us"] = round(sum(found.database_cpu_s or 0 for found in phases) / count * 1e6, 1)
+    return told

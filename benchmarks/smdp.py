@@ -24,6 +24,7 @@ from typing import Any
 from cryptography.hazmat.primitives import hashes
 from cryptography.hazmat.primitives.asymmetric import ec
 from cryptography.hazmat.primitives.ciphers.aead import AESGCM
+from tests.cpu_time import cpu_seconds
 from tests.scripted_euicc import ADDRESS, RealEntropy, ScriptedEuicc, upp
 
 from benchmarks.timing import sized
@@ -46,7 +47,6 @@ from keim.wire.http import CONTENT_TYPE, JSON, HttpResponse
 
 CONNECTIONS = 64
 JSON_HEADERS = {CONTENT_TYPE: JSON, "x-admin-protocol": "gsma/rsp/v2.2.2"}
-CLOCK_TICKS = os.sysconf("SC_CLK_TCK")
 FILLER = bytes(12 * 1024 - 200)
 
 
@@ -90,13 +90,13 @@ async def _measure(folder: Path, sessions: int) -> dict[str, Any]:
         os.sched_setaffinity(0, {cores[-1]})
         warm, rest = cards[: sessions // 10], cards[sessions // 10 :]
         await _drive(address, warm)
-        rss_first, cpu, start = _rss_mib(server.pid), _cpu_s(server.pid), time.perf_counter()
+        rss_first, cpu, start = _rss_mib(server.pid), cpu_seconds(server.pid), time.perf_counter()
         half = len(rest) // 2
         await _drive(address, rest[:half])
         rss_half = _rss_mib(server.pid)
         await _drive(address, rest[half:])
         elapsed = time.perf_counter() - start
-        server_us = (_cpu_s(server.pid) - cpu) / len(rest) * 1e6
+        server_us = (cpu_seconds(server.pid) - cpu) / len(rest) * 1e6
         os.sched_setaffinity(0, {cores[0]})
         floor = (floor + _floor_us()) / 2  # before and after, since a machine's pace changes
         rss = [round(value, 1) for value in (rss_first, rss_half, _rss_mib(server.pid))]
@@ -225,11 +225,6 @@ async def _session(wire: Wire, card: ScriptedEuicc) -> None:
     assert len(package) > 16 * 1024
     assert b"Executed-Success" in package
     assert await wire.ask(card.result(Iccid.from_octets(card.offer.profile_meta_data.iccid))) == b""
-
-
-def _cpu_s(pid: int) -> float:
-    fields = Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()
-    return (int(fields[11]) + int(fields[12])) / CLOCK_TICKS
 
 
 def _rss_mib(pid: int) -> float:

@@ -200,7 +200,6 @@ class Bench:
 
     def _order(self, job: str) -> int | None:
         from tests.card_lab import iccid
-        from tests.e2e.test_eim_serve import released
 
         from keim.eim import compose
         from keim.ids import Eid
@@ -212,7 +211,7 @@ class Bench:
             enable = Psmo(enable=EnablePsmo(iccid=iccid(self.enabled), rollback_flag=True))
             return self.eim.order(eid, compose.package_of([enable]))
         if job == "download":
-            code = f"1$smdpplus.example.com${released(self.smdp)}"
+            code = f"1$smdpplus.example.com${self.smdp.released()}"
             return self.eim.order(eid, compose.download_by_code(code))
         return None
 

@@ -36,6 +36,7 @@ LOCKS: dict[str, list[str]] = {
         "--extra=server",
         "--extra=postgres",
         "--extra=coap",
+        "--extra=mqtt",
         "--group=build",
         "--group=bench",
     ],

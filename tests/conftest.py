@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 import os
+from collections.abc import Iterator
 
 import pytest
 from hypothesis import HealthCheck, settings
 
 from tests.gate import SUITE_BUDGETS_S
+from tests.postgres_cluster import Cluster, running
 from tests.shared import is_shared_required, shared_dir, wanted_shared_dir
 from tests.system_packages import message, missing, needs
 from tests.vectors.loading import unused_extra_files
@@ -51,6 +53,13 @@ def pytest_runtest_setup(item: pytest.Item) -> None:
         if is_shared_required():
             pytest.fail(message([need]), pytrace=False)
         pytest.skip(f"needs the system packages {', '.join(need.packages)}")
+
+
+@pytest.fixture(scope="session")
+def cluster() -> Iterator[Cluster]:
+    """A PostgreSQL, started for the first test that asks."""
+    with running() as made:
+        yield made
 
 
 def suite_of(nodeid: str) -> str:

@@ -13,7 +13,7 @@ from glob import glob
 from itertools import count
 from pathlib import Path
 
-import pytest
+from tests.cpu_time import cpu_seconds
 
 
 def _programs() -> Path:
@@ -44,11 +44,11 @@ class Cluster:
         """Of all its processes that live."""
         server = (self.folder / "data" / "postmaster.pid").read_text("utf-8").split()[0]
         children = Path(f"/proc/{server}/task/{server}/children").read_text("utf-8").split()
-        spent = 0
+        spent = 0.0
         for process in (server, *children):
-            with suppress(FileNotFoundError, ProcessLookupError):
-                spent += int(Path(f"/proc/{process}/schedstat").read_text("utf-8").split()[0])
-        return spent / 1e9
+            with suppress(OSError):  # it has ended
+                spent += cpu_seconds(int(process))
+        return spent
 
 
 def is_installed() -> bool:
@@ -76,10 +76,3 @@ def running() -> Iterator[Cluster]:
             made.run(str(programs / "pg_ctl"), "-D", data, "-m", "immediate", "-w", "stop")
     finally:
         shutil.rmtree(folder, ignore_errors=True)
-
-
-@pytest.fixture(scope="session")
-def cluster() -> Iterator[Cluster]:
-    """Started for the first test that asks."""
-    with running() as made:
-        yield made

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import json
 import os
 import signal
@@ -13,7 +14,7 @@ from typing import Any
 
 from keim.io.http_client import HttpClient
 from keim.io.pki_files import create_files, load_world
-from keim.io.rsp_clients import rsp_client
+from keim.io.rsp_clients import Es2Client, rsp_client
 from keim.pki import Role
 from keim.pki.world import World, WorldPlan, create_world
 from keim.wire import es9p_json
@@ -119,6 +120,20 @@ class Site:
     def start_again(self) -> None:
         listen = ("--listen", "127.0.0.1:0", "--status-listen", "127.0.0.1:0")
         self.smdp, self.smdp_at = start("smdp", *self.files, "--operators-listen", "127.0.0.1:0", *listen)
+
+    def released(self) -> str:
+        """The matching id of a profile that waits to be downloaded."""
+
+        async def script() -> str:
+            client = Es2Client(self.client(), requester="2.999.20")
+            try:
+                ordered = await client.download_order(profile_type="iot")
+                confirmed = await client.confirm_order(ordered.iccid)  # type: ignore[union-attr]  # or the test fails
+                return confirmed.matching_id  # type: ignore[union-attr]  # as above
+            finally:
+                client.close()
+
+        return asyncio.run(script())
 
 
 class Device:

@@ -6,7 +6,7 @@ from collections.abc import Iterator
 
 import pytest
 from tests.api.desk import Desk
-from tests.postgres_cluster import Cluster, cluster  # noqa: F401 - pytest finds the fixture here
+from tests.postgres_cluster import Cluster
 from tests.roles.eim_lab import EimOnly
 from tests.shared import needs_system
 

@@ -9,7 +9,7 @@ from typing import Any
 
 import pytest
 from tests.card_lab import SeededEntropy
-from tests.postgres_cluster import Cluster, cluster  # noqa: F401 - pytest finds the fixture here
+from tests.postgres_cluster import Cluster
 from tests.roles.eim_lab import EimOnly, SetClock, eim_of
 from tests.roles.test_eim_results import NOTHING, poll
 from tests.shared import needs_system

@@ -9,7 +9,6 @@ from pathlib import Path
 
 import pytest
 from tests.card_lab import SMDP, SMDP_OID, iccid, world
-from tests.postgres_cluster import cluster  # noqa: F401 - pytest finds the fixture here
 from tests.roles.eim_lab import EimLab, OpenStore, eim_of
 from tests.shared import needs_system
 from tests.unit.audit.audit_world import human, log_signer, trust, verified

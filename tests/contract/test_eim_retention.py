@@ -10,7 +10,6 @@ from typing import Any
 import pytest
 from tests.card_lab import EID, iccid
 from tests.contract.test_eim_log import KINDS, LoggedLab, open_store  # noqa: F401 - pytest finds the fixtures here
-from tests.postgres_cluster import cluster  # noqa: F401 - as above
 from tests.roles.eim_lab import EIM, OpenStore
 from tests.unit.audit.audit_world import verified
 

@@ -11,7 +11,6 @@ from typing import Any
 import msgspec
 import pytest
 from tests.card_lab import NOW
-from tests.postgres_cluster import cluster  # noqa: F401 - pytest finds the fixture here
 from tests.shared import needs_system
 
 from keim.eim.key_rotation import Rotation, RotationState

@@ -11,7 +11,7 @@ from typing import Any
 
 import pytest
 from tests.card_lab import EID, NOW, OTHER_EID, SMDP, iccid, world
-from tests.postgres_cluster import Cluster, cluster  # noqa: F401 - pytest finds the fixture here
+from tests.postgres_cluster import Cluster
 from tests.roles.eim_lab import EimLab, EimOnly, OpenStore, eim_of
 from tests.roles.test_eim_results import LIST, NOTHING, Hand, acknowledged, poll
 from tests.shared import needs_system

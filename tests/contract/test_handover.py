@@ -8,7 +8,6 @@ from contextlib import contextmanager
 from pathlib import Path
 
 import pytest
-from tests.postgres_cluster import cluster  # noqa: F401 - pytest finds the fixture here
 from tests.roles.eim_lab import OpenStore
 from tests.roles.handover_lab import NEW, HandoverLab, PowerCut, Side
 from tests.shared import needs_system

@@ -8,7 +8,6 @@ from typing import Any
 
 import pytest
 from tests.contract.test_store_engines import LOGS, Run, engine, run  # noqa: F401 - used as fixtures
-from tests.postgres_cluster import cluster  # noqa: F401 - used as a fixture
 
 from keim.audit.tree import Edge, leaf_hash
 from keim.eim.events import DeviceEnrolled

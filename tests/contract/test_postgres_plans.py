@@ -13,7 +13,7 @@ from datetime import UTC, datetime
 from typing import Any, cast
 
 import pytest
-from tests.postgres_cluster import Cluster, cluster  # noqa: F401 - used as a fixture
+from tests.postgres_cluster import Cluster
 from tests.shared import needs_system
 
 from keim.eim.events import DeviceEnrolled
@@ -82,7 +82,7 @@ def loop() -> Iterator[asyncio.AbstractEventLoop]:
 
 
 @pytest.fixture(scope="module")
-def filled(loop: asyncio.AbstractEventLoop, cluster: Cluster) -> Iterator[Engine]:  # noqa: F811 - the fixture
+def filled(loop: asyncio.AbstractEventLoop, cluster: Cluster) -> Iterator[Engine]:
     engine = loop.run_until_complete(open_engine(cluster.new_database()))
     loop.run_until_complete(EimStore(engine).prepare())
     for sql in FILL:

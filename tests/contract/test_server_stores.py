@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from tests.postgres_cluster import Cluster, cluster  # noqa: F401 - used as a fixture
+from tests.postgres_cluster import Cluster
 from tests.scripted_euicc import EIDS, NOW, ScriptedEuicc, upp
 from tests.shared import needs_system
 from tests.smdp_laboratory import Laboratory

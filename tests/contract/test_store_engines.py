@@ -9,7 +9,7 @@ from typing import Any
 
 import asyncpg
 import pytest
-from tests.postgres_cluster import Cluster, cluster  # noqa: F401 - used as a fixture
+from tests.postgres_cluster import Cluster
 from tests.shared import needs_system
 
 from keim.audit.tree import Edge, leaf_hash

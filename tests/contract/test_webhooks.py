@@ -12,7 +12,7 @@ from typing import Any
 import pytest
 from tests.card_lab import NOW, SeededEntropy
 from tests.https_peer import HttpsPeer
-from tests.postgres_cluster import Cluster, cluster  # noqa: F401 - pytest finds the fixture here
+from tests.postgres_cluster import Cluster
 from tests.shared import needs_system
 from tests.tls_pair import tls_pair
 

@@ -12,7 +12,7 @@ from typing import Any
 
 import pytest
 from tests.eim_processes import EIM, EimSite
-from tests.postgres_cluster import Cluster, cluster  # noqa: F401 - pytest finds the fixture here
+from tests.postgres_cluster import Cluster
 from tests.server_processes import keim
 from tests.shared import needs_system
 

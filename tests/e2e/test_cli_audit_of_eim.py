@@ -11,7 +11,6 @@ import pytest
 from tests.card_lab import EID, SMDP, SMDP_OID, iccid, world
 from tests.e2e.test_cli_audit import bare, bare_environment, run  # noqa: F401 - pytest finds the fixtures here
 from tests.eim_processes import EimSite, SiteDevice
-from tests.postgres_cluster import cluster  # noqa: F401 - pytest finds the fixture here
 from tests.roles.eim_lab import EimLab, eim_of
 from tests.server_processes import keim
 from tests.shared import needs_system

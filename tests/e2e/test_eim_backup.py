@@ -10,7 +10,7 @@ from pathlib import Path
 import pytest
 from tests.card_lab import iccid
 from tests.eim_processes import EimSite, SiteDevice
-from tests.postgres_cluster import Cluster, cluster  # noqa: F401 - pytest finds the fixture here
+from tests.postgres_cluster import Cluster
 from tests.roles.eim_lab import EimLab
 from tests.server_processes import keim
 from tests.shared import ROOT, needs_system

@@ -11,7 +11,7 @@ from pathlib import Path
 
 import pytest
 from tests.eim_processes import EIDS, EIM, EimSite, SiteDevice
-from tests.postgres_cluster import Cluster, cluster  # noqa: F401 - pytest finds the fixture here
+from tests.postgres_cluster import Cluster
 from tests.shared import needs_system
 
 from keim.der import tlv
@@ -171,7 +171,7 @@ class TestReadiness:
     def test_a_server_whose_database_is_gone_is_not_ready_but_lives(
         self,
         tmp_path: Path,
-        cluster: Cluster,  # noqa: F811 - the fixture that was imported above
+        cluster: Cluster,
     ) -> None:
         store = cluster.new_database()
         name = store.removeprefix("postgresql://keim@/").partition("?")[0]

@@ -13,7 +13,7 @@ from pathlib import Path
 
 import pytest
 from tests.eim_processes import EIDS, EIM, EimSite
-from tests.postgres_cluster import Cluster, cluster  # noqa: F401 - pytest finds the fixture here
+from tests.postgres_cluster import Cluster
 from tests.server_processes import keim
 from tests.shared import needs_system
 
@@ -132,7 +132,7 @@ class TestWorkers:
     def test_every_worker_has_the_new_certificate_and_so_has_one_that_comes_later(
         self,
         tmp_path: Path,
-        cluster: Cluster,  # noqa: F811 - the fixture that was imported above
+        cluster: Cluster,
     ) -> None:
         site = EimSite(tmp_path, store=cluster.new_database(), arguments=("--workers", "2"))
         try:

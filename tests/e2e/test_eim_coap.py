@@ -20,9 +20,8 @@ import pytest
 from cryptography.hazmat.primitives.serialization import Encoding, PublicFormat
 from tests.e2e.coap_peers import free_port
 from tests.e2e.test_eim_certificates import rotate, told
-from tests.e2e.test_eim_serve import released
 from tests.eim_processes import EIDS, EIM, EimSite, SiteDevice
-from tests.postgres_cluster import Cluster, cluster  # noqa: F401 - pytest finds the fixture here
+from tests.postgres_cluster import Cluster
 from tests.server_processes import Site, keim
 from tests.shared import needs_system
 
@@ -304,7 +303,7 @@ def test_a_download_is_relayed_block_by_block(tmp_path: Path) -> None:
         try:
             features = IpaFeatures.INDIRECT_RSP_SERVER_COMMUNICATION
             device = SiteDevice(eim, configuration=Configuration(features=features))
-            code = compose.download_by_code(f"1$smdpplus.example.com${released(smdp)}")
+            code = compose.download_by_code(f"1$smdpplus.example.com${smdp.released()}")
             order = eim.order(device.eid, code)
             device.cycle(carrier=device.coap(CoapSection(max_block=128)))
             operation = eim.operation(device.eid, order)
@@ -366,7 +365,7 @@ def test_nonsense_in_the_configuration_is_refused_with_its_name(
 @needs_system("postgresql")
 def test_any_worker_takes_a_moved_device_and_the_next_life_of_a_dead_one_too(
     tmp_path: Path,
-    cluster: Cluster,  # noqa: F811 - the fixture that was imported above
+    cluster: Cluster,
 ) -> None:
     site = site_with(tmp_path, store=cluster.new_database(), arguments=("--workers", "3"))
     try:

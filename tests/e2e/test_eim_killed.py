@@ -19,7 +19,7 @@ from pathlib import Path
 
 import pytest
 from tests.card_lab import signer_of
-from tests.postgres_cluster import Cluster, cluster  # noqa: F401 - pytest finds the fixture here
+from tests.postgres_cluster import Cluster
 from tests.shared import ROOT, needs_system
 
 from keim.app.eim import EimConfig, eim_of

@@ -151,7 +151,7 @@ def test_an_indirect_download_from_our_smdp_over_sockets(tmp_path: Path) -> None
         try:
             features = IpaFeatures.INDIRECT_RSP_SERVER_COMMUNICATION
             device = SiteDevice(eim, configuration=Configuration(features=features))
-            matching_id = released(smdp)
+            matching_id = smdp.released()
             code = compose.download_by_code(f"1$smdpplus.example.com${matching_id}")
             order = eim.order(device.eid, code)
             device.cycle()
@@ -164,24 +164,6 @@ def test_an_indirect_download_from_our_smdp_over_sockets(tmp_path: Path) -> None
             assert eim.stop() == 0
     finally:
         smdp.stop()
-
-
-def released(smdp: Site) -> str:
-    """The matching id of a profile that waits to be downloaded."""
-    import asyncio
-
-    from keim.io.rsp_clients import Es2Client
-
-    async def script() -> str:
-        client = Es2Client(smdp.client(), requester="2.999.20")
-        try:
-            ordered = await client.download_order(profile_type="iot")
-            confirmed = await client.confirm_order(ordered.iccid)  # type: ignore[union-attr]  # or the test fails
-            return confirmed.matching_id  # type: ignore[union-attr]  # as above
-        finally:
-            client.close()
-
-    return asyncio.run(script())
 
 
 def test_a_device_that_comes_back_resumes_its_tls_session(site: EimSite) -> None:

@@ -11,7 +11,7 @@ from pathlib import Path
 import pytest
 from tests.card_lab import iccid
 from tests.eim_processes import EIM, EimSite, SiteDevice
-from tests.postgres_cluster import Cluster, cluster  # noqa: F401 - pytest finds the fixture here
+from tests.postgres_cluster import Cluster
 from tests.server_processes import keim
 from tests.shared import needs_system
 
@@ -29,7 +29,7 @@ def workers_of(process: int) -> list[int]:
 
 
 @pytest.fixture
-def site(tmp_path: Path, cluster: Cluster) -> EimSite:  # noqa: F811 - the fixture that was imported above
+def site(tmp_path: Path, cluster: Cluster) -> EimSite:
     return EimSite(tmp_path, store=cluster.new_database(), arguments=("--workers", "2"))
 
 

@@ -10,7 +10,6 @@ import pytest
 from tests.bindings.ways import FILES
 from tests.card_lab import iccid
 from tests.card_lab import world as world_of_the_card_lab
-from tests.e2e.test_eim_serve import released
 from tests.eim_processes import EIDS, EIM, EimSite, SiteDevice
 from tests.ipa_daemons import Daemon
 from tests.mosquitto import until
@@ -97,7 +96,7 @@ def test_a_download_is_relayed_through_object_3443(tmp_path: Path) -> None:
     try:
         features = IpaFeatures.INDIRECT_RSP_SERVER_COMMUNICATION
         device = SiteDevice(eim, configuration=Configuration(features=features))
-        order = eim.order(device.eid, compose.download_by_code(f"1$smdpplus.example.com${released(smdp)}"))
+        order = eim.order(device.eid, compose.download_by_code(f"1$smdpplus.example.com${smdp.released()}"))
         host, port = eim.endpoint("lwm2m")
         carrier = lwm2m_carrier(
             EIM,

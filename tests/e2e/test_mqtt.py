@@ -14,12 +14,11 @@ import pytest
 from benchmarks import wire_mqtt
 from msgspec import convert
 from tests.card_lab import iccid
-from tests.e2e.test_eim_serve import released
 from tests.e2e.test_eim_workers import workers_of
 from tests.eim_processes import EIDS, EIM, EimSite, SiteDevice
 from tests.ipa_daemons import Daemon
 from tests.mosquitto import EIM_USER, Broker, free_port, toml_of, until
-from tests.postgres_cluster import Cluster, cluster  # noqa: F401 - pytest finds the fixture here
+from tests.postgres_cluster import Cluster
 from tests.server_processes import Site
 from tests.shared import needs_system
 
@@ -119,7 +118,7 @@ def test_a_download_is_relayed_with_version_3_and_passwords_at_both_ends(tmp_pat
     try:
         features = IpaFeatures.INDIRECT_RSP_SERVER_COMMUNICATION
         device = SiteDevice(eim, configuration=Configuration(features=features))
-        order = eim.order(device.eid, compose.download_by_code(f"1$smdpplus.example.com${released(smdp)}"))
+        order = eim.order(device.eid, compose.download_by_code(f"1$smdpplus.example.com${smdp.released()}"))
         carrier = carrier_of(broker, device.eid, **old)
         device.cycle(carrier=carrier)
         carrier.end()
@@ -471,7 +470,7 @@ def test_the_benchmark_of_the_wire_has_its_way_through_a_broker(tmp_path: Path) 
 @needs_system("postgresql")
 def test_workers_of_one_eim_answer_through_one_broker_and_a_dead_one_is_missed_by_nobody(
     tmp_path: Path,
-    cluster: Cluster,  # noqa: F811 - the fixture that was imported above
+    cluster: Cluster,
 ) -> None:
     broker = Broker(tmp_path)
     config = f"[mqtt]\n{toml_of(broker.config(EIM_USER))}"

@@ -12,7 +12,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from tests.postgres_cluster import Cluster, cluster  # noqa: F401 - used as a fixture
+from tests.postgres_cluster import Cluster
 from tests.scripted_euicc import ADDRESS, EIDS, ScriptedEuicc, upp
 from tests.server_processes import Device, Site
 from tests.shared import needs_system
@@ -48,7 +48,7 @@ def sqlite(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Site]:
 @pytest.fixture(scope="module")
 def postgres(
     tmp_path_factory: pytest.TempPathFactory,
-    cluster: Cluster,  # noqa: F811 - the fixture
+    cluster: Cluster,
 ) -> Iterator[Site]:
     folder = tmp_path_factory.mktemp("killed-postgres")
     made = Site(folder, profiles=len(POSTGRES_CASES), store=cluster.new_database())
