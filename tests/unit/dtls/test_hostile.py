@@ -338,6 +338,33 @@ def test_a_captured_record_does_not_turn_us_against_a_third_party() -> None:
     assert len(lab.server.datagrams_to_send()) == 100
 
 
+def test_one_datagram_of_two_records_is_one_word_from_a_new_address() -> None:
+    """Else whoever captured a single datagram could turn us against a third party."""
+    lab = Lab()
+    _, association = lab.connect()
+    lab.link.run(1.0)
+    captured = association.seal(23, b"x") + association.seal(23, b"y")
+    [served] = lab.server._live
+    lab.server.receive(captured, outside(1), lab.link.now)
+    for _ in range(100):
+        lab.server.send(served, bytes(20), lab.link.now)
+    assert 0 < sum(len(data) for data, _ in lab.server.datagrams_to_send()) <= 3 * len(captured)
+
+
+def test_a_peer_that_moves_does_not_take_the_place_of_another_at_its_new_address() -> None:
+    """Who has no connection id is known by its address, whoever else claims to speak from there."""
+    lab = Lab()
+    quiet = lab.connect(client_config(cid_octets=None), number=1)
+    _, mover = lab.connect(number=2)
+    assert lab.echo(*quiet) == b"HELLO"
+    lab.link.now += 10.0
+    lab.link.post(mover.seal(23, b"x"), device(1), SERVER)
+    lab.link.run(1.0)
+    assert [event.new for event in lab.link.seen(Moved, SERVER)] == [device(1)]
+    assert lab.echo(*quiet) == b"HELLO"
+    assert lab.server.associations == 2
+
+
 def test_moves_are_rate_limited() -> None:
     lab = Lab()
     _, association = lab.connect()

@@ -72,15 +72,19 @@ class DtlsEndpoint:
         self._half_open: OrderedDict[Address, Handshake] = OrderedDict()
         self._by_cid: dict[bytes, Association] = {}
         self._by_address: dict[Address, Association] = {}
+        """Those without connection id: the others are found by theirs, wherever they speak from."""
         self._live: OrderedDict[Association, None] = OrderedDict()
         self._warm: dict[Association, None] = {}
         self.changed: set[Association] | None = None
         """Associations with new snapshots to be taken, for an owner that sets and empties it."""
         self._cid_octets = config.cid_octets or 0
+        self._just_moved: Association | None = None
+        """By the datagram that is being read: its further records prove no more than its first."""
 
     # ---- five verbs
 
     def receive(self, datagram: bytes, address: Address, now: float) -> list[DatagramEvent]:
+        self._just_moved = None
         for record in split(datagram, self._cid_octets):
             if record.type == WITH_CID:
                 self._receive_with_cid(record, datagram, address, now)
@@ -166,7 +170,8 @@ class DtlsEndpoint:
             self._forget(old, "replaced")
         if association.own_cid:
             self._by_cid[association.own_cid] = association
-        self._by_address[association.address] = association
+        else:
+            self._by_address[association.address] = association
         self._live[association] = None
         if self.changed is not None:
             self.changed.add(association)
@@ -199,7 +204,7 @@ class DtlsEndpoint:
             association = handshake.association
             old = self._by_address.get(address)
             if not association.has_keys:
-                if old is not None and not old.own_cid:
+                if old is not None:
                     self._receive_protected(old, record, address, now, octets)
                 if len(handshake.early) < EARLY_RECORDS:
                     handshake.early.append(record)
@@ -243,7 +248,7 @@ class DtlsEndpoint:
                 self.changed.add(association)
         if address != association.address:
             self._peer_speaks_from(association, address, record.sequence > newest_before, now, octets)
-        elif association.quota is not None:
+        elif association.quota is not None and association is not self._just_moved:
             association.quota = None  # it has spoken from there twice
         self._receive_content(association, kind, content, now)
         return True
@@ -281,13 +286,10 @@ class DtlsEndpoint:
             return
         if now - association.moved_at < self.config.move_interval_s:
             return
-        old = association.address
-        if self._by_address.get(old) is association:
-            del self._by_address[old]
-        association.address = address
+        old, association.address = association.address, address
         association.moved_at = now
         association.quota = 3 * octets
-        self._by_address[address] = association
+        self._just_moved = association
         self._events.append(Moved(association, old, address))
 
     # ---- records in the clear
@@ -423,9 +425,10 @@ class DtlsEndpoint:
             association.tail = handshake
             handshake.keep_tail(self.config.tail_s)
         old = self._by_address.get(address)
-        if old is not None and not old.own_cid:
+        if old is not None:
             self._forget(old, "replaced")  # not before the new one has proved itself (RFC 6347 §4.2.8)
-        self._by_address[address] = association
+        if not association.own_cid:
+            self._by_address[address] = association
         self._live[association] = None
         self._keep_warm(association)
         if self.changed is not None:
