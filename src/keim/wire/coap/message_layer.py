@@ -84,7 +84,8 @@ class MessageLayer:
         self.timers = Timers()
         self.outbox: list[tuple[bytes, Association]] = []
         self.peers: dict[Association, Peer] = {}
-        self._ages: deque[tuple[float, Peer, int]] = deque()
+        self._ages: OrderedDict[tuple[Peer, int], float] = OrderedDict()
+        """Until when each message of the peers is remembered, oldest first."""
         self._kept_octets = 0
 
     def peer(self, association: Association) -> Peer:
@@ -162,9 +163,10 @@ class MessageLayer:
             until = old[0]
             self._kept_octets -= len(old[1] or b"")
         else:
-            self._ages.append((until, peer, message_id))
+            self._ages[peer, message_id] = until
             if len(peer.recent) >= self.settings.kept_exchanges:
-                _, (_, dropped) = peer.recent.popitem(last=False)
+                oldest, (_, dropped) = peer.recent.popitem(last=False)
+                del self._ages[peer, oldest]
                 self._kept_octets -= len(dropped or b"")
         peer.recent[message_id] = (until, answer)
         if answer is not None:
@@ -173,17 +175,19 @@ class MessageLayer:
             self._drop_oldest()
 
     def expire(self, now: float) -> None:
-        ages = self._ages
-        while ages and ages[0][0] <= now:
+        while (until := self._next_end()) is not None and until <= now:
             self._drop_oldest()
 
+    def _next_end(self) -> float | None:
+        for until in self._ages.values():
+            return until
+        return None
+
     def _drop_oldest(self) -> None:
-        until, peer, message_id = self._ages.popleft()
-        known = peer.recent.get(message_id)
-        if known is not None and known[0] == until:
-            del peer.recent[message_id]
-            self._kept_octets -= len(known[1] or b"")
-            self.release(peer)
+        (peer, message_id), _ = self._ages.popitem(last=False)
+        _, answer = peer.recent.pop(message_id)
+        self._kept_octets -= len(answer or b"")
+        self.release(peer)
 
     def release(self, peer: Peer) -> None:
         """Forgets a peer with which nothing is under way."""
@@ -198,14 +202,16 @@ class MessageLayer:
             self.stop(peer, message)
             if message.answers is not None:
                 message.answers.settle(False)
-        self._kept_octets -= sum(len(answer or b"") for _, answer in peer.recent.values())
+        for message_id, (_, answer) in peer.recent.items():
+            del self._ages[peer, message_id]
+            self._kept_octets -= len(answer or b"")
         peer.recent.clear()
         return peer
 
     def next_deadline(self) -> float | None:
-        deadline = self.timers.next_deadline()
-        if self._ages and (deadline is None or self._ages[0][0] < deadline):
-            return self._ages[0][0]
+        deadline, end = self.timers.next_deadline(), self._next_end()
+        if end is not None and (deadline is None or end < deadline):
+            return end
         return deadline
 
 
