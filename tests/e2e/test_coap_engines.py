@@ -138,6 +138,24 @@ def test_the_engines_bear_doubled_datagrams(server: str, client: str, seed: int)
     assert ends.echo(association)
 
 
+def test_half_open_handshakes_are_bounded_at_the_openssl_engine_and_a_good_client_still_comes_in() -> None:
+    server = openssl("server", half_open=20)
+    now = SteadyClock()()
+    for number in range(200):
+        address = ("198.51.100.9", number)
+        client = DtlsEndpoint(DtlsConfig(trust=papers().anchors, cid_octets=0), entropy=SeededEntropy(number))
+        client.connect(SERVER, now, TARGET)
+        for _ in range(2):  # the hello, and the one with the cookie
+            for data, _ in client.datagrams_to_send():
+                server.receive(data, address, now)
+            for data, _ in server.datagrams_to_send():
+                client.receive(data, SERVER, now)
+        assert server.half_open <= 20
+    assert server.half_open == 20
+    ends = Ends(server, native("device"))
+    assert ends.echo(ends.connect())
+
+
 def test_hellos_without_cookie_leave_nothing_at_the_openssl_engine() -> None:
     server = openssl("server")
     client = DtlsEndpoint(DtlsConfig(trust=papers().anchors, cid_octets=0), entropy=SeededEntropy(1))
@@ -162,6 +180,25 @@ def test_garbage_ends_nothing(server: str) -> None:
         ends.link.post(b"\x17\xfe\xfd\0\1" + chance.randbytes(40), DEVICE, SERVER)
     ends.link.run(1.0)
     assert ends.echo(association)
+
+
+@pytest.mark.parametrize("server", ["native", "openssl"])
+def test_a_device_that_asks_for_short_records_gets_blocks_that_fit(server: str) -> None:
+    """Though its request says nothing of blocks, as that of a foreign device."""
+
+    async def run() -> None:
+        served = Served(ENGINES[server]("server"))
+        _, port = served.open("127.0.0.1")
+        node = CoapNode(native("device", max_fragment_length=512))
+        node.stack.coap.fit_into(lambda _association: 1 << 14)
+        node.open("127.0.0.1")
+        association = await asyncio.wait_for(node.connect(("127.0.0.1", port), TARGET), 10)
+        answer = await node.ask(association, Request(path=("gsma",), content_format=42, body=b"short"))
+        assert answer == Response(0x44, digest(b"short"), 42)
+        await node.close()
+        await served.close()
+
+    asyncio.run(asyncio.wait_for(run(), 20))
 
 
 @pytest.mark.parametrize(("server", "client"), [*PAIRS, ("native", "native")])

@@ -20,11 +20,14 @@ import msgspec
 from cryptography import x509
 from cryptography.hazmat.primitives.asymmetric import ec
 
-from keim.errors import Refused, Untrusted
+from keim.errors import Malformed, Refused, Untrusted
+from keim.wire.dtls import hello
 from keim.wire.dtls.config import Target
 from keim.wire.dtls.cookies import COOKIE_OCTETS
 from keim.wire.dtls.events import NOBODY, Address, Data, DatagramEvent, Down, Identity, Up
-from keim.wire.dtls.records import HANDSHAKE, HEADER_OCTETS
+from keim.wire.dtls.fragments import read_fragments
+from keim.wire.dtls.hello import read_client_hello
+from keim.wire.dtls.records import HANDSHAKE, HEADER_OCTETS, split
 from keim.wire.dtls.timers import Timer, Timers
 from keim.wire.dtls.trust import Trust, names_of, spki_of
 
@@ -36,6 +39,7 @@ except ImportError as error:
     ) from error
 
 DTLS_1_2: Final = 0xFEFD
+LARGEST_RECORD: Final = 1 << 14
 _RELEASE_BUFFERS: Final = 0x10
 _NO_AUTO_CHAIN: Final = 0x08
 SUITES: Final = {
@@ -60,7 +64,8 @@ class OpenSslConfig(msgspec.Struct, frozen=True, kw_only=True):
 
 class OpenSslAssociation:
     __slots__ = (
-        "address", "connection", "identity", "is_client", "is_resumed", "is_up", "session", "target", "timer",
+        "address", "connection", "identity", "is_client", "is_resumed", "is_up", "largest_fragment",
+        "session", "target", "timer",
     )  # fmt: skip
 
     def __init__(self, address: Address, connection: Any, target: Target | None) -> None:
@@ -73,6 +78,7 @@ class OpenSslAssociation:
         self.session: Any = None
         """Of a client: what resumes this association later, in a `Target`."""
         self.timer: Timer | None = None
+        self.largest_fragment = LARGEST_RECORD
 
 
 class OpenSslDatagrams:
@@ -153,6 +159,9 @@ class OpenSslDatagrams:
         association.connection.send(data)
         self._flush(association.connection, association.address)
 
+    def room(self, association: OpenSslAssociation) -> int:
+        return association.largest_fragment
+
     def connect(self, address: Address, now: float, target: Target) -> OpenSslAssociation:
         connection = self._connection(self._client)
         connection.set_connect_state()
@@ -216,6 +225,7 @@ class OpenSslDatagrams:
             return
         self._listener = None
         association = OpenSslAssociation(address, listener, None)
+        association.largest_fragment = _records_wanted(datagram)
         self._half_open[address] = association
         if len(self._half_open) > self.config.half_open:
             _, oldest = self._half_open.popitem(last=False)
@@ -345,6 +355,16 @@ def _is_client_hello(datagram: bytes) -> bool:
         and datagram[3:5] == b"\0\0"
         and datagram[HEADER_OCTETS] == 1
     )
+
+
+def _records_wanted(datagram: bytes) -> int:
+    """The largest records that a hello which OpenSSL took asks for; OpenSSL heeds it and does not tell."""
+    with suppress(Malformed):
+        for record in split(datagram, 0):
+            for fragment in read_fragments(record.fragment):
+                wanted = read_client_hello(fragment.data).extensions.get(hello.MAX_FRAGMENT_LENGTH, b"")
+                return hello.FRAGMENT_OCTETS.get(int.from_bytes(wanted, "big"), LARGEST_RECORD)
+    return LARGEST_RECORD
 
 
 def _datagrams(data: bytes, mtu: int) -> Iterator[bytes]:

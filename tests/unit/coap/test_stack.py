@@ -22,7 +22,7 @@ ASK = Request(path=("gsma", "rsp2", "asn1"), content_format=42, body=BODY)
 
 
 class Both:
-    def __init__(self, link: Link, **server: Any) -> None:
+    def __init__(self, link: Link, *, client: dict[str, Any] | None = None, **server: Any) -> None:
         self.link = link
         link.now = START
         self.server = CoapStack(
@@ -30,7 +30,7 @@ class Both:
             CoapEndpoint(entropy=SeededEntropy("cs")),
         )
         self.client = CoapStack(
-            DtlsEndpoint(client_config(), entropy=SeededEntropy("c")),
+            DtlsEndpoint(client_config(**(client or {})), entropy=SeededEntropy("c")),
             CoapEndpoint(entropy=SeededEntropy("cc")),
         )
         link.join(SERVER, self.server)
@@ -88,6 +88,18 @@ def test_blocks_go_on_after_a_move_in_the_middle_of_a_transfer() -> None:
     assert end.response.body == BACK
     assert len(both.link.seen(Moved, SERVER)) == 1
     assert both.runs == 1
+
+
+@pytest.mark.parametrize(("octets", "block"), [(512, 256), (1024, 512), (2048, 1024)])
+def test_blocks_fit_into_the_records_that_the_peer_takes(octets: int, block: int) -> None:
+    both = Both(Link(), client={"max_fragment_length": octets})
+    association = both.connect()
+    both.link.sent.clear()
+    end = both.ask(association)
+    assert (end.response.body, both.runs) == (BACK, 1)
+    for source in (device(), SERVER):
+        longest = max(len(data) for sender, _, data in both.link.sent if sender == source)
+        assert block < longest <= octets + 60
 
 
 def test_what_waits_ends_with_its_association() -> None:

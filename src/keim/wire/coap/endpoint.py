@@ -6,6 +6,8 @@ seconds of a clock that never runs backwards.
 
 from __future__ import annotations
 
+from collections.abc import Callable
+
 from keim.errors import Malformed
 from keim.seams import Entropy
 from keim.wire.coap.events import Association, CoapEvent, Request, Requested, Response
@@ -24,6 +26,10 @@ class CoapEndpoint:
         self._layer = MessageLayer(settings, entropy)
         self._responder = Responder(self._layer)
         self._requester = Requester(self._layer)
+
+    def fit_into(self, room: Callable[[Association], int]) -> None:
+        """Blocks leave so small that their messages fit into the octets that are told here."""
+        self._layer.room = room
 
     def receive(self, datagram: bytes, association: Association, now: float) -> list[CoapEvent]:
         layer = self._layer

@@ -7,13 +7,16 @@ from __future__ import annotations
 
 from collections import OrderedDict, deque
 from collections.abc import Callable
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Final
 
 from keim.seams import Entropy
 from keim.wire.coap.events import Association
 from keim.wire.coap.numbers import ACK, RST
 from keim.wire.coap.settings import CoapSettings
 from keim.wire.dtls.timers import Timer, Timers
+
+AROUND: Final = 64
+"""Octets of a message beside its block: header, token, options."""
 
 if TYPE_CHECKING:
     from keim.wire.coap.observing import Observed
@@ -84,6 +87,8 @@ class MessageLayer:
         self.timers = Timers()
         self.outbox: list[tuple[bytes, Association]] = []
         self.peers: dict[Association, Peer] = {}
+        self.room: Callable[[Association], int] | None = None
+        """Octets that the layer below takes at once; None: whatever comes."""
         self._ages: OrderedDict[tuple[Peer, int], float] = OrderedDict()
         """Until when each message of the peers is remembered, oldest first."""
         self._kept_octets = 0
@@ -94,6 +99,15 @@ class MessageLayer:
             peer = Peer(association, int.from_bytes(self.entropy.bytes(2), "big"))
             self.peers[association] = peer
         return peer
+
+    def largest_exponent(self, association: Association) -> int:
+        """Of blocks that we send: as wanted here, or as the peer's records hold."""
+        exponent = self.settings.max_exponent
+        if self.room is not None:
+            room = self.room(association) - AROUND
+            while exponent and 16 << exponent > room:
+                exponent -= 1
+        return exponent
 
     def send(self, peer: Peer, data: bytes) -> None:
         self.outbox.append((data, peer.association))

@@ -71,7 +71,7 @@ class Requester:
             peer,
             next(self._handles),
             request,
-            settings.max_exponent,
+            self._layer.largest_exponent(association),
             settings.request_timeout_s if timeout_s is None else timeout_s,
         )
         if peer.asking is None:

@@ -115,7 +115,7 @@ class Responder:
         except (Malformed, UnicodeDecodeError):
             fields = _Fields((), (), None, None, None, numbers.BAD_OPTION)
         key: Key = (message.code, fields.path, fields.query)
-        largest = layer.settings.max_exponent
+        largest = layer.largest_exponent(peer.association)
         wanted = fields.block2
         exchange = Exchange(
             peer, message, key, min(largest, wanted.exponent) if wanted is not None else largest

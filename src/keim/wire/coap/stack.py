@@ -18,6 +18,7 @@ class CoapStack(Generic[Lower]):
     def __init__(self, lower: Lower, coap: CoapEndpoint) -> None:
         self.lower = lower
         self.coap = coap
+        coap.fit_into(lower.room)
 
     def receive(self, datagram: bytes, address: Address, now: float) -> list[StackEvent]:
         return self._up(self.lower.receive(datagram, address, now), now)

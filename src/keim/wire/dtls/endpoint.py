@@ -98,9 +98,12 @@ class DtlsEndpoint:
         """Silently lost, like any datagram, where the association is not up or may not send that much yet."""
         if association not in self._live:
             return
-        if len(data) > association.largest_fragment - (9 if association.peer_cid else 0):
+        if len(data) > self.room(association):
             raise Refused("the peer takes no records of this size", code="dtls.record_too_large")
         self._send(association, APPLICATION_DATA, data)
+
+    def room(self, association: Association) -> int:
+        return association.largest_fragment - (9 if association.peer_cid else 0)
 
     def datagrams_to_send(self) -> list[tuple[bytes, Address]]:
         outbox = self._outbox

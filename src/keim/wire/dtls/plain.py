@@ -2,7 +2,11 @@
 
 from __future__ import annotations
 
+from typing import Final
+
 from keim.wire.dtls.events import Address, Data, DatagramEvent, Down
+
+LARGEST: Final = 1 << 14
 
 
 class PlainDatagrams:
@@ -22,6 +26,9 @@ class PlainDatagrams:
 
     def send(self, association: Address, data: bytes, now: float) -> None:
         self._outbox.append((data, association))
+
+    def room(self, association: Address) -> int:
+        return LARGEST
 
     def datagrams_to_send(self) -> list[tuple[bytes, Address]]:
         outbox, self._outbox = self._outbox, []
