@@ -24,6 +24,7 @@ from keim.wire.dtls.config import DtlsConfig, Target
 from keim.wire.dtls.endpoint import SNAPSHOT_RECORDS, DtlsEndpoint
 from keim.wire.dtls.events import Data, Down, Foreign, Moved, SnapshotDue, Up
 from keim.wire.dtls.fragments import CLIENT_HELLO, HandshakeMessage
+from keim.wire.dtls.handshake import EARLY_RECORDS
 from keim.wire.dtls.records import HANDSHAKE, clear_record, split
 
 MUTUAL = {"client_proof": "required", "trust": client_config().trust}
@@ -123,6 +124,31 @@ def test_10000_half_open_handshakes_are_bounded_and_a_good_client_still_comes_in
     lab.link.run(1000.0)
     assert lab.server.half_open == 0
     assert len(lab.server._by_cid) == 1
+
+
+@pytest.mark.parametrize("cid_octets", [8, None])
+def test_who_never_finishes_its_handshake_cannot_leave_data_without_end(cid_octets: int | None) -> None:
+    lab = Lab(server_config(cid_octets=cid_octets))
+    lab.link.drop = lambda data, source, _target: (
+        source == device() and any(record.type == 20 for record in split(data, 8))  # with its Finished
+    )
+    client = lab.client()
+    association = client.connect(SERVER, lab.link.now, TARGET)
+    lab.link.run(3.0)
+    [handshake] = lab.server._half_open.values()
+    lab.link.drop = lambda *_: False
+    key_exchange = client._half_open[SERVER]._flight[0]
+    assert isinstance(key_exchange, HandshakeMessage)
+    lab.link.post(clear_record(HANDSHAKE, 9, key_exchange.encode()), device(), SERVER)
+    lab.link.run(0.1)
+    assert handshake.association.has_keys
+    for _ in range(40):
+        lab.link.post(association.seal(23, bytes(1000)), device(), SERVER)
+    lab.link.run(0.1)
+    assert lab.link.seen(Data, SERVER) == []
+    assert len(handshake.early) + len(handshake.early_data) == EARLY_RECORDS
+    lab.link.run(5.0, lambda: client.is_up(association))
+    assert len(lab.link.seen(Data, SERVER)) == EARLY_RECORDS
 
 
 def test_an_address_that_begins_too_often_is_not_heard_and_the_others_are() -> None:

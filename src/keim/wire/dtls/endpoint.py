@@ -261,7 +261,7 @@ class DtlsEndpoint:
             self._guarded(handshake, content, 1, now)
         elif kind == ALERT and len(content) == 2 and content[0] == 2:
             self._fail(handshake, _alert_name(content[1]), now)
-        elif kind == APPLICATION_DATA and len(handshake.early) < EARLY_RECORDS:
+        elif kind == APPLICATION_DATA and len(handshake.early_data) < EARLY_RECORDS:
             handshake.early_data.append(content)
 
     def _receive_content(self, association: Association, kind: int, content: bytes, now: float) -> None:
