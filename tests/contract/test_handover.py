@@ -134,7 +134,9 @@ class EveryStep(Cuts):
         lab.fuse_of_answers = self._answering
 
     def fuse(self, statements: Sequence[Statement]) -> str:
-        words = repr([(sql, [one for one in told if isinstance(one, str)]) for sql, told, _ in statements])
+        words = repr(
+            [(made.sql, [one for one in made.parameters if isinstance(one, str)]) for made in statements]
+        )
         if words == self._last:
             return ""
         self._last = words

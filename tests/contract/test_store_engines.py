@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import Any
 
 import asyncpg
+import msgspec
 import pytest
 from tests.postgres_cluster import Cluster
 from tests.shared import needs_system
@@ -116,7 +117,7 @@ def test_what_no_database_holds_fails_alone_and_leaves_nothing_open(
 ) -> None:
     def commit(*parameters: Any) -> Coroutine[Any, Any, None]:
         wanted = parameters if isinstance(statement.sql, str) else parameters[:2]
-        return engine.commit([statement._replace(parameters=wanted)])
+        return engine.commit([msgspec.structs.replace(statement, parameters=wanted)])
 
     async def script() -> list[BaseException | None]:
         return await asyncio.gather(

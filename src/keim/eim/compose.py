@@ -134,10 +134,15 @@ def commands_of(package: bytes) -> tuple[Psmo, ...] | tuple[Eco, ...]:
     return read.psmo_list if read.psmo_list is not None else read.eco_list or ()
 
 
+_BEHIND_EIM_ID: Final = ("eidValue", "counterValue", "eimTransactionId")
+
+
 def commands_in(request: bytes) -> bytes:
     """The EuiccPackage in an EuiccPackageRequest of ours: what is signed behind the transaction id."""
     signed = read_tlv(request, read_tlv(request).content)
-    place = next(found.end for found in walk(request, signed.content, signed.end) if found.tag == 0x82)
+    place = read_tlv(request, signed.content).end  # eimId, the one that may be long
+    for _ in _BEHIND_EIM_ID:
+        place += 2 + request[place + 1]
     return request[place : signed.end]
 
 

@@ -59,9 +59,9 @@ def _package(eim: Eim, device: Device, work: PackageWork, transaction_id: bytes)
     signed = tlv(
         0x30,
         tlv(0x80, eim.eim_id.encode()),
-        tlv(0x5A, bytes.fromhex(device.eid)),
+        b"\x5a\x10" + bytes.fromhex(device.eid),
         tlv(0x81, counter.to_bytes(counter.bit_length() // 8 + 1, "big")),
-        tlv(0x82, transaction_id),
+        b"\x82\x10" + transaction_id,
         commands,
     )
     has_token = eim.switches_of(device).covers_token

@@ -20,16 +20,17 @@ class Item:
     __slots__ = ("claims", "entries", "is_plain", "settle", "statements")
 
     def __init__(self, change: Change) -> None:
-        self.statements, self.entries, self.settle = change
+        self.statements, self.entries, self.settle = change.statements, change.entries, change.settle
         self.claims: list[Any] = []
         """Keys of the rows that it changes: two items with a common key never share a statement."""
         self.is_plain = False
         """It has a statement that is not made for many at once."""
-        for sql, parameters, _ in self.statements:
-            if isinstance(sql, str):
+        for statement in self.statements:
+            write = statement.sql
+            if isinstance(write, str):
                 self.is_plain = True
-            elif sql.key is not None and sql.is_exclusive:
-                self.claims.append(parameters[sql.key])
+            elif write.key is not None and write.is_exclusive:
+                self.claims.append(statement.parameters[write.key])
 
 
 def settling(done: asyncio.Future[None]) -> Settle:
@@ -87,12 +88,13 @@ def by_kind(items: Sequence[Item]) -> list[Kind]:
     """Of items that are not plain."""
     kinds: dict[Write, Kind] = {}
     for item in items:
-        for sql, parameters, _ in item.statements:
-            assert isinstance(sql, Write)  # `is_plain` tells
-            kind = kinds.get(sql)
+        for statement in item.statements:
+            write = statement.sql
+            assert isinstance(write, Write)  # `is_plain` tells
+            kind = kinds.get(write)
             if kind is None:
-                kind = kinds[sql] = Kind(sql)
-            kind.parameters.append(parameters)
+                kind = kinds[write] = Kind(write)
+            kind.parameters.append(statement.parameters)
             kind.owners.append(item)
     return sorted(kinds.values(), key=_rank)
 

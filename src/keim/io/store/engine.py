@@ -34,8 +34,8 @@ class Lookup(NamedTuple):
     """The keys as an array, for `= ANY(?)`: PostgreSQL."""
 
 
-class Write(NamedTuple):
-    """A change of one row that many make at once; like `Lookup`, in two forms.
+class Write(msgspec.Struct, frozen=True, eq=False):
+    """A change of one row that many make at once; like `Lookup`, in two forms. Each is its own kind.
 
     `many` finds the parameters of all of them as the table `v` of these columns where it says `{rows}`, and
     returns the key of each row that it found as it was expected.
@@ -53,7 +53,7 @@ class Write(NamedTuple):
     """Of two kinds in one transaction the lower comes first; one above 0 sees what lower ones have made."""
 
 
-class Statement(NamedTuple):
+class Statement(msgspec.Struct, frozen=True, gc=False):
     sql: str | Write
     parameters: tuple[Any, ...] = ()
     expects: int | None = None
@@ -64,7 +64,7 @@ Settle = Callable[[Exception | None], None]
 """Told the outcome of a change: None when it is durable, else why nothing of it is kept. Never raises."""
 
 
-class Entry(NamedTuple):
+class Entry(msgspec.Struct, frozen=True, gc=False):
     """A leaf for the log of that name, made by keim.audit, with the columns that it is looked up by."""
 
     log: str
@@ -75,7 +75,7 @@ class Entry(NamedTuple):
     hash: bytes
 
 
-class Change(NamedTuple):
+class Change(msgspec.Struct, frozen=True):
     """What becomes durable together or not at all."""
 
     statements: Sequence[Statement]

@@ -273,14 +273,15 @@ async def _make_plain(connection: Any, item: Item, *, is_alone: bool) -> Excepti
 
 
 async def _make_one_by_one(connection: Any, statements: Sequence[Statement]) -> None:
-    for sql, parameters, expects in statements:
+    for statement in statements:
+        sql, expects = statement.sql, statement.expects
         if isinstance(sql, str):
-            tag = await connection.execute(own.numbered(sql), *parameters)
+            tag = await connection.execute(own.numbered(sql), *statement.parameters)
             if expects is not None and int(tag.rpartition(" ")[2]) != expects:
                 raise Conflict(sql)
         else:
             many, checked = own.together((sql,))
-            found = await connection.fetchrow(many, *([value] for value in parameters))
+            found = await connection.fetchrow(many, *([value] for value in statement.parameters))
             if checked and not found[0]:
                 raise lost()
 

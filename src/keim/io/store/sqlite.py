@@ -269,10 +269,10 @@ def _run(connection: sqlite3.Connection, statements: Sequence[Statement]) -> Exc
     """The statements of one change, to the first that fails; None when none has."""
     execute = connection.execute
     try:
-        for sql, parameters, expects in statements:
-            one = sql if isinstance(sql, str) else sql.one
-            changed = execute(one, parameters).rowcount
-            if expects is not None and changed != expects:
+        for statement in statements:
+            one = statement.sql if isinstance(statement.sql, str) else statement.sql.one
+            changed = execute(one, statement.parameters).rowcount
+            if statement.expects is not None and changed != statement.expects:
                 return Conflict(one)
     except sqlite3.IntegrityError as error:
         return Conflict(str(error))
