@@ -9,11 +9,10 @@ import json
 import os
 import sys
 from collections.abc import Callable
-from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
-from tests.eim_processes import EIM, EimSite, SiteDevice, now
+from tests.eim_processes import EIM, EimSite, Pinned, SiteDevice, now
 
 from benchmarks.wire_capture import DEVICE, DEVICE_END, set_up_end
 from benchmarks.wire_loopback import SocketCounts
@@ -31,7 +30,7 @@ from keim.io.pki_files import load_world
 from keim.ipa.configuration import Configuration
 from keim.ipa.context import Ipa
 from keim.ipa.cycle import run_cycle
-from keim.ipa.trust import EimPeer, Trust
+from keim.ipa.trust import EimPeer
 from keim.messages.ipa_data import IpaFeatures
 from keim.messages.package import EimConfigurationData
 
@@ -47,28 +46,6 @@ class FarSite(EimSite):
         self.folder, self.store_at = Path(told["folder"]), told["store"]
         self.world, self.at = load_world(Path(told["pki"])), told["at"]
         self.entry = EimConfigurationData.decode(bytes.fromhex(told["entry"]))
-
-
-class Pinned:
-    """A carrier to an eIM whose key is pinned: over DTLS the bare key is then enough."""
-
-    def __init__(self, carrier: EimCarrier, spki: bytes) -> None:
-        self._carrier, self._spki = carrier, spki
-
-    def _peer(self, peer: EimPeer) -> EimPeer:
-        return replace(peer, trust=Trust.PINNED_KEY, credential=self._spki)
-
-    def call_eim(self, peer: EimPeer, message: bytes, timeout_s: float) -> bytes:
-        return self._carrier.call_eim(self._peer(peer), message, timeout_s)
-
-    def reach_eim(self, peer: EimPeer, timeout_s: float) -> None:
-        self._carrier.reach_eim(self._peer(peer), timeout_s)
-
-    def close(self) -> None:
-        self._carrier.close()
-
-    def end(self) -> None:
-        self._carrier.end()
 
 
 class Bench:

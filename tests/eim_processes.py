@@ -8,6 +8,7 @@ import signal
 import socket
 import ssl
 from collections.abc import Coroutine
+from dataclasses import replace
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any, TypeVar
@@ -34,6 +35,7 @@ from keim.io.world_clock import SystemClock
 from keim.ipa.configuration import Configuration
 from keim.ipa.context import Ipa
 from keim.ipa.cycle import run_cycle
+from keim.ipa.trust import EimPeer, Trust
 from keim.messages.es10b import AddInitialEimRequest, AddInitialEimResponse
 from keim.messages.package import EimConfigurationData
 from keim.pki.world import World, WorldPlan, create_world, example_eids
@@ -207,6 +209,28 @@ class SiteDevice:
     def pending(self) -> int:
         isdr = self.lab.card.state.isdr
         return len(isdr.notifications) + len(isdr.results)
+
+
+class Pinned:
+    """A carrier to an eIM whose key is pinned: over DTLS the bare key is then enough."""
+
+    def __init__(self, carrier: EimCarrier, spki: bytes) -> None:
+        self._carrier, self._spki = carrier, spki
+
+    def _peer(self, peer: EimPeer) -> EimPeer:
+        return replace(peer, trust=Trust.PINNED_KEY, credential=self._spki)
+
+    def call_eim(self, peer: EimPeer, message: bytes, timeout_s: float) -> bytes:
+        return self._carrier.call_eim(self._peer(peer), message, timeout_s)
+
+    def reach_eim(self, peer: EimPeer, timeout_s: float) -> None:
+        self._carrier.reach_eim(self._peer(peer), timeout_s)
+
+    def close(self) -> None:
+        self._carrier.close()
+
+    def end(self) -> None:
+        self._carrier.end()
 
 
 def run(coroutine: Coroutine[Any, Any, T]) -> T:

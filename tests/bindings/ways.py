@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 from msgspec import convert
-from tests.eim_processes import EIDS, EIM, EimSite, SiteDevice, now
+from tests.eim_processes import EIDS, EIM, EimSite, Pinned, SiteDevice, now
 from tests.mosquitto import EIM_USER, Broker, toml_of
 from tests.system_packages import needs
 
@@ -81,6 +81,10 @@ def coaps(
     return way
 
 
+def coaps_with_raw_key(device: SiteDevice) -> EimCarrier:
+    return Pinned(device.coap(), device.site.world.get("eim-tls").certificate.spki)
+
+
 class ByEid:
     """Carriers that are bound to one device by its credentials, made for whoever asks."""
 
@@ -145,6 +149,7 @@ WAYS: dict[str, Callable[[SiteDevice], EimCarrier]] = {
     "https, other path": https(path="/esipa"),
     "https, json": https("json"),
     "coap, certificate": coaps(),
+    "coap, raw key": coaps_with_raw_key,
     "coap, shared key": coaps(has_shared_key=True),
     "coap, blocks of 64": coaps(CoapSection(max_block=64, max_fragment=512)),
     "coap, no connection id": coaps(CoapSection(connection_ids=False)),

@@ -231,7 +231,10 @@ def test_the_raw_key_of_the_eim_is_enough_and_another_one_is_not_trusted(
     site: EimSite, device: SiteDevice
 ) -> None:
     spki = site.world.get("eim-tls").certificate.spki
-    ask(device, peer=EimPeer(EIM, EIM, Trust.PINNED_KEY, spki))
+    carrier = device.coap()
+    assert carrier.call_eim(EimPeer(EIM, EIM, Trust.PINNED_KEY, spki), POLL, 20) == STRANGER
+    assert client_of(carrier).association.identity.kind == "raw_key"
+    carrier.close()
     other = site.world.get("eim-sign").certificate.spki
     with pytest.raises(Untrusted) as refused:
         ask(device, peer=EimPeer(EIM, EIM, Trust.PINNED_KEY, other))

@@ -22,6 +22,8 @@ from tests.postgres_cluster import Cluster
 from tests.server_processes import Site
 from tests.shared import needs_system
 
+from keim.api.client import Client
+from keim.api.client.device_models import Target
 from keim.app.config import load
 from keim.app.eim_mqtt import MqttCarrier, MqttConfig, config_of_worker
 from keim.app.eim_reaching import Reaching
@@ -342,6 +344,23 @@ def test_a_daemon_is_called_and_takes_injected_packages(tmp_path: Path) -> None:
         until(lambda: again in succeeded(site, device), 30)
         device.stop()
         caller.client.stop()
+    finally:
+        assert site.stop() == 0
+        broker.stop()
+
+
+def test_what_an_operator_orders_calls_a_device_that_listens(tmp_path: Path) -> None:
+    """Over the API of the running eIM, whose process alone can speak to the broker."""
+    broker = Broker(tmp_path)
+    config = f"[mqtt]\n{toml_of(broker.config(EIM_USER))}[api]\ntls = false\n"
+    site = EimSite(tmp_path, config=config, arguments=("--api-listen", "127.0.0.1:0"))
+    try:
+        device = Daemon(site, 0, {"mqtt": broker.config(EIDS[0])})
+        with Client(f"http://{site.at['api']}", token=site.admin_token) as client:
+            placed = client.operations.order([{"command": "list_profiles"}], Target(eid=str(device.eid)))
+            assert client.operations.wait(placed.id, timeout_s=20).state == "succeeded"
+        until(lambda: device.cycles == 2)
+        device.stop()
     finally:
         assert site.stop() == 0
         broker.stop()
