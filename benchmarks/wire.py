@@ -61,6 +61,14 @@ WAYS: Final = (
     Way("mqtt new", "MQTT 5, new connection, certificates", jobs=JOBS[1:]),
     Way("mqtt kept", "MQTT 5, connection kept", warms_up=True, jobs=JOBS[1:]),
 )
+BEGINS: Final = {
+    "https new": ["TLSv1.3 new"],
+    "https resumed": ["TLSv1.3 resumed"],
+    "coap new": ["DTLS new, certificate"],
+    "coap raw new": ["DTLS new, raw_key"],
+    "coap resumed": ["DTLS resumed, certificate"],
+}
+"""What an exchange or a poll opens, as its name says; the other ways nothing."""
 LIVE: Final = next(way for way in WAYS if way.name == "coap live")
 
 
@@ -190,6 +198,8 @@ class Bench:
                 raise RuntimeError(f"{job} over {way.name} did not end: {told}")
             told = self.child.ask("run", way=way.name, job=job, at=at)
             cycles += 1
+        if order is None and told["connections"] != BEGINS.get(way.name, []):
+            raise RuntimeError(f"{job} over {way.name} is not what it is called: {told}")
         return {
             "way": way.title,
             "job": job,

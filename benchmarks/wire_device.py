@@ -48,6 +48,23 @@ class FarSite(EimSite):
         self.entry = EimConfigurationData.decode(bytes.fromhex(told["entry"]))
 
 
+def connections_of(carrier: Any) -> dict[Any, str]:
+    """Each that there is, and how it began; MQTT's are not looked into."""
+    if isinstance(carrier, Pinned):
+        return connections_of(carrier._carrier)
+    if isinstance(carrier, HttpPeers):
+        sockets = [one._socket for one in carrier._connections.values() if one._socket is not None]
+        return {one: f"{one.version()} {'resumed' if one.session_reused else 'new'}" for one in sockets}
+    if isinstance(carrier, CoapPeers):
+        clients = [kept.client for kept in carrier._clients.values() if kept.client.handshakes]
+        made = {one: one.association for one in clients}
+        return {
+            one: f"DTLS {'resumed' if it.is_resumed else 'new'}, {it.identity.kind}"
+            for one, it in made.items()
+        }
+    return {}
+
+
 class Bench:
     def __init__(self) -> None:
         self.site: FarSite | None = None
@@ -66,15 +83,13 @@ class Bench:
         """One job over one way; whether the way's connection is left open belongs to the way."""
         way, at = told["way"], told["at"]
         carrier = self._carrier(way, at)
+        before = connections_of(carrier)
         if told["job"] == "exchange":
             answer = carrier.call_eim(PEER, bytes.fromhex("BF4F8201285A") + bytes(UP - 6), 60)
             found: dict[str, Any] = {"octets": len(answer)}
         else:
             found = self._cycle(carrier)
-        if way.startswith("https"):
-            assert isinstance(carrier, HttpPeers)
-            sockets = [one._socket for one in carrier._connections.values() if one._socket is not None]
-            found["tls"] = [(one.version(), one.session_reused) for one in sockets]
+        found["connections"] = [how for one, how in connections_of(carrier).items() if one not in before]
         if way == "mqtt new":
             carrier.end()
         elif not way.endswith("kept"):
