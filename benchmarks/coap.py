@@ -24,7 +24,9 @@ from cryptography.hazmat.primitives.asymmetric import ec
 from cryptography.hazmat.primitives.serialization import Encoding, PublicFormat
 from cryptography.x509.oid import NameOID
 
+from benchmarks.coap_cycles import cycles
 from benchmarks.coap_floods import floods
+from benchmarks.timing import sized
 from keim.io.dtls_openssl import OpenSslConfig, OpenSslDatagrams
 from keim.io.entropy import OsEntropy
 from keim.wire.coap.endpoint import CoapEndpoint
@@ -37,7 +39,10 @@ from keim.wire.dtls.endpoint import DtlsEndpoint
 from keim.wire.dtls.suites import SUITE_NAMED
 from keim.wire.dtls.trust import PinnedKeys
 
-ROUNDS: Final = 7
+ROUNDS: Final = sized(7, 1)
+HANDSHAKES: Final = sized(20, 2)
+REQUESTS: Final = sized(500, 5)
+ASSOCIATIONS: Final = sized(6000, 20)
 SERVER: Final = ("192.0.2.1", 5684)
 NOW: Final = 1_800_000_000.0
 ASK: Final = Request(path=("gsma", "rsp2", "asn1"), content_format=42, body=bytes(300))
@@ -72,12 +77,12 @@ def bare() -> float:
     peer = ec.generate_private_key(ec.SECP256R1()).public_key()
     point = peer.public_bytes(Encoding.X962, PublicFormat.UncompressedPoint)
     start = process_time()
-    for _ in range(20):
+    for _ in range(HANDSHAKES):
         private = ec.generate_private_key(ec.SECP256R1())
         private.public_key().public_bytes(Encoding.X962, PublicFormat.UncompressedPoint)
         private.exchange(ec.ECDH(), ec.EllipticCurvePublicKey.from_encoded_point(ec.SECP256R1(), point))
         KEY.sign(bytes(133), ec.ECDSA(hashes.SHA256()))
-    return (process_time() - start) / 20
+    return (process_time() - start) / HANDSHAKES
 
 
 class Timed:
@@ -103,7 +108,7 @@ class Timed:
         return association
 
 
-def handshakes(server: Any, client: Callable[[], Any], target: Target, count: int = 20) -> float:
+def handshakes(server: Any, client: Callable[[], Any], target: Target, count: int = HANDSHAKES) -> float:
     timed = Timed(server)
     for _ in range(count):
         timed.handshake(client(), target)
@@ -163,7 +168,7 @@ def request_octets(count: int) -> list[bytes]:
     return [encode(Message(0, 2, number & 0xFFFF, b"\x01\x02", options, ASK.body)) for number in range(count)]
 
 
-def coap_request(count: int = 500) -> float:
+def coap_request(count: int = REQUESTS) -> float:
     endpoint = CoapEndpoint(entropy=OsEntropy())
     requests = request_octets(count)
     start = process_time()
@@ -175,7 +180,7 @@ def coap_request(count: int = 500) -> float:
     return (process_time() - start) / count
 
 
-async def aiocoap_request(count: int = 200) -> float:
+async def aiocoap_request(count: int = sized(200, 5)) -> float:
     """aiocoap with a transport of lists: its message layer, its resource tree, no sockets."""
     import aiocoap
     import aiocoap.resource
@@ -230,7 +235,7 @@ def live_pair() -> tuple[CoapStack[DtlsEndpoint], CoapStack[DtlsEndpoint], Any]:
     return server, client, association
 
 
-def esipa_exchange(count: int = 200) -> float:
+def esipa_exchange(count: int = sized(200, 5)) -> float:
     server, client, association = live_pair()
     address = next(iter(server.lower._live)).address
     seconds = 0.0
@@ -270,7 +275,7 @@ def resident() -> int:
         return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * 1024
 
 
-def association_octets(count: int = 6000) -> float:
+def association_octets(count: int = ASSOCIATIONS) -> float:
     """Growth of the resident set per association that is up and has carried a request, session included."""
     server = CoapStack(native_server(), CoapEndpoint(entropy=OsEntropy()))
     timed = Timed(server.lower)
@@ -289,12 +294,12 @@ def association_octets(count: int = 6000) -> float:
             server.datagrams_to_send()
         server.handle_timer(NOW + 300)
 
-    more(1500)  # more than are kept warm: what the warm ones take is a constant
+    more(count // 4)  # more than are kept warm: what the warm ones take is a constant
     gc.collect()
     before = resident()
     more(count)
     gc.collect()
-    assert server.lower.associations == count + 1500
+    assert server.lower.associations == count + count // 4
     return (resident() - before) / count
 
 
@@ -303,6 +308,7 @@ def run(json: bool) -> int:
     times = measure_handshakes()
     octets = exchange_octets()
     flooded = floods(CREDENTIAL, TRUST)
+    whole = {f"ESipa cycle with the eIM, {how}": values for how, values in cycles().items()}
     bare_us = times["bare key generation, agreement, signature"]
     ratios = {
         "full / bare": times["full"] / bare_us,
@@ -313,7 +319,8 @@ def run(json: bool) -> int:
     }
     if json:
         found = {"microseconds": times, "ratios": ratios, "targets": TARGETS, "octets": octets} | {
-            "floods": flooded
+            "floods": flooded,
+            "cycles": whole,
         }
         print(json_module.dumps(found))
         return 0
@@ -329,7 +336,7 @@ def run(json: bool) -> int:
         "\none exchange on a live association with connection id, IPv4 octets of datagrams as made: "
         f"{octets['up']} up, {octets['down']} down, {total} in 2 packets"
     )
-    for name, values in flooded.items():
+    for name, values in (whole | flooded).items():
         print(f"\n{name}: " + ", ".join(f"{what} {value:.4g}" for what, value in values.items()))
     return 0
 

@@ -7,6 +7,7 @@ import resource
 from time import perf_counter, process_time
 from typing import Any, Final
 
+from benchmarks.timing import sized
 from keim.io.coap import CoapNode
 from keim.io.entropy import OsEntropy
 from keim.wire.coap.events import Request, Response
@@ -16,8 +17,8 @@ from keim.wire.dtls.credentials import Credential
 from keim.wire.dtls.endpoint import DtlsEndpoint
 from keim.wire.dtls.trust import Trust
 
-DEVICES: Final = 1000
-HALF_OPEN: Final = 10_000
+DEVICES: Final = sized(1000, 10)
+HALF_OPEN: Final = sized(10_000, 20)
 SERVER: Final = ("192.0.2.1", 5684)
 NOW: Final = 1_800_000_000.0
 
@@ -30,10 +31,14 @@ def client_of(trust: Trust) -> DtlsEndpoint:
     return DtlsEndpoint(DtlsConfig(trust=trust, cid_octets=0), entropy=OsEntropy())
 
 
+def open_files_for(sockets: int) -> None:
+    soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
+    resource.setrlimit(resource.RLIMIT_NOFILE, (max(soft, min(sockets + 200, hard)), hard))
+
+
 async def thousand_at_once(credential: Credential, trust: Trust) -> dict[str, float]:
     """Devices with sockets of their own that all begin in one moment; both ends' CPU is in the seconds."""
-    soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
-    resource.setrlimit(resource.RLIMIT_NOFILE, (max(soft, min(DEVICES + 200, hard)), hard))
+    open_files_for(DEVICES)
     served = CoapNode(server_of(credential), serve=lambda request, _: Response(0x44, request.body, 42))
     _, port = served.open("127.0.0.1")
 

@@ -131,7 +131,7 @@ def _measure(
     cores = sorted(os.sched_getaffinity(0))
     many_devices = int(os.environ.get("KEIM_BENCH_MANY", sized("1000000", "100")))
     cards = [Card(eid) for eid in example_eids(3 * devices + WARM)]
-    asyncio.run(_prepare(where, cards, queued))
+    asyncio.run(prepare(where, cards, queued))
     os.sched_setaffinity(0, {cores[-1]})
     try:
         eim_point = next(iter(signers_in(world).values())).public_point
@@ -254,7 +254,7 @@ async def _bare(ready: Callable[[str], None]) -> None:
     await uvicorn.Server(config).serve(sockets=[bound])
 
 
-async def _prepare(where: str, cards: list[Card], queued: int) -> None:
+async def prepare(where: str, cards: list[Card], queued: int) -> None:
     store = EimStore(await open_engine(where))
     await store.prepare()
     now = datetime.now(UTC)
