@@ -17,7 +17,7 @@ from keim.app.eim import EimConfig, eim_of
 from keim.app.eim_service import EimService
 from keim.app.ipa_coap import CoapSection, coap_peers
 from keim.app.new_card import identity_from, preloaded
-from keim.eim.rows import Operation
+from keim.eim.rows import Operation, State
 from keim.eim.work import Work
 from keim.euicc.identity import Options
 from keim.io.drive import drive
@@ -160,9 +160,11 @@ class SiteDevice:
         self.folder = site.folder / f"ipa{number}"
         self.folder.mkdir()
 
-    def coap(self, section: CoapSection | None = None, *, name: str = EIM) -> CoapPeers:
+    def coap(
+        self, section: CoapSection | None = None, *, name: str = EIM, at: tuple[str, int] | None = None
+    ) -> CoapPeers:
         """The way over CoAP to the eIM by this name, with what earlier runs noted."""
-        where = {name: self.site.endpoint("coap")}
+        where = {name: at or self.site.endpoint("coap")}
         return coap_peers(
             section or CoapSection(),
             str(self.folder / "state"),
@@ -205,6 +207,11 @@ class SiteDevice:
             drive(run_cycle(Ipa(self.configuration, state.load())), device.perform)
         finally:
             peers.close()
+
+    def succeeded(self) -> set[int]:
+        """The orders that have come to a good end."""
+        found = self.site.operate(lambda service: service.store.operations(eid=self.eid))
+        return {one.order for one in found if one.state is State.SUCCEEDED}
 
     def pending(self) -> int:
         isdr = self.lab.card.state.isdr

@@ -18,6 +18,8 @@ from typing import Any
 import msgspec
 import pytest
 from cryptography.hazmat.primitives.serialization import Encoding, PublicFormat
+from tests.bad_network import BadNetwork
+from tests.card_lab import iccid
 from tests.e2e.coap_peers import free_port
 from tests.e2e.test_eim_certificates import rotate, told
 from tests.eim_processes import EIDS, EIM, EimSite, SiteDevice
@@ -42,6 +44,8 @@ from keim.ipa.configuration import Configuration
 from keim.ipa.trust import EimPeer, Trust
 from keim.messages.esipa import GetEimPackageRequest
 from keim.messages.ipa_data import IpaFeatures
+from keim.messages.package import EnablePsmo, Psmo
+from keim.messages.profile import ProfileInfoListRequest
 from keim.pki import Curve
 from keim.pki.world import generate_key
 from keim.wire.dtls.association import SKIP, restored
@@ -52,6 +56,8 @@ from keim.wire.dtls.trust import PinnedKeys
 
 PEER = EimPeer(EIM, EIM)
 POLL = GetEimPackageRequest(eid_value=EIDS[11].octets).encode()
+LIST = compose.package_of([Psmo(list_profile_info=ProfileInfoListRequest())])
+SWITCH = compose.package_of([Psmo(enable=EnablePsmo(iccid=iccid(2), rollback_flag=True))])
 STRANGER = bytes.fromhex("BF4F03020102")
 
 
@@ -196,6 +202,25 @@ def test_a_sequence_number_is_never_used_twice_whatever_happens(site: EimSite, d
         carrier.close()
     assert tops[0] >= SKIP
     assert tops[1] >= tops[0] + SKIP
+
+
+def test_whole_procedures_come_through_a_bad_network_that_moves_the_device(tmp_path: Path) -> None:
+    """Each way 5 % are lost, doubled, late and cut; each twentieth datagram comes from a new address."""
+    site = site_with(tmp_path, "ack_timeout_s = 0.05\nhandshake_timeout_s = 0.05\n")
+    try:
+        device = SiteDevice(site)
+        orders = {site.order(device.eid, work) for work in (LIST, SWITCH)}
+        section = CoapSection(ack_timeout_s=0.05, handshake_timeout_s=0.05, max_block=128)
+        with BadNetwork(site.endpoint("coap"), 1, moves_after=20) as network:
+            for _ in range(20):
+                device.cycle(carrier=device.coap(section, at=network.address))
+                if orders <= device.succeeded():
+                    break
+        assert orders <= device.succeeded(), network.happened
+        assert device.lab.enabled() == iccid(2)
+        assert min(network.happened[name] for name in ("lost", "doubled", "late", "cut", "moved")) > 0
+    finally:
+        assert site.stop() == 0
 
 
 def test_garbage_at_the_port_harms_nobody(site: EimSite, device: SiteDevice) -> None:

@@ -42,11 +42,6 @@ def config_in(folder: Path) -> str:
     return f'[lwm2m]\nlisten = "127.0.0.1:0"\nshared_keys = "{keys}"\n'
 
 
-def succeeded(site: EimSite, device: SiteDevice) -> set[int]:
-    found = site.operate(lambda service: service.store.operations(eid=device.eid))
-    return {one.order for one in found if one.state is State.SUCCEEDED}
-
-
 @pytest.fixture
 def pushing(tmp_path: Path) -> Iterator[EimSite]:
     more = "[injection]\ncalls_devices = true\ntimeout_s = 10\n"
@@ -69,10 +64,10 @@ def test_a_registered_daemon_takes_packages_that_are_pushed(pushing: EimSite) ->
     device = daemon(pushing)
     pushing.operate(lambda service: reached(service, device.eid))
     listing, switch = pushing.order(device.eid, LIST), pushing.order(device.eid, SWITCH)
-    until(lambda: {listing, switch} <= succeeded(pushing, device), 30)
+    until(lambda: {listing, switch} <= device.succeeded(), 30)
     until(lambda: device.pending() == 0)
     again = pushing.order(device.eid, LIST)  # over the association that was made after the switch
-    until(lambda: again in succeeded(pushing, device), 30)
+    until(lambda: again in device.succeeded(), 30)
     assert device.lab.enabled() == iccid(2)
     assert device.cycles == 1
     assert 'keim_lwm2m{state="registered"} 1' in pushing.status("/metrics")[1]

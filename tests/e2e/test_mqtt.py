@@ -238,20 +238,15 @@ def test_an_eim_without_its_broker_serves_the_others_and_waits_for_it(tmp_path: 
         device = SiteDevice(site)
         first = site.order(device.eid, LIST)
         device.cycle()  # over HTTPS
-        assert first in succeeded(site, device)
+        assert first in device.succeeded()
         broker.start()
         until(lambda: 'keim_mqtt{state="connected"} 1' in site.status("/metrics")[1])
         second = site.order(device.eid, LIST)
         device.cycle(carrier=carrier_of(broker, device.eid))
-        assert second in succeeded(site, device)
+        assert second in device.succeeded()
     finally:
         assert site.stop() == 0
         broker.stop()
-
-
-def succeeded(site: EimSite, device: SiteDevice) -> set[int]:
-    found = site.operate(lambda service: service.store.operations(eid=device.eid))
-    return {one.order for one in found if one.state is State.SUCCEEDED}
 
 
 def test_a_broker_and_an_eim_that_die_in_the_middle_lose_nothing(tmp_path: Path) -> None:
@@ -267,14 +262,14 @@ def test_a_broker_and_an_eim_that_die_in_the_middle_lose_nothing(tmp_path: Path)
             return not carrier.failures
 
         assert cycle()  # the eIM knows the card from here on
-        known = succeeded(site, device)
+        known = device.succeeded()
         first, second = site.order(device.eid, LIST), site.order(device.eid, SWITCH)
         carrier.before = {0xBF50: broker.kill}  # the card has executed, and its result is not sent yet
         assert not cycle()
         broker.start()
-        assert succeeded(site, device) == known
+        assert device.succeeded() == known
         until(cycle, 30)
-        assert {*known, first, second} <= succeeded(site, device)
+        assert {*known, first, second} <= device.succeeded()
         third = site.order(device.eid, LIST)
         carrier.timeout_s = 20.0
 
@@ -284,7 +279,7 @@ def test_a_broker_and_an_eim_that_die_in_the_middle_lose_nothing(tmp_path: Path)
 
         carrier.before = {0xBF50: replaced}  # this result the broker keeps until the eIM is back
         assert cycle()
-        assert third in succeeded(site, device)
+        assert third in device.succeeded()
         carrier.end()
         assert device.lab.enabled() == iccid(2)
         assert device.pending() == 0
@@ -333,15 +328,15 @@ def test_a_daemon_is_called_and_takes_injected_packages(tmp_path: Path) -> None:
         word = write_wake(Topics(), device.eid, b"word", expiry_s=60)
         caller.say(word)
         caller.say(word)  # the same word is the same call
-        until(lambda: order in succeeded(site, device))
+        until(lambda: order in device.succeeded())
         site.operate(lambda service: reached(service, device.eid))
         switch = site.order(device.eid, SWITCH)  # nobody calls this time: it is pushed
-        until(lambda: switch in succeeded(site, device), 30)
+        until(lambda: switch in device.succeeded(), 30)
         assert device.lab.enabled() == iccid(2)
         until(lambda: device.pending() == 0)
         assert device.cycles == 2
         again = site.order(device.eid, LIST)
-        until(lambda: again in succeeded(site, device), 30)
+        until(lambda: again in device.succeeded(), 30)
         device.stop()
         caller.client.stop()
     finally:
@@ -391,7 +386,7 @@ def test_one_cycle_and_the_doctor_go_through_the_broker(
     table = toml_of(broker.config(device.eid))
     file.write_text(f'card = "tcp:127.0.0.1:{port[0]}"\n[eims."{EIM}".mqtt]\n{table}', "utf-8")
     assert run_command(["ipa", "run", "--once", "--config", str(file)]) == 0
-    assert order in succeeded(site, device)
+    assert order in device.succeeded()
     capsys.readouterr()
     run_command(["ipa", "doctor", "--config", str(file)])
     assert f"subscribed at the broker 127.0.0.1:{broker.port}" in capsys.readouterr().out
@@ -482,7 +477,7 @@ def test_the_benchmark_of_the_wire_has_its_way_through_a_broker(tmp_path: Path) 
         device = SiteDevice(site)
         order = site.order(device.eid, SWITCH)
         device.cycle(carrier=wire_mqtt.carrier_of(way.device_config(device.eid)))
-        assert order in succeeded(site, device)
+        assert order in device.succeeded()
         assert site.stop() == 0
 
 
@@ -498,13 +493,13 @@ def test_workers_of_one_eim_answer_through_one_broker_and_a_dead_one_is_missed_b
         device = SiteDevice(site)
         orders = [site.order(device.eid, LIST) for _ in range(3)]
         device.cycle(carrier=carrier_of(broker, device.eid))
-        assert set(orders) <= succeeded(site, device)
+        assert set(orders) <= device.succeeded()
         os.kill(workers_of(site.process.pid)[0], signal.SIGKILL)
         order = site.order(device.eid, SWITCH)
 
         def is_done() -> bool:
             device.cycle(carrier=carrier_of(broker, device.eid))
-            return order in succeeded(site, device)
+            return order in device.succeeded()
 
         until(is_done)
         assert device.lab.enabled() == iccid(2)
