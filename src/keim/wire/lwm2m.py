@@ -30,6 +30,7 @@ LIFETIME_S: Final = 86_400
 AWAKE_S: Final = 93
 """How long a device in queue mode listens after its last message (MAX_TRANSMIT_WAIT)."""
 _LONGEST_NAME: Final = 128
+_LONGEST_NUMBER: Final = 10
 _OBJECTS: Final = re.compile(r"<(/[0-9/]*)>")
 
 
@@ -140,7 +141,9 @@ def _query(request: Request) -> dict[str, str]:
 
 def _lifetime(query: dict[str, str]) -> int | None:
     text = query.get("lt", str(LIFETIME_S))
-    return int(text) if text.isascii() and text.isdigit() and 0 < int(text) < 1 << 31 else None
+    if not text.isascii() or not text.isdigit() or len(text) > _LONGEST_NUMBER:
+        return None
+    return int(text) if 0 < int(text) < 1 << 31 else None
 
 
 def _bad(why: str) -> Response:

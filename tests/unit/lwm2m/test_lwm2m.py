@@ -65,6 +65,7 @@ def register(*query: str, body: bytes = b"</3443/0>", **more: Any) -> Request:
         (register(f"ep={NAME}", "lwm2m=1.0", "lt=0"), 0x80),
         (register(f"ep={NAME}", "lwm2m=1.0", "lt=-5"), 0x80),
         (register(f"ep={NAME}", "lwm2m=1.0", "lt=x"), 0x80),
+        (register(f"ep={NAME}", "lwm2m=1.0", f"lt={'9' * 5000}"), 0x80),
         (register(f"ep={NAME}", "lwm2m=9.9"), 0x8C),
         (register(f"ep={NAME}"), 0x8C),
         (register(f"ep={NAME}", "lwm2m=1.1", body=b"</3/0>"), 0x80),
