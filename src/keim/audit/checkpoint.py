@@ -39,7 +39,7 @@ class Checkpoint(msgspec.Struct, frozen=True):
         octets = canonical_base64(root)
         if (
             not origin
-            or not (size.isascii() and size.isdigit() and str(int(size)) == size)
+            or not (size.isascii() and size.isdigit() and len(size) < 20 and str(int(size)) == size)
             or int(size) > MOST_LEAVES
             or octets is None
             or len(octets) != HASH_OCTETS

@@ -105,6 +105,7 @@ def test_extension_lines_are_read_over_and_stay_signed() -> None:
         "origin\n0\n{}\n",
         "origin\n\u0661\n{}\n",
         "origin\n99999999999999999999\n{}\n",
+        pytest.param(f"origin\n{'9' * 5000}\n{{}}\n", id="thousands of digits"),
     ],
 )
 def test_what_is_no_checkpoint_is_malformed(text: str) -> None:
