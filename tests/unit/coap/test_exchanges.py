@@ -388,16 +388,20 @@ def test_kept_answers_are_bounded_per_peer_and_together() -> None:
     assert kept == endpoint._layer._kept_octets
 
 
-def test_a_peer_that_asks_without_end_costs_no_more_than_one_that_asks_a_few_times() -> None:
+def test_peers_that_ask_or_come_and_go_without_end_leave_no_trail() -> None:
     endpoint = server(kept_exchanges=4)
     for number in range(5000):
         [requested] = endpoint.receive(post(number), "p", 0.0)
         endpoint.respond(requested, Response(numbers.CHANGED), 0.0)
         endpoint.datagrams_to_send()
-    assert len(endpoint._layer._ages) == 4
-    endpoint.forget("p")
-    assert len(endpoint._layer._ages) == 0
-    assert endpoint._layer._kept_octets == 0
+    assert len(endpoint._layer._ages) <= 1025
+    for peer in range(5000):
+        endpoint.receive(post(1), peer, 0.0)
+        endpoint.forget(peer)
+    assert len(endpoint._layer._ages) <= 1025
+    endpoint.handle_timer(300.0)
+    assert endpoint.datagrams_to_send() == []  # nobody is acknowledged who has gone
+    assert len(endpoint._layer._ages) == endpoint.associations_in_memory == endpoint._layer._kept_octets == 0
 
 
 def get_block(message_id: int, option: str) -> bytes:

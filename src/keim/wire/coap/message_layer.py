@@ -17,6 +17,8 @@ from keim.wire.dtls.timers import Timer, Timers
 
 AROUND: Final = 64
 """Octets of a message beside its block: header, token, options."""
+_AGES: Final = 1024
+"""Of fewer messages those that are forgotten already are not sorted out."""
 
 if TYPE_CHECKING:
     from keim.wire.coap.observing import Observed
@@ -89,8 +91,9 @@ class MessageLayer:
         self.peers: dict[Association, Peer] = {}
         self.room: Callable[[Association], int] | None = None
         """Octets that the layer below takes at once; None: whatever comes."""
-        self._ages: OrderedDict[tuple[Peer, int], float] = OrderedDict()
-        """Until when each message of the peers is remembered, oldest first."""
+        self._ages: deque[tuple[float, Peer, int]] = deque()
+        """Until when each message of the peers is remembered, oldest first; some are forgotten already."""
+        self._sort_out_at = _AGES
         self._kept_octets = 0
 
     def peer(self, association: Association) -> Peer:
@@ -177,31 +180,39 @@ class MessageLayer:
             until = old[0]
             self._kept_octets -= len(old[1] or b"")
         else:
-            self._ages[peer, message_id] = until
+            self._ages.append((until, peer, message_id))
             if len(peer.recent) >= self.settings.kept_exchanges:
-                oldest, (_, dropped) = peer.recent.popitem(last=False)
-                del self._ages[peer, oldest]
+                _, (_, dropped) = peer.recent.popitem(last=False)
                 self._kept_octets -= len(dropped or b"")
         peer.recent[message_id] = (until, answer)
         if answer is not None:
             self._kept_octets += len(answer)
         while self._kept_octets > self.settings.kept_octets and self._ages:
             self._drop_oldest()
+        if len(self._ages) > self._sort_out_at:
+            self._sort_out()
 
     def expire(self, now: float) -> None:
-        while (until := self._next_end()) is not None and until <= now:
+        ages = self._ages
+        while ages and ages[0][0] <= now:
             self._drop_oldest()
 
-    def _next_end(self) -> float | None:
-        for until in self._ages.values():
-            return until
-        return None
-
     def _drop_oldest(self) -> None:
-        (peer, message_id), _ = self._ages.popitem(last=False)
-        _, answer = peer.recent.pop(message_id)
-        self._kept_octets -= len(answer or b"")
-        self.release(peer)
+        until, peer, message_id = self._ages.popleft()
+        known = peer.recent.get(message_id)
+        if known is not None and known[0] == until:
+            del peer.recent[message_id]
+            self._kept_octets -= len(known[1] or b"")
+            self.release(peer)
+
+    def _sort_out(self) -> None:
+        """Only what is remembered keeps its age: no peer leaves a trail, however much it asks."""
+        self._ages = deque(
+            (until, peer, message_id)
+            for until, peer, message_id in self._ages
+            if (known := peer.recent.get(message_id)) is not None and known[0] == until
+        )
+        self._sort_out_at = max(_AGES, 2 * len(self._ages))
 
     def release(self, peer: Peer) -> None:
         """Forgets a peer with which nothing is under way."""
@@ -216,16 +227,14 @@ class MessageLayer:
             self.stop(peer, message)
             if message.answers is not None:
                 message.answers.settle(False)
-        for message_id, (_, answer) in peer.recent.items():
-            del self._ages[peer, message_id]
-            self._kept_octets -= len(answer or b"")
+        self._kept_octets -= sum(len(answer or b"") for _, answer in peer.recent.values())
         peer.recent.clear()
         return peer
 
     def next_deadline(self) -> float | None:
-        deadline, end = self.timers.next_deadline(), self._next_end()
-        if end is not None and (deadline is None or end < deadline):
-            return end
+        deadline = self.timers.next_deadline()
+        if self._ages and (deadline is None or self._ages[0][0] < deadline):
+            return self._ages[0][0]
         return deadline
 
 

@@ -155,6 +155,8 @@ class Responder:
     def _acknowledge(self, exchange: Exchange, now: float) -> None:
         exchange.timer = None
         layer, peer = self._layer, exchange.peer
+        if layer.peers.get(peer.association) is not peer:
+            return  # the association has ended meanwhile
         layer.remember(peer, exchange.message_id, layer.send_empty(peer, ACK, exchange.message_id), now)
 
     # ---- bodies in blocks (RFC 7959 §2.5)
