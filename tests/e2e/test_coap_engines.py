@@ -18,6 +18,7 @@ from keim.wire.coap.events import Request, Response
 from keim.wire.dtls.config import DtlsConfig, Target
 from keim.wire.dtls.endpoint import DtlsEndpoint
 from keim.wire.dtls.events import Data, Down, Up
+from keim.wire.dtls.records import clear_record
 from keim.wire.dtls.trust import Anchors
 
 SERVER, DEVICE = ("192.0.2.1", 5684), ("198.51.100.1", 40000)
@@ -178,6 +179,8 @@ def test_garbage_ends_nothing(server: str) -> None:
     for turn in range(500):
         ends.link.post(chance.randbytes(turn % 100), DEVICE, SERVER)
         ends.link.post(b"\x17\xfe\xfd\0\1" + chance.randbytes(40), DEVICE, SERVER)
+    for alert in (b"\x02\x28", b"\x01\x00"):
+        ends.link.post(clear_record(21, 9, alert), DEVICE, SERVER)
     ends.link.run(1.0)
     assert ends.echo(association)
 

@@ -29,7 +29,9 @@ from keim.errors import Refused
 from keim.wire.dtls.config import DtlsConfig, Target
 from keim.wire.dtls.credentials import credential_of
 from keim.wire.dtls.events import Down
+from keim.wire.dtls.fragments import HELLO_VERIFY_REQUEST
 from keim.wire.dtls.hello import RAW_KEY, X509
+from keim.wire.dtls.records import split
 from keim.wire.dtls.suites import BRAINPOOL_P256R1, SUITE_NAMED, SUITES, X25519
 from keim.wire.dtls.trust import Anchors, PinnedKeys
 
@@ -275,6 +277,48 @@ def test_a_resumption_without_cookie_takes_one_round_trip_less_under_a_rate() ->
     lab.link.run(0.2)
     assert third.is_resumed
     assert len(lab.link.sent) == 5
+
+
+def test_only_a_hello_that_resumes_is_spared_the_cookie() -> None:
+    """Else a session's id that was read on the way would have a whole flight sent to whatever address."""
+    lab = Lab(server_config(cookieless_resumptions_per_s=100))
+    _, first = lab.connect(client_config(suites=(SUITES[0],)))
+    lab.link.sent.clear()
+    target = Target(server_name="eim.example.com", session=first.session)
+    _, again = lab.connect(client_config(suites=(SUITES[1],)), target, 2)
+    assert not again.is_resumed
+    answer = next(data for source, _, data in lab.link.sent if source == SERVER)
+    [record] = split(answer, 8)
+    assert record.fragment[0] == HELLO_VERIFY_REQUEST
+
+
+def test_a_flight_to_an_address_that_showed_no_cookie_is_repeated_only_when_it_asks_again() -> None:
+    lab = Lab(server_config(cookieless_resumptions_per_s=100))
+    _, first = lab.connect()
+    target = Target(server_name="eim.example.com", session=first.session)
+    lab.link.drop = lambda _data, source, _target: source == SERVER
+    client = lab.client(number=2)
+    client.connect(SERVER, lab.link.now, target)
+    [(hello, _)] = client.datagrams_to_send()
+    lab.link.endpoints.pop(device(2))  # somebody sent its hello who is not there
+    lab.link.sent.clear()
+    lab.link.post(hello, device(2), SERVER)
+    lab.link.run(600.0)
+    assert lab.server.half_open == 0
+    [flight] = [data for source, _, data in lab.link.sent if source == SERVER]
+    assert len(flight) < 1.5 * len(hello)
+    lost: list[bytes] = []
+
+    def drop(data: bytes, source: object, _target: object) -> bool:
+        if source == SERVER and not lost:
+            lost.append(data)
+            return True
+        return False
+
+    lab.link.drop = drop
+    _, again = lab.connect(target=target, number=3)
+    assert again.is_resumed
+    assert len(lost) == 1
 
 
 @pytest.mark.parametrize(

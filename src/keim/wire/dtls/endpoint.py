@@ -12,7 +12,7 @@ import msgspec
 
 from keim.errors import Malformed, Refused
 from keim.seams import Entropy
-from keim.wire.dtls import faults, hello
+from keim.wire.dtls import faults
 from keim.wire.dtls.association import SKIP, Association, restored, snapshot
 from keim.wire.dtls.client import ClientHandshake
 from keim.wire.dtls.config import DtlsConfig, Target
@@ -42,7 +42,7 @@ from keim.wire.dtls.records import (
     split,
 )
 from keim.wire.dtls.resumption_rate import ResumptionRate
-from keim.wire.dtls.server import ServerHandshake, is_same_hello
+from keim.wire.dtls.server import ServerHandshake, is_same_hello, resumable
 from keim.wire.dtls.sessions import SessionMemory, SessionStore, TicketKeys
 from keim.wire.dtls.timers import Timers
 
@@ -355,11 +355,9 @@ class DtlsEndpoint:
 
     def _may_skip_cookie(self, offer: ClientHello, address: Address, now: float) -> bool:
         return (
-            bool(offer.session_id)
-            and not offer.cookie
+            not offer.cookie
             and self.config.cookieless_resumptions_per_s > 0
-            and self.sessions.get(offer.session_id, now) is not None
-            and hello.EXTENDED_MASTER_SECRET in offer.extensions
+            and resumable(self, offer, now) is not None
             and self._rate.allows(address, now)
         )
 

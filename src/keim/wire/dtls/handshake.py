@@ -71,6 +71,8 @@ class Handshake:
         """Protected records that came before their keys, or data that came before the Finished."""
         self.early_data: list[bytes] = []
         self.is_done = False
+        self.repeats_itself = True
+        """False towards an address that showed no cookie: it gets a flight again only when it asks again."""
         self._flight: list[Item] = []
         self._timer: Timer | None = None
         self._timeout_s = self.config.timeout_s
@@ -188,7 +190,8 @@ class Handshake:
             self.endpoint.give_up(self, "dtls.timed_out", now)
             return
         self._timeout_s = min(self._timeout_s * 2, self.config.largest_timeout_s)
-        self._transmit()
+        if self.repeats_itself:
+            self._transmit()
         self._set_timer()
 
     def peer_repeats(self, now: float) -> None:

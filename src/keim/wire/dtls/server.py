@@ -52,6 +52,7 @@ class ServerHandshake(Handshake):
         self._proof: PeerProof | None = None
         self._session_id = b""
         self._issues_ticket = False
+        self.repeats_itself = bool(offer.cookie)
 
     def start(self, message: HandshakeMessage, record_sequence: int) -> None:
         """Our numbers go on from those of the hello that brought the cookie (RFC 6347 §4.2.2)."""
@@ -60,7 +61,7 @@ class ServerHandshake(Handshake):
         self.record_sequence = record_sequence
         self.hear(message)
         check_offer(self.offer)
-        session = self._resumable()
+        session = resumable(self.endpoint, self.offer, self.now)
         if session is not None:
             self._resume(session)
         else:
@@ -98,25 +99,6 @@ class ServerHandshake(Handshake):
         return self.message(SERVER_HELLO, made.encode())
 
     # ---- resumption
-
-    def _resumable(self) -> Session | None:
-        offer, config = self.offer, self.config
-        session: Session | None = None
-        ticket = offer.extensions.get(hello.SESSION_TICKET)
-        if config.resumption == "tickets" and ticket:
-            session = self.endpoint.tickets.open(ticket, self.now)
-        elif config.resumption != "none" and offer.session_id:
-            session = self.endpoint.sessions.get(offer.session_id, self.now)
-        if (
-            session is None
-            or not self.has_extended_master
-            or session.suite not in offer.suites
-            or session.suite not in {suite.number for suite in config.suites}
-            or session.server_name != offer.server_name
-            or (config.client_proof == "required" and session.identity.kind == "nobody")
-        ):
-            return None
-        return session
 
     def _resume(self, session: Session) -> None:
         self.suite = SUITE_OF[session.suite]
@@ -262,6 +244,27 @@ class ServerHandshake(Handshake):
         flight += [CHANGE_CIPHER_SPEC, self.message(FINISHED, self.finished(is_client=False))]
         self.send_flight(flight, is_last=True)
         self.done(keeps_tail=True)
+
+
+def resumable(endpoint: DtlsEndpoint, offer: ClientHello, now: float) -> Session | None:
+    """The session that this hello goes on with; a full handshake follows where there is none."""
+    config = endpoint.config
+    session: Session | None = None
+    ticket = offer.extensions.get(hello.SESSION_TICKET)
+    if config.resumption == "tickets" and ticket:
+        session = endpoint.tickets.open(ticket, now)
+    elif config.resumption != "none" and offer.session_id:
+        session = endpoint.sessions.get(offer.session_id, now)
+    if (
+        session is None
+        or hello.EXTENDED_MASTER_SECRET not in offer.extensions
+        or session.suite not in offer.suites
+        or session.suite not in {suite.number for suite in config.suites}
+        or session.server_name != offer.server_name
+        or (config.client_proof == "required" and session.identity.kind == "nobody")
+    ):
+        return None
+    return session
 
 
 def is_same_hello(one: ClientHello, other: ClientHello) -> bool:
