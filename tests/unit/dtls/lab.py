@@ -45,6 +45,8 @@ def make_certificate(
     start: datetime = NOW,
     dns: tuple[str, ...] | None = None,
     is_flagged: bool | None = None,
+    path_length: int | None = None,
+    critical: x509.ExtensionType | None = None,
 ) -> x509.Certificate:
     subject = x509.Name([x509.NameAttribute(NameOID.COMMON_NAME, name)])
     builder = (
@@ -56,7 +58,9 @@ def make_certificate(
         .not_valid_before(start)
         .not_valid_after(start + timedelta(days=days))
         .add_extension(
-            x509.BasicConstraints(ca=is_authority if is_flagged is None else is_flagged, path_length=None),
+            x509.BasicConstraints(
+                ca=is_authority if is_flagged is None else is_flagged, path_length=path_length
+            ),
             critical=True,
         )
         .add_extension(
@@ -74,6 +78,8 @@ def make_certificate(
             critical=True,
         )
     )
+    if critical is not None:
+        builder = builder.add_extension(critical, critical=True)
     if not is_authority:
         names = [name] if dns is None else list(dns)
         if names:

@@ -7,6 +7,7 @@ from typing import Any
 
 import msgspec
 import pytest
+from cryptography import x509
 from cryptography.hazmat.primitives.serialization import Encoding
 from tests.unit.dtls.lab import (
     NOW,
@@ -221,12 +222,25 @@ def test_an_intermediate_is_followed() -> None:
         {"is_flagged": False},
         {"start": NOW - timedelta(days=9), "days": 5},
         {"shows": False},
+        {"critical": x509.NameConstraints([x509.DNSName("other.example.com")], None)},
     ],
-    ids=["no authority", "no authority by its flag", "expired", "not shown"],
+    ids=["no authority", "no authority by its flag", "expired", "not shown", "critical and not understood"],
 )
 def test_a_chain_with_a_flaw_is_refused(flaw: dict[str, Any]) -> None:
     lab = Lab(server_config(credentials=(chained(**flaw),)))
     assert outcome(lab) == "dtls.untrusted"
+
+
+@pytest.mark.parametrize(("path_length", "is_good"), [(0, False), (1, True), (None, True)])
+def test_an_authority_that_may_make_no_authorities_makes_none(path_length: int | None, is_good: bool) -> None:
+    key, low_key, high_key = new_key(), new_key(), new_key()
+    high = make_certificate("high", high_key, root(), is_authority=True, path_length=path_length)
+    low = make_certificate("low", low_key, (high, high_key), is_authority=True)
+    leaf = make_certificate("eim.example.com", key, (low, low_key))
+    chain = [certificate.public_bytes(Encoding.DER) for certificate in (leaf, low, high)]
+    lab = Lab(server_config(credentials=(credential_of(key, chain),)))
+    _, association = lab.connect()
+    assert (association.identity.kind == "certificate") == is_good
 
 
 def test_a_root_of_the_same_name_with_another_key_is_no_root() -> None:

@@ -7,6 +7,7 @@ from typing import Any
 
 import msgspec
 import pytest
+from cryptography import x509
 from cryptography.hazmat.primitives.asymmetric import ec
 from cryptography.x509.oid import ExtendedKeyUsageOID
 from tests.unit.dtls.lab import (
@@ -194,8 +195,9 @@ def test_what_does_not_fit_is_refused_with_its_reason(
         {"start": NOW - timedelta(days=10), "days": 5},
         {"signs": False},
         {"uses": (ExtendedKeyUsageOID.CLIENT_AUTH,)},
+        {"critical": x509.UnrecognizedExtension(x509.ObjectIdentifier("2.999.1"), b"\x05\0")},
     ],
-    ids=["expired", "key usage", "extended key usage"],
+    ids=["expired", "key usage", "extended key usage", "critical and not understood"],
 )
 def test_unfit_certificates_are_refused(flaw: dict[str, Any]) -> None:
     party = Party("eim.example.com", **flaw)

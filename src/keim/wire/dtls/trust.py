@@ -4,15 +4,26 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
 from datetime import UTC, datetime
-from typing import Protocol
+from typing import Final, Protocol
 
 from cryptography import x509
 from cryptography.exceptions import InvalidSignature
 from cryptography.hazmat.primitives.asymmetric.types import CertificatePublicKeyTypes
 from cryptography.hazmat.primitives.serialization import Encoding, PublicFormat
-from cryptography.x509.oid import ExtendedKeyUsageOID, NameOID
+from cryptography.x509.oid import ExtendedKeyUsageOID, ExtensionOID, NameOID
 
 from keim.errors import Untrusted
+
+_UNDERSTOOD: Final = frozenset(
+    {
+        ExtensionOID.BASIC_CONSTRAINTS,
+        ExtensionOID.KEY_USAGE,
+        ExtensionOID.EXTENDED_KEY_USAGE,
+        ExtensionOID.SUBJECT_ALTERNATIVE_NAME,
+        ExtensionOID.CERTIFICATE_POLICIES,
+    }
+)
+"""Policies are passed over, though GSMA's certificates call them critical: here they would open no role."""
 
 
 class Trust(Protocol):
@@ -66,21 +77,23 @@ class Anchors:
         moment = datetime.fromtimestamp(now, UTC)
         leaf = chain[0]
         _check_dates(leaf, moment)
+        _check_critical(leaf)
         _check_leaf_use(leaf, is_server=is_server)
         if is_server and self._is_name_checked and (name is None or not _is_named(leaf, name)):
             raise _refused(f"the certificate is not for {name}")
-        current, pool = leaf, list(chain[1:])
+        current, pool, between = leaf, list(chain[1:]), 0
         while current.public_bytes(Encoding.DER) not in self._octets:
-            anchor = _issuer_of(current, self._anchors)
+            anchor = _issuer_of(current, self._anchors, between)
             if anchor is not None:
                 _check_dates(anchor, moment)
                 return
-            above = _issuer_of(current, pool)
+            above = _issuer_of(current, pool, between)
             if above is None:
                 raise _refused("no anchor issued this chain")
             pool.remove(above)
             _check_dates(above, moment)
-            current = above
+            _check_critical(above)
+            current, between = above, between + 1
 
 
 class AnchorsAndKeys:
@@ -107,6 +120,13 @@ def _check_dates(certificate: x509.Certificate, moment: datetime) -> None:
         raise _refused("a certificate of the chain is not valid now")
 
 
+def _check_critical(certificate: x509.Certificate) -> None:
+    """RFC 5280 §4.2: what must be heeded and is not understood is refused, constraints of names among it."""
+    for extension in certificate.extensions:
+        if extension.critical and extension.oid not in _UNDERSTOOD:
+            raise _refused("a certificate of the chain has a critical extension that is not understood")
+
+
 def _check_leaf_use(leaf: x509.Certificate, *, is_server: bool) -> None:
     extensions = leaf.extensions
     try:
@@ -124,10 +144,11 @@ def _check_leaf_use(leaf: x509.Certificate, *, is_server: bool) -> None:
 
 
 def _issuer_of(
-    certificate: x509.Certificate, candidates: Iterable[x509.Certificate]
+    certificate: x509.Certificate, candidates: Iterable[x509.Certificate], between: int
 ) -> x509.Certificate | None:
+    """`between`: authorities of the chain below the one that is looked for."""
     for candidate in candidates:
-        if candidate.subject == certificate.issuer and _may_issue(candidate):
+        if candidate.subject == certificate.issuer and _may_issue(candidate, between):
             try:
                 certificate.verify_directly_issued_by(candidate)
             except (InvalidSignature, ValueError, TypeError):
@@ -136,9 +157,10 @@ def _issuer_of(
     return None
 
 
-def _may_issue(candidate: x509.Certificate) -> bool:
+def _may_issue(candidate: x509.Certificate, between: int) -> bool:
     try:
-        if not candidate.extensions.get_extension_for_class(x509.BasicConstraints).value.ca:
+        constraints = candidate.extensions.get_extension_for_class(x509.BasicConstraints).value
+        if not constraints.ca or (constraints.path_length is not None and constraints.path_length < between):
             return False
         usage = candidate.extensions.get_extension_for_class(x509.KeyUsage).value
     except x509.ExtensionNotFound:
