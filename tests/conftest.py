@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import signal
 from collections.abc import Iterator
 
 import pytest
@@ -24,6 +25,9 @@ settings.load_profile(os.environ.get("KEIM_HYPOTHESIS_PROFILE", "default"))
 
 
 def pytest_configure(config: pytest.Config) -> None:
+    if signal.getsignal(signal.SIGINT) is signal.SIG_IGN:
+        # As whoever runs in the background of a shell inherits it: programs under test are to heed it.
+        signal.signal(signal.SIGINT, signal.default_int_handler)
     config.addinivalue_line("markers", "needs_shared: reads the folder named by KEIM_SHARED in place")
     config.addinivalue_line("markers", "needs_system(need): needs a row of tests/system_packages.toml")
     config.addinivalue_line("markers", "long: runs only with `./keim test --long`")

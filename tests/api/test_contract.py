@@ -47,8 +47,8 @@ KEPT = [
     openapi_checks.response_schema_conformance,
     openapi_checks.negative_data_rejection,
 ]
-EXAMPLES = min(300, settings().max_examples // 2)
-"""30; with --long 300."""
+EXAMPLES = min(300, settings().max_examples // 3)
+"""20; with --long 300."""
 
 
 class Site:

@@ -241,7 +241,7 @@ def test_an_interrupted_installation_is_repeated(checkout: Checkout, tmp_path: P
         os.sched_yield()
     assert flag.exists()
     os.killpg(started.pid, number)
-    started.communicate(timeout=120)
+    started.communicate(timeout=30)
     assert started.returncode != 0
     if number != signal.SIGKILL:
         assert not (checkout.folder / ".venv.lock").exists()
