@@ -105,6 +105,40 @@ def test_10000_hellos_from_strangers_leave_nothing_and_are_not_amplified() -> No
     assert server._by_cid == {}
 
 
+@pytest.mark.parametrize(
+    ("session_id", "behind", "is_asked"),
+    [
+        (b"", b"\0\2\xc0\x2b\1\0", True),
+        (bytes(32), b"", True),
+        (b"", b"\xff" * 40, True),
+        (bytes(33), b"\0\2\xc0\x2b\1\0", False),
+    ],
+    ids=["whole", "cut off", "nonsense behind the cookie", "session id too long"],
+)
+def test_of_a_stranger_only_what_its_cookie_needs_is_read(
+    session_id: bytes, behind: bytes, is_asked: bool
+) -> None:
+    """The answer is smaller than the hello; what brings the cookie back is read as a whole."""
+    server = DtlsEndpoint(server_config(), entropy=SeededEntropy(1))
+    start = b"\xfe\xfd" + bytes(range(32)) + bytes((len(session_id),)) + session_id
+
+    def say(cookie: bytes) -> list[bytes]:
+        body = start + bytes((len(cookie),)) + cookie + behind
+        hello = clear_record(HANDSHAKE, 0, HandshakeMessage(CLIENT_HELLO, 0, body).encode())
+        assert server.receive(hello, device(), START) == []
+        answers = [data for data, _ in server.datagrams_to_send()]
+        assert sum(map(len, answers)) < len(hello) or cookie
+        return answers
+
+    answers = say(b"")
+    assert len(answers) == is_asked
+    assert server.half_open == 0
+    if is_asked and behind[:1] != b"\0":
+        [record] = split(answers[0], 0)
+        assert say(record.fragment[-16:]) == []
+        assert server.half_open == 0
+
+
 def test_10000_half_open_handshakes_are_bounded_and_a_good_client_still_comes_in() -> None:
     config = server_config(half_open=200)
     lab = Lab(config)

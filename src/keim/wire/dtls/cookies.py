@@ -29,6 +29,8 @@ class Cookies:
         return _cookie(self._secrets[0], address, client_random)
 
     def is_good(self, cookie: bytes, address: Address, client_random: bytes, now: float) -> bool:
+        if not cookie:
+            return False  # a first hello: nothing to compute for strangers
         self._rotate(now)
         return any(
             hmac.compare_digest(cookie, _cookie(secret, address, client_random)) for secret in self._secrets

@@ -29,7 +29,7 @@ from keim.wire.dtls.fragments import (
     read_fragments,
 )
 from keim.wire.dtls.handshake import EARLY_RECORDS, Handshake
-from keim.wire.dtls.hello import ClientHello, read_client_hello
+from keim.wire.dtls.hello import ClientHello, random_without_cookie, read_client_hello
 from keim.wire.dtls.octets import vector
 from keim.wire.dtls.records import (
     ALERT,
@@ -325,23 +325,26 @@ class DtlsEndpoint:
     def _client_hello(self, record: Record, address: Address, now: float) -> None:
         try:
             fragment = next(iter(read_fragments(record.fragment)))
-            if not fragment.is_whole:
+            if not fragment.is_whole or not self._can_serve:
                 return  # to put its pieces together would need memory before the cookie
+            before = self._half_open.get(address)
+            if before is None and not self.config.cookieless_resumptions_per_s:
+                random = random_without_cookie(fragment.data)
+                if random is not None:
+                    self._ask_for_cookie(record, fragment, random, address, now)
+                    return
             offer = read_client_hello(fragment.data)
         except Malformed:
             return
-        before = self._half_open.get(address)
         if isinstance(before, ClientHandshake):
             return
         if isinstance(before, ServerHandshake) and is_same_hello(before.offer, offer):
             before.peer_repeats(now)
             return
-        if not self._can_serve:
-            return
         if not self._cookies.is_good(offer.cookie, address, offer.random, now) and not self._may_skip_cookie(
             offer, address, now
         ):
-            self._ask_for_cookie(record, fragment, offer, address, now)
+            self._ask_for_cookie(record, fragment, offer.random, address, now)
             return
         if self.config.admits is not None and not self.config.admits(address, now):
             return  # it comes again by itself
@@ -362,9 +365,9 @@ class DtlsEndpoint:
         )
 
     def _ask_for_cookie(
-        self, record: Record, fragment: Fragment, offer: ClientHello, address: Address, now: float
+        self, record: Record, fragment: Fragment, random: bytes, address: Address, now: float
     ) -> None:
-        cookie = self._cookies.make(address, offer.random, now)
+        cookie = self._cookies.make(address, random, now)
         message = HandshakeMessage(
             HELLO_VERIFY_REQUEST, fragment.message_sequence, VERSION_1_0 + vector(1, cookie)
         )

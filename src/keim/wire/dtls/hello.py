@@ -28,6 +28,8 @@ EMPTY_RENEGOTIATION_INFO: Final = 0x00FF
 
 X509: Final = 0
 RAW_KEY: Final = 2
+SESSION_ID_OCTETS: Final = 32
+"""At most."""
 FRAGMENT_OCTETS: Final = {1: 512, 2: 1024, 3: 2048, 4: 4096}
 
 Extensions = Mapping[int, bytes]
@@ -81,6 +83,14 @@ class ServerHello(msgspec.Struct, frozen=True, kw_only=True):
         )
 
 
+def random_without_cookie(body: bytes) -> bytes | None:
+    """The random of a hello that brings no cookie: all that the answer to a stranger needs of it."""
+    if len(body) < 36 or body[34] > SESSION_ID_OCTETS:
+        return None  # `read_client_hello` says why
+    cookie_at = 35 + body[34]
+    return body[2:34] if cookie_at < len(body) and not body[cookie_at] else None
+
+
 def read_client_hello(body: bytes) -> ClientHello:
     reader = Reader(body)
     hello = ClientHello(
@@ -92,7 +102,7 @@ def read_client_hello(body: bytes) -> ClientHello:
         compressions=reader.vector(1),
         extensions=_read_extensions(reader),
     )
-    if len(hello.session_id) > 32:
+    if len(hello.session_id) > SESSION_ID_OCTETS:
         raise malformed("a session id of more than 32 octets")
     return hello
 

@@ -23,7 +23,14 @@ class Reader:
         return int.from_bytes(self.take(octets), "big")
 
     def vector(self, length_octets: int) -> bytes:
-        return self.take(self.number(length_octets))
+        """In one step, since a hello is made of them."""
+        data, position = self._data, self._position
+        start = position + length_octets
+        end = start + int.from_bytes(data[position:start], "big")
+        if end > len(data):
+            raise malformed("the message ends too early", position)
+        self._position = end
+        return data[start:end]
 
     @property
     def is_at_end(self) -> bool:
