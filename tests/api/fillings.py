@@ -62,12 +62,16 @@ def code(desk: Desk, tenant: str) -> str:
 
 
 def device(desk: Desk, tenant: str) -> str:
-    """With a profile and an operation; the same one again."""
+    """With a profile and an operation; the same one again, and active, whatever a walk has made of it."""
     eid = str(example_eids(3)[1 if tenant == "main" else 2])
     path = f"/devices/{eid}"
-    if desk.ask("GET", path, role="owner", tenant=tenant).status_code == 404:
+    found = desk.ask("GET", path, role="owner", tenant=tenant)
+    if found.status_code == 404:
         made(desk, tenant, "/devices", {"eid": eid}, "eid")
         desk.site.run(_installed(desk, eid))
+    elif found.json()["state"] != "active":
+        let_in = desk.ask("PATCH", path, {"state": "active"}, role="owner", tenant=tenant)
+        assert let_in.is_success, let_in.text
     return eid
 
 
