@@ -16,9 +16,9 @@ from typing import Final
 
 from benchmarks.coap_floods import client_of, open_files_for
 from benchmarks.eim import prepare
-from benchmarks.eim_peers import CONNECTIONS, SUITE, Card, Child, Phase, summary
+from benchmarks.eim_peers import CONNECTIONS, SUITE, Card, Child, Phase, serving, summary
 from benchmarks.timing import sized
-from keim.app.eim import EimConfig, LimitsConfig, serve
+from keim.app.eim import EimConfig, LimitsConfig
 from keim.app.eim_coap import CoapConfig
 from keim.app.eim_identity import signers_in
 from keim.crypto.suites import suite_named
@@ -55,9 +55,7 @@ def cycles() -> dict[str, dict[str, float]]:
         point = next(iter(signers_in(world).values())).public_point
         for card in cards:
             card.eim_key = suite_named(SUITE).verifying_key(point)
-        server = Child(
-            lambda ready: serve(config, on_ready=lambda told: ready(told["listen"]["coap"])), cores[0]
-        )
+        server = Child(serving(config, "coap"), cores[0])
         os.sched_setaffinity(0, {cores[-1]})
         try:
             trust = PinnedKeys([world.get("eim-tls").certificate.spki])

@@ -75,8 +75,8 @@ class Child:
         os.waitpid(self.pid, 0)
 
 
-def serving(config: EimConfig) -> Callable[[Callable[[str], None]], Awaitable[None]]:
-    return lambda ready: serve(config, on_ready=lambda told: ready(told["listen"]["esipa"]))
+def serving(config: EimConfig, listener: str = "esipa") -> Callable[[Callable[[str], None]], Awaitable[None]]:
+    return lambda ready: serve(config, on_ready=lambda told: ready(told["listen"][listener]))
 
 
 class Card:

@@ -21,6 +21,8 @@ from keim.messages.package import (
     Eco,
     EnablePsmo,
     EuiccPackage,
+    EuiccPackageRequest,
+    EuiccPackageSigned,
     GetRatPsmo,
     ListEimEco,
     Psmo,
@@ -43,6 +45,24 @@ def test_packages_that_keep_the_rules_are_made(commands: list[Any]) -> None:
     work = compose.package_of(commands)
     assert list(compose.commands_of(work.commands)) == commands
     assert compose.count_of(work.commands) == len(commands)
+
+
+@pytest.mark.parametrize("eim_id", ["e", "ü" * 64, "e" * 128], ids=["short", "128 octets", "longest"])
+@pytest.mark.parametrize("counter", [0, 0x7FFFFF], ids=["first", "last"])
+def test_the_commands_of_a_package_are_found_by_its_elements(eim_id: str, counter: int) -> None:
+    """Not by octets that stand in the EID as well."""
+    work = compose.package_of([LIST, ENABLE])
+    request = EuiccPackageRequest(
+        euicc_package_signed=EuiccPackageSigned(
+            eim_id=eim_id,
+            eid_value=bytes.fromhex("89044045") + bytes(12),
+            counter_value=counter,
+            eim_transaction_id=bytes(16),
+            euicc_package=EuiccPackage.decode(work.commands),
+        ),
+        eim_signature=bytes(64),
+    )
+    assert compose.commands_in(request.encode()) == work.commands
 
 
 @pytest.mark.parametrize(
