@@ -23,6 +23,7 @@ from cryptography.hazmat.primitives import hashes
 from cryptography.hazmat.primitives.asymmetric import ec
 
 from benchmarks.timing import calibrated, microseconds
+from keim.crypto import engine
 from keim.crypto.bpp import binding, profile_protection_keys, protect_profile
 from keim.crypto.bpp_events import BppSession
 from keim.crypto.bpp_segments import load_segments
@@ -263,9 +264,11 @@ def run(json: bool) -> int:
     rows = list({row.name: row for row in reversed(rows)}.values())[::-1] + chain_rows()
     if json:
         fields = [msgspec.structs.asdict(row) | {"per_s": row.per_s} for row in rows]
-        print(json_module.dumps({"library": backend.openssl_version_text(), "rows": fields}, indent=1))
+        about = {"library": backend.openssl_version_text(), "engine": engine.name(), "rows": fields}
+        print(json_module.dumps(about, indent=1))
     else:
-        print(f"Library: {backend.openssl_version_text()}; medians of {ROUNDS} rounds, CPU time.\n")
+        library = f"Library: {backend.openssl_version_text()}; signatures on P-256 by {engine.name()}"
+        print(f"{library}; medians of {ROUNDS} rounds, CPU time.\n")
         print(table(rows))
     return 0
 

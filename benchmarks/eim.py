@@ -28,6 +28,8 @@ from pathlib import Path
 from typing import Any
 
 import msgspec
+from cryptography.hazmat.primitives import hashes
+from cryptography.hazmat.primitives.asymmetric import ec
 from tests import postgres_cluster
 
 from benchmarks import eim_handshakes, eim_many
@@ -36,6 +38,7 @@ from benchmarks.eim_peers import NOTHING, SUITE, Card, Child, Phase, cycles, pha
 from benchmarks.timing import side_by_side, sized
 from keim.app.eim import EimConfig, LimitsConfig
 from keim.app.eim_identity import signers_in
+from keim.crypto import engine
 from keim.crypto.suites import suite_named
 from keim.eim import compose
 from keim.eim.orders import order as new_order
@@ -92,7 +95,7 @@ def _print(result: dict[str, Any]) -> None:
     print(f"{result['store']}: {result['devices']} devices, {result['queued']} orders for others queued")
     floors = result["floors_us"]
     told = ", ".join(f"{key} {floors[key]:.1f} us" for key in ("sign", "verify", "asgi"))
-    print(f"  floors: {told}")
+    print(f"  floors: {told}; signatures of keim by {result['engine']}")
     for name, told_of in result["phases"].items():
         against = f"{told_of['ratio']:.2f} x (target {TARGETS[name][1]})" if name in TARGETS else ""
         if "database_us" in told_of:
@@ -160,6 +163,7 @@ def _measure(
         "store": name,
         "devices": devices,
         "queued": queued,
+        "engine": engine.name(),
         "floors_us": floors,
         "phases": phases,
         "handshakes": handshakes,
@@ -273,15 +277,19 @@ async def prepare(where: str, cards: list[Card], queued: int) -> None:
 
 
 def _crypto_floors(cores: list[int]) -> dict[str, float]:
-    """On the server's own core, while it is idle."""
-    key = suite_named(SUITE).new_signer()
+    """On the server's own core, while it is idle: OpenSSL's, whoever signs for keim."""
+    algorithm = ec.ECDSA(hashes.SHA256())
+    key = ec.generate_private_key(ec.SECP256R1())
     message = sha256(b"x").digest() * 6
-    signature = key.sign(message)
-    held = suite_named(SUITE).verifying_key(key.public_point)
+    signature = key.sign(message, algorithm)
+    held = key.public_key()
     os.sched_setaffinity(0, {cores[0]})
     try:
         return side_by_side(
-            {"sign": lambda: key.sign(message), "verify": lambda: held.verify(signature, message)}
+            {
+                "sign": lambda: key.sign(message, algorithm),
+                "verify": lambda: held.verify(signature, message, algorithm),
+            }
         )
     finally:
         os.sched_setaffinity(0, {cores[-1]})

@@ -23,6 +23,7 @@ LOCKS: dict[str, list[str]] = {
     # file -> what it locks, in the order in which the files are made: later ones follow `test.txt`
     "test.txt": [
         "--extra=server",
+        "--extra=fast",
         "--extra=postgres",
         "--extra=pkcs11",
         "--extra=coap",
@@ -31,9 +32,10 @@ LOCKS: dict[str, list[str]] = {
         "--group=build",
         "--group=test",
     ],
-    "run.txt": ["--extra=server", "--extra=postgres", "--extra=pkcs11", "--group=build"],
+    "run.txt": ["--extra=server", "--extra=fast", "--extra=postgres", "--extra=pkcs11", "--group=build"],
     "bench.txt": [
         "--extra=server",
+        "--extra=fast",
         "--extra=postgres",
         "--extra=coap",
         "--extra=mqtt",

@@ -29,6 +29,7 @@ RELEASED: Final = 1767225600
 
 EXTRAS: Final = {
     "server": ("uvicorn", "a faster HTTP server"),
+    "fast": ("awscrt", "signatures on P-256 in three quarters of the time"),
     "postgres": ("asyncpg", "the store in PostgreSQL"),
     "mqtt": ("paho", "ESipa through an MQTT broker"),
     "pcsc": ("smartcard", "cards in PC/SC readers"),

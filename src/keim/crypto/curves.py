@@ -6,7 +6,6 @@ refused, and so is a point that is not on the curve (the library checks that whe
 
 from __future__ import annotations
 
-from functools import lru_cache
 from typing import Final
 
 import msgspec
@@ -79,14 +78,21 @@ def curve_named(name: str) -> Curve:
 
 def load_point(curve: Curve, point: bytes) -> ec.EllipticCurvePublicKey:
     """The library's key object of an uncompressed point; each fault has its own code."""
-    if len(point) != POINT_OCTETS or point[0] != 0x04:
-        raise _form_refusal(point)
+    check_form(point)
     try:
         return ec.EllipticCurvePublicKey.from_encoded_point(curve.library_curve, point)
     except ValueError:
-        raise BadPublicKey(
-            f"the public key is no point of {curve.name}", code="crypto.point_not_on_curve"
-        ) from None
+        raise off_curve(curve) from None
+
+
+def check_form(point: bytes) -> None:
+    """Refuses what is no uncompressed point of any of our curves."""
+    if len(point) != POINT_OCTETS or point[0] != 0x04:
+        raise _form_refusal(point)
+
+
+def off_curve(curve: Curve) -> BadPublicKey:
+    return BadPublicKey(f"the public key is no point of {curve.name}", code="crypto.point_not_on_curve")
 
 
 def _form_refusal(point: bytes) -> BadPublicKey:
@@ -101,15 +107,6 @@ def _form_refusal(point: bytes) -> BadPublicKey:
         f"{point[:1].hex() or 'nothing'}",
         code="crypto.point_form",
     )
-
-
-KEYS_HELD: Final = 4096
-
-
-@lru_cache(maxsize=KEYS_HELD)
-def held_point(curve_name: str, point: bytes) -> ec.EllipticCurvePublicKey:
-    """As `load_point`, from a small cache: a key object that has verified once is faster the second time."""
-    return load_point(curve_named(curve_name), point)
 
 
 def split_spki(spki: bytes) -> tuple[Curve, bytes]:

@@ -1,7 +1,6 @@
 """ECDSA with SHA-256 in the raw form r || s (BSI TR-03111 plain format), as it stands under 5F37.
 
-This is the only place that signs or verifies with the library, and so the place for a faster engine.
-Certificates and CRLs carry the DER form instead; keim.pki leaves those to the library's X.509 functions.
+Certificates and CRLs carry the DER form instead, which is that of the engines too (keim.crypto.engine).
 There is no low-s rule: (r, n - s) verifies as well, so a signature is never a unique key.
 """
 
@@ -9,17 +8,16 @@ from __future__ import annotations
 
 from typing import Final
 
-from cryptography.exceptions import InvalidSignature
 from cryptography.hazmat.primitives import hashes
 from cryptography.hazmat.primitives.asymmetric import ec
 from cryptography.hazmat.primitives.asymmetric.utils import decode_dss_signature, encode_dss_signature
 
-from keim.crypto.curves import COORDINATE_OCTETS, Curve, held_point, load_point
+from keim.crypto.curves import COORDINATE_OCTETS, Curve
+from keim.crypto.engine import Sign, Verify, held_verifier, signer_of, verifier_of
 from keim.errors import BadSignature, Refused
 
 SIGNATURE_OCTETS: Final = 2 * COORDINATE_OCTETS
 _ZERO: Final = bytes(COORDINATE_OCTETS)
-_ALGORITHM: Final = ec.ECDSA(hashes.SHA256())
 _REPRODUCIBLE: Final = ec.ECDSA(hashes.SHA256(), deterministic_signing=True)
 
 
@@ -71,25 +69,25 @@ def raw_of_peer_der(signature: bytes) -> bytes:
 
 
 class VerifyingKey:
-    """A public key held ready. Hold it where one key verifies often: the first use of a point costs more."""
+    """A public key held ready. Hold it where one key verifies often: its first use may cost more."""
 
-    __slots__ = ("_library_verify", "_order", "curve", "point")
+    __slots__ = ("_is_genuine", "_order", "curve", "point")
 
     def __init__(self, curve: Curve, point: bytes) -> None:
-        self._hold(curve, point, load_point(curve, point))
+        self._hold(curve, point, verifier_of(curve, point))
 
     @classmethod
     def from_point(cls, curve: Curve, point: bytes) -> VerifyingKey:
         """The same, by way of the small cache of recently used points."""
         key = cls.__new__(cls)
-        key._hold(curve, point, held_point(curve.name, point))
+        key._hold(curve, point, held_verifier(curve.name, point))
         return key
 
-    def _hold(self, curve: Curve, point: bytes, library_key: ec.EllipticCurvePublicKey) -> None:
+    def _hold(self, curve: Curve, point: bytes, is_genuine: Verify) -> None:
         self.curve = curve
         self.point = point
         self._order = curve.order
-        self._library_verify = library_key.verify
+        self._is_genuine = is_genuine
 
     def verify(self, signature: bytes, message: bytes, *, accept_der: bool = False) -> None:
         """Returns when `signature` is that of `message`; `BadSignature` otherwise.
@@ -109,10 +107,8 @@ class VerifyingKey:
             raise BadSignature(
                 "r or s is zero or not below the order of the group", code="crypto.signature_range"
             )
-        try:
-            self._library_verify(_der_of_halves(r, s), message, _ALGORITHM)
-        except InvalidSignature:
-            raise BadSignature("the signature does not belong to this message and key") from None
+        if not self._is_genuine(_der_of_halves(r, s), message):
+            raise BadSignature("the signature does not belong to this message and key")
 
     def accepts(self, signature: bytes, message: bytes, *, accept_der: bool = False) -> bool:
         """`verify` as a question."""
@@ -129,7 +125,7 @@ class VerifyingKey:
 class MemorySigner:
     """The `Signer` whose private key lies in memory: tests, software cards, and what file keys become."""
 
-    __slots__ = ("_algorithm", "_library_key", "_library_sign", "_name", "_point", "curve")
+    __slots__ = ("_library_key", "_name", "_point", "_sign", "curve")
 
     def __init__(
         self, name: str, curve: Curve, library_key: ec.EllipticCurvePrivateKey, *, reproducible: bool = False
@@ -138,8 +134,9 @@ class MemorySigner:
         self.curve = curve
         self._library_key = library_key
         self._point = point_of(library_key.public_key())
-        self._algorithm = _REPRODUCIBLE if reproducible else _ALGORITHM
-        self._library_sign = library_key.sign
+        self._sign: Sign | None = None
+        if reproducible:
+            self._sign = lambda message: library_key.sign(message, _REPRODUCIBLE)
 
     @property
     def algorithm(self) -> str:
@@ -150,7 +147,9 @@ class MemorySigner:
         return self._point
 
     def sign(self, message: bytes) -> bytes:
-        return raw_of_library_der(self._library_sign(message, self._algorithm))
+        if self._sign is None:  # many keys never sign, or only certificates
+            self._sign = signer_of(self._library_key)
+        return raw_of_library_der(self._sign(message))
 
     @property
     def library_key(self) -> ec.EllipticCurvePrivateKey:

@@ -3,7 +3,7 @@
 Reading is our own because the genuine certificates of this world break general parsers (years up to 9999,
 nine-octet serials, critical policies) and because a chain must be judged in little more than the time of its
 signatures. Names are compared by their octets, dates as text, so nothing overflows.
-Pure. Imports keim.errors, keim.crypto.curves and its neighbours in keim.pki only.
+Pure. Imports keim.errors, keim.crypto and its neighbours in keim.pki only.
 """
 
 from __future__ import annotations
@@ -14,11 +14,12 @@ from datetime import datetime
 from typing import Final
 
 from cryptography import x509
-from cryptography.exceptions import InvalidSignature
-from cryptography.hazmat.primitives import hashes
 from cryptography.hazmat.primitives.asymmetric import ec
-from cryptography.hazmat.primitives.serialization import load_der_public_key
 
+from keim.crypto.curves import Curve as Domain
+from keim.crypto.curves import load_point
+from keim.crypto.engine import Verify, verifier_of
+from keim.crypto.faults import BadPublicKey
 from keim.errors import Malformed
 from keim.pki import extensions as ext
 from keim.pki.curve import curve_of
@@ -32,7 +33,6 @@ MAX_OCTETS: Final = 65536
 
 _MEMBERS: Final = b"\x02\x30\x30\x30\x30\x30"
 """serialNumber, signature, issuer, validity, subject, subjectPublicKeyInfo."""
-SIGNATURE_HASH: Final = ec.ECDSA(hashes.SHA256())
 
 
 class Certificate:
@@ -47,9 +47,9 @@ class Certificate:
         "_fingerprint",
         "_key_identifier",
         "_names",
-        "_public_key",
         "_serial",
         "_verified_under",
+        "_verify",
         "aki",
         "curve",
         "der",
@@ -78,8 +78,8 @@ class Certificate:
         self._fingerprint: bytes | None = None
         self._key_identifier: bytes | None = None
         self._names: Subject | None = None
-        self._public_key: ec.EllipticCurvePublicKey | None = None
         self._verified_under: bytes | None = None
+        self._verify: Verify | None = None
         size = len(der)
         start, end = contents(der, 0, size, 0x30, "Certificate")
         inside, after = contents(der, start, end, 0x30, "tbsCertificate")
@@ -121,27 +121,31 @@ class Certificate:
 
     @property
     def public_key(self) -> ec.EllipticCurvePublicKey:
-        return self._public_key or self.read_public_key()
+        """For comparisons and TLS; whoever verifies asks `has_signed`."""
+        try:
+            return load_point(self._domain, self.point)
+        except BadPublicKey:
+            raise _off_curve() from None
 
-    def read_public_key(self) -> ec.EllipticCurvePublicKey:
-        """The same; Malformed with a code of its own where the point is not on the curve."""
-        if self._public_key is not None:
-            return self._public_key
+    @property
+    def _domain(self) -> Domain:
         if self.curve is None:
             raise Malformed("the key is on no curve of this standard", offset=0, code="pki.unsupported_curve")
-        try:
-            # The prefix of `spki` was compared already; reading it whole is faster than from the point.
-            key = load_der_public_key(self.spki)
-        except ValueError:
-            raise _off_curve() from None
-        assert isinstance(key, ec.EllipticCurvePublicKey)  # the prefix says so
-        self._public_key = key
-        return key
+        return self.curve.domain
 
     def check_point(self) -> None:
         """Refuses a key off its curve without making the library's object, which costs several times more."""
-        if self._public_key is None and self.curve and not self.curve.domain.has_point(self.spki[-64:]):
+        if self._verify is None and self.curve and not self.curve.domain.has_point(self.spki[-64:]):
             raise _off_curve()
+
+    def has_signed(self, signature: bytes, message: bytes) -> bool:
+        """Malformed where the key is none; the signature is in DER."""
+        if self._verify is None:
+            try:
+                self._verify = verifier_of(self._domain, self.point)
+            except BadPublicKey:
+                raise _off_curve() from None
+        return self._verify(signature, message)
 
     @property
     def key_identifier(self) -> bytes:
@@ -193,9 +197,7 @@ class Certificate:
         """Remembered: a root or an EUM is checked once, however many chains hang under it."""
         if self._verified_under == issuer.spki:
             return True
-        try:
-            issuer.public_key.verify(self.signature, self.tbs, SIGNATURE_HASH)
-        except InvalidSignature:
+        if not issuer.has_signed(self.signature, self.tbs):
             return False
         self._verified_under = issuer.spki
         return True

@@ -11,14 +11,13 @@ from datetime import datetime
 from typing import Final
 
 from cryptography import x509
-from cryptography.exceptions import InvalidSignature
 from cryptography.hazmat.primitives import hashes
 from cryptography.hazmat.primitives.asymmetric import ec
 from cryptography.hazmat.primitives.serialization import Encoding
 
 from keim.errors import Malformed, Refused
 from keim.pki import extensions as ext
-from keim.pki.certificate import SIGNATURE_HASH, Certificate, pem
+from keim.pki.certificate import Certificate, pem
 from keim.pki.dates import as_datetime, read_time
 from keim.pki.reading import ECDSA_WITH_SHA256, read_extension_list, read_signature
 from keim.pki.tlv import Element, children, contents, only_child
@@ -106,12 +105,8 @@ class Crl:
     def is_signed_by(self, issuer: Certificate) -> bool:
         known = self._signed_by.get(issuer.spki)
         if known is None:
-            known = self.outer_algorithm == self.inner_algorithm == ECDSA_WITH_SHA256
-            if known:
-                try:
-                    issuer.public_key.verify(self.signature, self.tbs, SIGNATURE_HASH)
-                except InvalidSignature:
-                    known = False
+            is_ours = self.outer_algorithm == self.inner_algorithm == ECDSA_WITH_SHA256
+            known = is_ours and issuer.has_signed(self.signature, self.tbs)
             if len(self._signed_by) < 8:
                 self._signed_by[issuer.spki] = known
         return known

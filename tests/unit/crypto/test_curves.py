@@ -9,11 +9,9 @@ from cryptography.hazmat.primitives.serialization import Encoding, PublicFormat
 from keim.crypto.curves import (
     BRAINPOOL_P256,
     CURVES,
-    KEYS_HELD,
     P256,
     Curve,
     curve_named,
-    held_point,
     split_spki,
 )
 from keim.crypto.faults import BadPublicKey
@@ -171,17 +169,3 @@ def test_a_key_of_another_kind_is_refused() -> None:
             verifying_key_of_spki(nonsense)
     with pytest.raises(BadPublicKey):
         curve_named("secp384r1")
-
-
-def test_the_cache_of_points_is_bounded_and_keeps_no_refusal() -> None:
-    for number in range(1, KEYS_HELD + 40):
-        point = (
-            ec.derive_private_key(number, P256.library_curve)
-            .public_key()
-            .public_bytes(Encoding.X962, PublicFormat.UncompressedPoint)
-        )
-        held_point("secp256r1", point)
-    assert held_point.cache_info().currsize <= KEYS_HELD
-    for _ in range(2):
-        with pytest.raises(BadPublicKey):
-            held_point("secp256r1", point_on(BRAINPOOL_P256))

@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 
 import pytest
 from cryptography.hazmat.primitives.asymmetric.utils import decode_dss_signature, encode_dss_signature
 
+from keim.crypto import engine
 from keim.crypto.curves import BRAINPOOL_P256, P256, Curve
 from keim.crypto.ecdsa import (
     MemorySigner,
@@ -22,6 +23,16 @@ from keim.errors import BadSignature, Refused
 MESSAGE = b"0\x0eeuicc package"
 suites = pytest.mark.parametrize("suite", SUITES.values(), ids=list(SUITES))
 Bend = Callable[[bytes, bytes], bytes]
+
+
+@pytest.fixture(params=["aws-lc", "cryptography"], autouse=True)
+def _each_engine(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
+    """Every test here, with the extra `fast` and without it."""
+    if request.param == "cryptography":
+        monkeypatch.setattr(engine, "aws_lc", lambda: None)
+    engine.held_verifier.cache_clear()
+    yield
+    engine.held_verifier.cache_clear()
 
 
 def order_of(suite: Suite) -> int:
