@@ -6,7 +6,7 @@ from typing import Final
 
 from keim.io.eim_store.old_events import old_events_become_leaves
 from keim.io.eim_store.projections import of_old_rows
-from keim.io.store.engine import Migration
+from keim.io.store.engine import Migration, WhereClustered
 
 OF_LOG: Final = "log || '' = ?"
 """Behind `eid = ?`: so written that the log's own index, which leads through everybody's events, is no choice
@@ -87,4 +87,37 @@ MIGRATIONS: Final[tuple[Migration, ...]] = (
     ALTER TABLE eim_contacts ADD COLUMN gap INTEGER NOT NULL DEFAULT 0
     """,
     of_old_rows,
+    # 4: long rows lie in the order in which they come
+    WhereClustered(
+        """
+        ALTER TABLE eim_events RENAME TO eim_events_3;
+        CREATE TABLE eim_events (
+            log TEXT NOT NULL, id INTEGER NOT NULL, at INTEGER NOT NULL, eid TEXT, kind TEXT NOT NULL,
+            leaf {octets} NOT NULL, hash {octets} NOT NULL,
+            PRIMARY KEY (log, id));
+        INSERT INTO eim_events (log, id, at, eid, kind, leaf, hash)
+            SELECT log, id, at, eid, kind, leaf, hash FROM eim_events_3 ORDER BY log, id;
+        DROP TABLE eim_events_3;
+        CREATE INDEX eim_events_of ON eim_events (eid, id);
+        ALTER TABLE eim_operations RENAME TO eim_operations_3;
+        CREATE TABLE eim_operations (
+            eid TEXT NOT NULL, order_id INTEGER NOT NULL, state TEXT NOT NULL, counter INTEGER,
+            transaction_id {octets} NOT NULL, is_of_many INTEGER NOT NULL, row TEXT NOT NULL,
+            PRIMARY KEY (eid, order_id));
+        INSERT INTO eim_operations (eid, order_id, state, counter, transaction_id, is_of_many, row)
+            SELECT eid, order_id, state, counter, transaction_id, is_of_many, row
+            FROM eim_operations_3 ORDER BY eid, order_id;
+        DROP TABLE eim_operations_3;
+        CREATE INDEX eim_operations_of_many ON eim_operations (order_id, transaction_id) WHERE is_of_many = 1;
+        ALTER TABLE eim_receipts RENAME TO eim_receipts_3;
+        CREATE TABLE eim_receipts (
+            eid TEXT NOT NULL, sequence_number INTEGER NOT NULL, digest {octets} NOT NULL, kind TEXT NOT NULL,
+            at INTEGER NOT NULL, is_verified INTEGER NOT NULL, octets {octets} NOT NULL,
+            PRIMARY KEY (eid, sequence_number, digest));
+        INSERT INTO eim_receipts (eid, sequence_number, digest, kind, at, is_verified, octets)
+            SELECT eid, sequence_number, digest, kind, at, is_verified, octets
+            FROM eim_receipts_3 ORDER BY eid, sequence_number, digest;
+        DROP TABLE eim_receipts_3
+        """
+    ),
 )

@@ -110,6 +110,10 @@ class Session(Protocol):
     async def append(self, entries: Sequence[Entry]) -> None: ...
 
 
+class WhereClustered(str):
+    """A script that only engines need which keep `{clustered}` tables in the order of their key."""
+
+
 Migration = str | Callable[[Session], Awaitable[None]]
 """A script of statements, or a step where SQL is not enough."""
 

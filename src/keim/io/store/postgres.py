@@ -28,6 +28,7 @@ from keim.io.store.engine import (
     Migration,
     NewRows,
     Statement,
+    WhereClustered,
 )
 from keim.io.store.leaf_shelf import LeafShelf
 from keim.io.store.postgres_copy import add
@@ -205,6 +206,8 @@ class PostgresEngine:
         if done > len(migrations):
             raise StoreFailed(f"{component}: the database is of a later version", code="store.newer_database")
         for migration in migrations[done:]:
+            if isinstance(migration, WhereClustered):
+                continue
             if isinstance(migration, str):
                 for statement in statements_of(migration, own.TYPES):
                     await connection.execute(statement)
