@@ -20,6 +20,7 @@ from keim.smdp.settings import Smdp
 from keim.smdp.stock import Label, admit
 from keim.wire import es9p_json
 from keim.wire.es9p import function_of
+from tests.answering import answered
 from tests.scripted_euicc import ADDRESS, FixedClock, RealEntropy, ScriptedEuicc, iccid, smdp, upp
 
 T = TypeVar("T")
@@ -70,7 +71,7 @@ class Laboratory:
         """The reply as a client reads it."""
         reply = await self.service.answer(request)
         if isinstance(reply, es9p.ProfileOffer | es9p.PackageDelivery):
-            return es9p_json.read_reply(function_of(request), es9p_json.write_reply(reply))
+            return es9p_json.read_reply(function_of(request), answered(es9p_json.write_reply(reply)))
         return reply
 
     def stock(

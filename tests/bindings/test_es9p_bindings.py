@@ -8,13 +8,14 @@ from collections.abc import Callable, Iterator
 from typing import Any
 
 import pytest
+from tests.answering import answer_of, answered
 from tests.scripted_euicc import ScriptedEuicc, upp
 from tests.smdp_laboratory import Laboratory
 
-from keim.app.smdp_routes import Es9Routes
 from keim.der import tlv
 from keim.errors import PeerError
 from keim.ids import Iccid, Oid
+from keim.io.es9p_server import Es9Server
 from keim.messages import es9p
 from keim.messages import execution_status as codes
 from keim.messages.authentication import CancelSessionOk
@@ -34,12 +35,10 @@ class Served(Laboratory):
     def __init__(self, binding: Any) -> None:
         super().__init__()
         self.binding = binding
-        self.routes = Es9Routes(self.service.exchange)
+        self.server = Es9Server(self.service.exchange)
 
     def send(self, request: HttpRequest) -> HttpResponse:
-        answer = self.run(self.routes(request))
-        assert answer is not None
-        return answer
+        return self.run(answer_of(self.server, request))
 
     def ask(self, request: Any) -> Any:
         if not isinstance(request, Es9Request):
@@ -105,10 +104,10 @@ def test_events_travel_in_either_binding() -> None:
         event_entries=(EventEntries(event_id="E-1", rsp_server_address="smdp.example.com"),),
     )
     function = Function.AUTHENTICATE_CLIENT
-    assert es9p_json.read_reply(function, es9p_json.write_reply(ok)) == ok
-    assert es9p_asn1.read_reply(function, es9p_asn1.write_reply(function, ok, is_es11=True)) == ok
+    assert es9p_json.read_reply(function, answered(es9p_json.write_reply(ok))) == ok
+    assert es9p_asn1.read_reply(function, answered(es9p_asn1.write_reply(function, ok, is_es11=True))) == ok
     failure = Failure(EVENT_UNKNOWN, "no such event")
-    read = es9p_asn1.read_reply(function, es9p_asn1.write_reply(function, failure, is_es11=True))
+    read = es9p_asn1.read_reply(function, answered(es9p_asn1.write_reply(function, failure, is_es11=True)))
     assert isinstance(read, Failure)
     assert read.code == EVENT_UNKNOWN
 
@@ -258,6 +257,25 @@ def test_other_methods_are_refused(served: Served) -> None:
     for method in ("GET", "PUT", "DELETE"):
         reply = served.send(HttpRequest(method, request.path, request.headers, request.body))
         assert (reply.status, reply.headers["allow"]) == (405, "POST")
+
+
+def test_other_paths_and_longer_bodies_are_refused(served: Served) -> None:
+    request = served.binding.write_request(ScriptedEuicc().initiate())
+    assert served.send(HttpRequest("POST", request.path + "/x", request.headers, request.body)).status == 404
+    served.server.body_limit = len(request.body) - 1
+    length = {"content-length": str(len(request.body))}
+    long = HttpRequest("POST", request.path, {**request.headers, **length}, request.body)
+    reply = served.send(long)
+    assert (reply.status, reply.headers["connection"]) == (413, "close")
+
+
+def test_what_cannot_be_kept_shall_be_tried_again(served: Served) -> None:
+    _, matching_id = served.order()
+    card = ScriptedEuicc(matching_id=matching_id)
+    served.offer(card)
+    served.run(served.store.engine.fetch("DROP TABLE smdp_sessions"))
+    reply = served.send(served.binding.write_request(card.prepare()))
+    assert (reply.status, reply.headers["retry-after"]) == (503, "5")
 
 
 @pytest.mark.parametrize("body", [b"", b"\xa2\x00", b"\xa2\x80\0\0", b"\x30\x03\x02\x01\x00", bytes(50)])

@@ -13,6 +13,7 @@ from typing import Any
 
 import pytest
 from cryptography.hazmat.primitives.serialization import Encoding, PublicFormat
+from tests.answering import answered
 from tests.card_lab import EIM, SMDP, world
 from tests.https_peer import HttpsPeer
 from tests.roles.ipa_lab import IpaLab, entry, iccid
@@ -91,7 +92,7 @@ class Field:
         function = Function(request.path.rpartition("/")[2])
         with self.lock:
             asked = es9p_json.read_request(function, request.body)
-            return es9p_json.write_reply(self.lab.smdp.reply(asked))
+            return answered(es9p_json.write_reply(self.lab.smdp.reply(asked)))
 
     def write(self, **settings: Any) -> None:
         roots = self.folder / "roots.pem"

@@ -6,6 +6,7 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
+from tests.answering import answered
 from tests.card_lab import EID, SMDP, metadata, world
 from tests.e2e.test_ipa_tls import LIST, Field, pinned
 from tests.https_peer import HttpsPeer
@@ -105,7 +106,7 @@ def test_the_events_of_an_smds(field: Field) -> None:
 
     def answer(request: HttpRequest) -> HttpResponse:
         function = Function(request.path.rpartition("/")[2])
-        return es9p_json.write_reply(smds(es9p_json.read_request(function, request.body)))
+        return answered(es9p_json.write_reply(smds(es9p_json.read_request(function, request.body))))
 
     field.others[SMDS] = HttpsPeer(server_context(world().get("ds-tls"), for_devices=True), answer)
     field.lab.eim.trigger(trigger(contact_smds=ContactSmds(smds_address=SMDS)))

@@ -7,11 +7,12 @@ from collections.abc import Iterator
 import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
+from tests.answering import answer_of
 from tests.scripted_euicc import ScriptedEuicc, upp
 from tests.smdp_laboratory import Laboratory
 
-from keim.app.smdp_routes import Es9Routes
 from keim.ids import Iccid
+from keim.io.es9p_server import Es9Server
 from keim.messages.common import NotificationEvent
 from keim.smdp.rows import ProfileState
 from keim.wire import es9p_asn1
@@ -25,7 +26,7 @@ class Prepared:
 
     def __init__(self) -> None:
         self.lab = Laboratory()
-        self.routes = Es9Routes(self.lab.service.exchange)
+        self.server = Es9Server(self.lab.service.exchange)
         self.number, matching_id = self.lab.order()
         self.card = ScriptedEuicc(matching_id=matching_id)
         self.lab.deliver(self.card)
@@ -46,9 +47,7 @@ class Prepared:
         request = HttpRequest(
             "POST", "/gsma/rsp2/asn1", {"content-type": "application/x-gsma-rsp-asn1"}, body
         )
-        reply = self.lab.run(self.routes(request))
-        assert reply is not None
-        return reply.status
+        return self.lab.run(answer_of(self.server, request)).status
 
 
 @pytest.fixture(scope="module")

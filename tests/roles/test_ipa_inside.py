@@ -9,6 +9,7 @@ from typing import Any
 
 import pytest
 from cryptography.hazmat.primitives.serialization import Encoding, PublicFormat
+from tests.answering import answered
 from tests.card_lab import EIM, SMDP, world
 from tests.roles.ipa_lab import IpaLab, entry, iccid
 
@@ -133,7 +134,7 @@ class Inside:
     def smdp(self, request: HttpRequest) -> HttpResponse:
         function = Function(request.path.rpartition("/")[2])
         asked = es9p_json.read_request(function, request.body)
-        return es9p_json.write_reply(self.lab.smdp.reply(asked))
+        return answered(es9p_json.write_reply(self.lab.smdp.reply(asked)))
 
     def memory(self) -> Memory:
         return Memory.decode(self.lab.lab.card.state.applets["ipae"])

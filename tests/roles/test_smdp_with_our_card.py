@@ -7,12 +7,13 @@ from typing import Any
 
 import pytest
 from tests import card_lab
+from tests.answering import answer_of
 from tests.scripted_euicc import ADDRESS, smdp, upp
 from tests.smdp_laboratory import Laboratory
 
-from keim.app.smdp_routes import Es9Routes
 from keim.crypto.confirmation import confirmation_code_hash, hash_cc
 from keim.ids import Iccid
+from keim.io.es9p_server import Es9Server
 from keim.messages import authentication as auth
 from keim.messages import es9p
 from keim.messages.execution_status import Failure
@@ -29,7 +30,7 @@ class Assistant:
     def __init__(self, lab: Laboratory, binding: Any, *, matching_id: str, code: str | None = None) -> None:
         self.lab = lab
         self.binding = binding
-        self.routes = Es9Routes(lab.service.exchange)
+        self.server = Es9Server(lab.service.exchange)
         self.card = card_lab.Lab(eim=False)
         self.matching_id = matching_id
         self.code = code
@@ -37,8 +38,7 @@ class Assistant:
         self.offer: es9p.AuthenticateClientOk | None = None
 
     def ask(self, request: Any) -> Any:
-        reply = self.lab.run(self.routes(self.binding.write_request(request)))
-        assert reply is not None
+        reply = self.lab.run(answer_of(self.server, self.binding.write_request(request)))
         return self.binding.read_reply(function_of(request), reply)
 
     def authenticate(self) -> Any:

@@ -7,6 +7,7 @@ from datetime import UTC, datetime
 from typing import Any
 
 import pytest
+from tests.answering import answered
 from tests.shared import needs_shared, shared_path
 
 from keim.authentication import Server, authenticate_euicc
@@ -146,6 +147,8 @@ def test_the_package_comes_through_as_it_was(recorded: dict[str, Any]) -> None:
     delivery = es9p.PackageDelivery(
         transaction_id=recorded["transaction_id"], bound_profile_package=AnyTlv(package)
     )
-    again = es9p_json.read_reply(Function.GET_BOUND_PROFILE_PACKAGE, es9p_json.write_reply(delivery))
+    again = es9p_json.read_reply(
+        Function.GET_BOUND_PROFILE_PACKAGE, answered(es9p_json.write_reply(delivery))
+    )
     assert isinstance(again, es9p.GetBoundProfilePackageOk)
     assert again.bound_profile_package.encode() == package

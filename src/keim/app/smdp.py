@@ -16,12 +16,13 @@ import msgspec
 
 from keim.app.config import host_and_port
 from keim.app.identity import addresses_of, identities_of, is_operator, name_of, server_of
-from keim.app.smdp_routes import Es2Routes, Es9Routes
+from keim.app.smdp_routes import Es2Routes
 from keim.app.smdp_service import SmdpService
 from keim.app.status import StatusRoutes, periodically
 from keim.crypto.secrets import Secret
 from keim.errors import PeerError, StoreFailed
 from keim.io.entropy import OsEntropy
+from keim.io.es9p_server import Es9Server
 from keim.io.http_application import Application
 from keim.io.key_wrap import AesKeyWrap
 from keim.io.metrics import Counters
@@ -260,7 +261,7 @@ def listeners_of(service: SmdpService, config: SmdpConfig, world: World) -> list
     counters = Counters(PATHS)
     host, port = host_and_port(config.listen, "listen")
     tls = world.get("dp-tls")
-    es9 = Application(Es9Routes(service.exchange), body_limit=config.body_limit, observe=counters.observe)
+    es9 = Es9Server(service.exchange, body_limit=config.body_limit, observe=counters.observe)
     context = server_context(tls, for_devices=True) if config.tls else None
     listeners = [Listener(name="es9+", host=host, port=port, application=es9, tls=context)]
     if config.tls:

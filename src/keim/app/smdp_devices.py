@@ -80,14 +80,13 @@ class DevicesSide:
         self._entropy = entropy
         self._lots = Lots(self._answer_lot, gather_s=gather_s)
 
-    async def exchange(self, read: Callable[[], Es9Request], write: Callable[[Es9Answer], R]) -> R:
+    def exchange(self, read: Callable[[], Es9Request], write: Callable[[Es9Answer], R]) -> asyncio.Future[R]:
         """What `write` makes of the answer to what `read` gives; what it promises is durable by then."""
         if len(self._lots) >= QUEUE:
             raise overloaded()
         asked = _Asked(read, write)
         self._lots.put(asked)
-        answer: R = await asked.answered
-        return answer
+        return asked.answered
 
     async def _answer_lot(self, came: list[_Asked]) -> None:
         lot = [asked for asked in came if asked.tries or asked.is_readable()]

@@ -10,11 +10,12 @@ import msgspec
 
 from keim.app.config import host_and_port
 from keim.app.identity import addresses_of, has_role, name_of, server_of
-from keim.app.smdp_routes import Answer, Es9Routes, one_by_one
+from keim.app.smdp_routes import Answer
 from keim.app.smds_service import SmdsService
 from keim.app.status import StatusRoutes, periodically
 from keim.errors import PeerError
 from keim.io.entropy import OsEntropy
+from keim.io.es9p_server import Es9Server, one_by_one
 from keim.io.http_application import Application
 from keim.io.metrics import Counters
 from keim.io.pki_files import load_world
@@ -144,10 +145,8 @@ def listeners_of(service: SmdsService, config: SmdsConfig, world: World) -> list
     counters = Counters(PATHS)
     credential = world.get("ds-tls")
     host, port = host_and_port(config.listen, "listen")
-    es11 = Application(
-        Es9Routes(one_by_one(service.answer), is_es11=True),
-        body_limit=config.body_limit,
-        observe=counters.observe,
+    es11 = Es9Server(
+        one_by_one(service.answer), is_es11=True, body_limit=config.body_limit, observe=counters.observe
     )
     context = server_context(credential, for_devices=True) if config.tls else None
     listeners = [Listener(name="es11", host=host, port=port, application=es11, tls=context)]

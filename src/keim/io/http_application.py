@@ -1,4 +1,4 @@
-"""Answerers that see whole requests as values (`keim.wire.http`): all functions but those of ESipa.
+"""Answerers that see whole requests as values (`keim.wire.http`): all functions but those of devices.
 
 A function of `HttpRequest`; None from it means that the path is not known. Imports keim.errors,
 keim.wire.http and its neighbour `answerer`.
@@ -12,16 +12,31 @@ from collections.abc import Awaitable, Callable
 from typing import Final
 
 from keim.errors import StoreFailed
-from keim.io.answerer import Head, Reply, declared_length
+from keim.io.answerer import Head, Reply, declared_length, reply_of
 from keim.wire.http import HttpRequest, HttpResponse, plain
 
 Answer = Callable[[HttpRequest], Awaitable[HttpResponse | None]]
 
 BODY_LIMIT: Final = 256 * 1024
-_NOTHING_HERE: Final = plain(404, "There is nothing at this path.")
+NOTHING_HERE: Final = plain(404, "There is nothing at this path.")
 _LATER: Final = plain(503, "The server cannot keep what it would promise; try again.", retry_after="5")
 
 _log = logging.getLogger("keim.http")
+
+
+def too_large(limit: int) -> HttpResponse:
+    return plain(413, f"At most {limit} octets.", connection="close")
+
+
+def cannot_keep(path: str, error: StoreFailed) -> HttpResponse:
+    """The client shall try again; why, is for whoever runs the server."""
+    _log.error(json.dumps({"event": "store_failed", "path": path, "code": error.code}))
+    return _LATER
+
+
+def request_of(head: Head, body: bytes) -> HttpRequest:
+    headers = {name.decode("latin-1"): value.decode("latin-1") for name, value in head.headers}
+    return HttpRequest(head.method, head.path, headers, body, head.peer, head.query)
 
 
 class Application:
@@ -37,7 +52,7 @@ class Application:
         self.body_limit = body_limit
         self._answer = answer
         self._observe = observe
-        self._too_large = plain(413, f"At most {body_limit} octets.", connection="close")
+        self._too_large = too_large(body_limit)
 
     def refuse(self, head: Head) -> Reply | None:
         if declared_length(head.headers) > self.body_limit:
@@ -48,19 +63,13 @@ class Application:
         return self._told("", self._too_large)
 
     async def respond(self, head: Head, body: bytes) -> Reply:
-        headers = {name.decode("latin-1"): value.decode("latin-1") for name, value in head.headers}
-        request = HttpRequest(head.method, head.path, headers, body, head.peer, head.query)
         try:
-            response = await self._answer(request)
+            response = await self._answer(request_of(head, body))
         except StoreFailed as error:
-            _log.error(json.dumps({"event": "store_failed", "path": head.path, "code": error.code}))
-            response = _LATER
-        return self._told(head.path, response or _NOTHING_HERE)
+            response = cannot_keep(head.path, error)
+        return self._told(head.path, response or NOTHING_HERE)
 
     def _told(self, path: str, response: HttpResponse) -> Reply:
         if self._observe is not None:
             self._observe(path, response.status)
-        headers = [
-            (name.encode("latin-1"), value.encode("latin-1")) for name, value in response.headers.items()
-        ]
-        return Reply(response.status, headers, response.body)
+        return reply_of(response)

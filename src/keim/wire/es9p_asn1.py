@@ -24,8 +24,7 @@ from keim.messages.execution_status import (
     integer_of,
 )
 from keim.wire.es9p import CLIENT_HEADERS, PATH_ASN1, READER, Es9Answer, Es9Reply, Es9Request
-from keim.wire.function_json import SERVER_PROTOCOL
-from keim.wire.http import ADMIN_PROTOCOL, ASN1, CONTENT_TYPE, HttpRequest, HttpResponse
+from keim.wire.http import ASN1, CONTENT_TYPE, HttpRequest, HttpResponse
 
 _WRAPPER: Final = 0xA2
 _TAGS: Final = {
@@ -43,13 +42,9 @@ def read_request(body: bytes) -> Es9Request:
     return request
 
 
-def write_reply(function: Function, reply: Es9Answer, *, is_es11: bool = False) -> HttpResponse:
-    headers = {ADMIN_PROTOCOL: SERVER_PROTOCOL}
-    if reply is None:
-        return HttpResponse(204, headers)
-    return HttpResponse(
-        200, {CONTENT_TYPE: ASN1, **headers}, tlv(_WRAPPER, _answer(function, reply, is_es11=is_es11))
-    )
+def write_reply(function: Function, reply: Es9Answer, *, is_es11: bool = False) -> bytes:
+    """The body of a server's answer, empty where there is none."""
+    return b"" if reply is None else tlv(_WRAPPER, _answer(function, reply, is_es11=is_es11))
 
 
 def _answer(function: Function, reply: Es9Answer, *, is_es11: bool) -> bytes:

@@ -40,11 +40,11 @@ from keim.wire.function_json import (
     read_body,
     read_response,
     refusal,
-    response,
 )
 from keim.wire.http import CONTENT_TYPE, JSON, HttpRequest, HttpResponse
 
 _SIGNATURE_TAG: Final = 0x5F37
+_encode: Final = msgspec.json.Encoder().encode
 _M = TypeVar("_M", bound=Message)
 
 
@@ -195,15 +195,16 @@ def read_request(function: Function, body: bytes) -> Es9Request:
     return _READERS[function](body)
 
 
-def write_reply(reply: Es9Answer) -> HttpResponse:
-    """A server's answer. Signatures, CI id and certificates keep their TLV headers."""
+def write_reply(reply: Es9Answer) -> bytes:
+    """The body of a server's answer, empty where there is none. Signatures, CI id and certificates keep their
+    TLV headers."""
     match reply:
         case None:
-            return response(None)
+            return b""
         case Failure():
-            return refusal(reply)
+            return refusal(reply).body
         case es9p.InitiateAuthenticationOkEs9():
-            return response(
+            return _encode(
                 InitiateAuthenticationReply(
                     header=SUCCESS,
                     transaction_id=reply.transaction_id.hex().upper(),
@@ -214,7 +215,7 @@ def write_reply(reply: Es9Answer) -> HttpResponse:
                 )
             )
         case es9p.ProfileOffer():
-            return response(
+            return _encode(
                 AuthenticateClientReply(
                     header=SUCCESS,
                     transaction_id=reply.transaction_id.hex().upper(),
@@ -226,7 +227,7 @@ def write_reply(reply: Es9Answer) -> HttpResponse:
             )
         case AuthenticateClientOkEs11():
             entries = tuple(EventEntryJson(e.event_id, e.rsp_server_address) for e in reply.event_entries)
-            return response(
+            return _encode(
                 AuthenticateClientDsReply(
                     header=SUCCESS,
                     transaction_id=reply.transaction_id.hex().upper(),
@@ -234,7 +235,7 @@ def write_reply(reply: Es9Answer) -> HttpResponse:
                 )
             )
         case es9p.PackageDelivery():
-            return response(
+            return _encode(
                 GetBoundProfilePackageReply(
                     header=SUCCESS,
                     transaction_id=reply.transaction_id.hex().upper(),
@@ -242,7 +243,7 @@ def write_reply(reply: Es9Answer) -> HttpResponse:
                 )
             )
         case CancelSessionOk():
-            return response(_Reply(header=SUCCESS))
+            return _encode(_Reply(header=SUCCESS))
         case _:
             assert_never(reply)
 
