@@ -26,6 +26,9 @@ BODY_TIMEOUT_S: Final = 20.0
 STOP_TIMEOUT_S: Final = 10
 COLLECTIONS: Final = (50_000, 20, 50)
 """Requests leave hardly any circles behind: looking for them after every 700 objects only costs."""
+KEPT_OCTETS: Final = 4 * 1024 * 1024
+"""Once a block of this size was freed, glibc's malloc keeps up to twice as much for itself (its dynamic mmap
+threshold, mallopt(3)): what a lot of requests has used is not given back to be taken anew, page by page."""
 
 AsgiApplication = Callable[[Any, Any, Any], Awaitable[None]]
 
@@ -86,6 +89,7 @@ class Server:
         gc.collect()
         gc.freeze()  # what a server has made by now stays: later collections need not look at it
         gc.set_threshold(*COLLECTIONS)
+        bytes(KEPT_OCTETS)  # freed at once, and taken as a measure
         if on_ready is not None:
             on_ready(self.addresses)
         waiting = asyncio.ensure_future(self._stopped.wait())
