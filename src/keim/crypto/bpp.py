@@ -7,7 +7,7 @@ fleets. BF36 is written by hand, because its lists hold ready-made TLVs.
 
 from __future__ import annotations
 
-from functools import partial
+from functools import lru_cache, partial
 from typing import Final
 
 import msgspec
@@ -72,8 +72,9 @@ def replace_session_keys(keys: SessionKeys) -> bytes:
     )
 
 
+@lru_cache(maxsize=64)
 def control_ref_template(host_id: bytes) -> bytes:
-    """The CRT: key type AES, 16 octets, hostId."""
+    """The CRT: key type AES, 16 octets, hostId. Remembered: a server has one hostId."""
     return tlv(
         0xA6, tlv(0x80, bytes((KEY_TYPE_AES,))), tlv(0x81, bytes((KEY_LENGTH_AES128,))), tlv(0x84, host_id)
     )

@@ -7,7 +7,7 @@ their versions (`is_safe`). Every other decision is made again from the database
 
 from __future__ import annotations
 
-from typing import Final, Generic, TypeVar
+from typing import Final, TypeVar
 
 from keim.smdp.facts import NOTHING, Decision, Facts, Wanted
 from keim.smdp.rows import Contents, Notification, Profile, Session
@@ -19,22 +19,20 @@ K = TypeVar("K")
 V = TypeVar("V")
 
 
-class _Recent(Generic[K, V]):
+class _Recent(dict[K | None, V]):
+    """None is nobody's key."""
+
     def __init__(self, size: int) -> None:
         self._size = size
-        self._rows: dict[K, V] = {}
-
-    def get(self, key: K | None) -> V | None:
-        return None if key is None else self._rows.get(key)
 
     def put(self, key: K, row: V) -> None:
-        self._rows.pop(key, None)
-        self._rows[key] = row
-        if len(self._rows) > self._size:
-            del self._rows[next(iter(self._rows))]
+        self.pop(key, None)
+        self[key] = row
+        if len(self) > self._size:
+            del self[next(iter(self))]
 
     def drop(self, key: K) -> None:
-        self._rows.pop(key, None)
+        self.pop(key, None)
 
 
 class HotRows:

@@ -42,18 +42,21 @@ class Recall:
     async def all(self, wanted: Sequence[Wanted]) -> list[Facts | None]:
         """Of each in its place; None where only the database may tell."""
         sessions = [self._hot.sessions.get(one.transaction_id) for one in wanted]
-        orders = await self._found(_ORDERS, map(_order_of, wanted, sessions))
+        matching = list(map(_order_of, wanted, sessions))
+        orders = await self._found(_ORDERS, matching)
         bodies = await self._found(_BODIES, map(_body_of, wanted, sessions))
-        return [self._facts(*each, orders, bodies) for each in zip(wanted, sessions, strict=True)]
+        return [self._facts(*each, orders, bodies) for each in zip(wanted, sessions, matching, strict=True)]
 
     async def _found(self, lookup: Lookup, keys: Iterable[str | None]) -> Found:
         asked = list(dict.fromkeys(key for key in keys if key))
         return {row[0]: row for row in await self._engine.look_up(lookup, asked)} if asked else {}
 
-    def _facts(self, wanted: Wanted, session: Session | None, orders: Found, bodies: Found) -> Facts | None:
+    def _facts(
+        self, wanted: Wanted, session: Session | None, matching_id: str | None, orders: Found, bodies: Found
+    ) -> Facts | None:
         if wanted is NOTHING:
             return _NO_FACTS
-        if (matching_id := _order_of(wanted, session)) is not None:
+        if matching_id is not None:
             return self._first_step(session, orders.get(matching_id))
         if session is None or session.iccid is None or wanted.matching_id or wanted.default_eid is not None:
             return None
@@ -81,8 +84,9 @@ class Recall:
 
 def _order_of(wanted: Wanted, session: Session | None) -> str | None:
     """Asked for in the first step of a session, of which nothing is stored before."""
-    is_first = wanted.transaction_id is not None and (session is None or session.iccid is None)
-    return wanted.matching_id or None if is_first and wanted.with_contents else None
+    if not wanted.matching_id or not wanted.with_contents or wanted.transaction_id is None:
+        return None
+    return wanted.matching_id if session is None or session.iccid is None else None
 
 
 def _body_of(wanted: Wanted, session: Session | None) -> str | None:
