@@ -7,30 +7,12 @@ from __future__ import annotations
 
 import asyncio
 from collections import deque
-from collections.abc import Sequence
+from collections.abc import Iterable
+from operator import attrgetter
 from typing import Any, Final
 
 from keim.errors import StoreFailed
 from keim.io.store.engine import BATCH, Change, Conflict, Settle, Write
-
-
-class Item:
-    """A change that waits, and who is told its outcome."""
-
-    __slots__ = ("claims", "entries", "is_plain", "settle", "statements")
-
-    def __init__(self, change: Change) -> None:
-        self.statements, self.entries, self.settle = change.statements, change.entries, change.settle
-        self.claims: list[Any] = []
-        """Keys of the rows that it changes: two items with a common key never share a statement."""
-        self.is_plain = False
-        """It has a statement that is not made for many at once."""
-        for statement in self.statements:
-            write = statement.sql
-            if isinstance(write, str):
-                self.is_plain = True
-            elif write.key is not None and write.is_exclusive:
-                self.claims.append(statement.parameters[write.key])
 
 
 def settling(done: asyncio.Future[None]) -> Settle:
@@ -47,33 +29,18 @@ def settling(done: asyncio.Future[None]) -> Settle:
     return settle
 
 
-def take(queue: deque[Item]) -> list[Item]:
-    """The next batch; whose row is changed in it already waits for the one after, in its old place."""
-    taken: list[Item] = []
-    later: list[Item] = []
-    claimed: set[Any] = set()
-    while queue and len(taken) < BATCH:
-        item = queue.popleft()
-        if claimed.isdisjoint(item.claims):
-            claimed.update(item.claims)
-            taken.append(item)
-        else:
-            later.append(item)
-    queue.extendleft(reversed(later))
-    return taken
-
-
 class Kind:
     """All changes of one kind in a batch."""
 
-    __slots__ = ("owners", "parameters", "write")
+    __slots__ = ("owners", "parameters", "rank", "write")
 
     def __init__(self, write: Write) -> None:
         self.write = write
+        self.rank = write.rank
         self.parameters: list[tuple[Any, ...]] = []
-        self.owners: list[Item] = []
+        self.owners: list[Change] = []
 
-    def losers(self, found: set[Any]) -> list[Item]:
+    def losers(self, found: set[Any]) -> list[Change]:
         """Whose row was not as expected, of those whose keys are not among the found."""
         key = self.write.key
         assert key is not None  # only what can be amiss is asked
@@ -84,25 +51,69 @@ class Kind:
         ]
 
 
-def by_kind(items: Sequence[Item]) -> list[Kind]:
-    """Of items that are not plain."""
-    kinds: dict[Write, Kind] = {}
-    for item in items:
-        for statement in item.statements:
+class Batch:
+    """Changes of one transaction, in the order in which they came."""
+
+    def __init__(self, changes: Iterable[Change] = ()) -> None:
+        self.changes: list[Change] = []
+        self.plain: list[Change] = []
+        """Those with a statement that is not made for many at once."""
+        self._kinds: dict[Write, Kind] = {}
+        self._claimed: set[Any] = set()
+        """Keys of the rows that they change: two changes with a common key never share a statement."""
+        for change in changes:
+            self.add(change)
+
+    def add(self, change: Change) -> bool:
+        """False: its row is changed in this batch already."""
+        claims = []
+        is_plain = False
+        for statement in change.statements:
             write = statement.sql
-            assert isinstance(write, Write)  # `is_plain` tells
+            if isinstance(write, str):
+                is_plain = True
+            elif write.key is not None and write.is_exclusive:
+                claims.append(statement.parameters[write.key])
+        if not self._claimed.isdisjoint(claims):
+            return False
+        self._claimed.update(claims)
+        self.changes.append(change)
+        if is_plain:
+            self.plain.append(change)
+        else:
+            self._sort(change)
+        return True
+
+    def _sort(self, change: Change) -> None:
+        kinds = self._kinds
+        for statement in change.statements:
+            write = statement.sql
+            assert isinstance(write, Write)  # it is not plain
             kind = kinds.get(write)
             if kind is None:
                 kind = kinds[write] = Kind(write)
             kind.parameters.append(statement.parameters)
-            kind.owners.append(item)
-    return sorted(kinds.values(), key=_rank)
+            kind.owners.append(change)
+
+    @property
+    def kinds(self) -> list[Kind]:
+        """Of all that are not plain, in the order in which they are made."""
+        return sorted(self._kinds.values(), key=_RANK)
 
 
-def _rank(kind: Kind) -> int:
-    return kind.write.rank
+def take(queue: deque[Change]) -> Batch:
+    """The next batch; whose row is changed in it already waits for the one after, in its old place."""
+    batch = Batch()
+    later: list[Change] = []
+    while queue and len(batch.changes) < BATCH:
+        change = queue.popleft()
+        if not batch.add(change):
+            later.append(change)
+    queue.extendleft(reversed(later))
+    return batch
 
 
+_RANK: Final = attrgetter("rank")
 LOST: Final = "a row was not as it had been"
 
 

@@ -75,8 +75,8 @@ class Entry(msgspec.Struct, frozen=True, gc=False):
     hash: bytes
 
 
-class Change(msgspec.Struct, frozen=True):
-    """What becomes durable together or not at all."""
+class Change(msgspec.Struct, frozen=True, eq=False):
+    """What becomes durable together or not at all, and who is told. Each is its own."""
 
     statements: Sequence[Statement]
     entries: Sequence[Entry]

@@ -16,7 +16,7 @@ from typing import Any, Final, Self
 
 from keim.errors import Refused, StoreFailed
 from keim.io.store import postgres_sql as own
-from keim.io.store.batch import Item, by_kind, lost, overloaded, settling, take
+from keim.io.store.batch import Batch, Kind, lost, overloaded, settling, take
 from keim.io.store.engine import (
     BATCH,
     MOMENT_S,
@@ -61,7 +61,7 @@ _CHANGING: Final[tuple[type[Exception], ...]] = (*_TROUBLES, Conflict)
 class _Lost(Exception):
     """Of the changes of a batch, these met a row that was not as expected."""
 
-    def __init__(self, losers: list[Item]) -> None:
+    def __init__(self, losers: list[Change]) -> None:
         super().__init__()
         self.losers = losers
 
@@ -74,7 +74,7 @@ class PostgresEngine:
         self._pool = pool
         self._hot = hot
         self._gather_s = gather_s
-        self._queue: deque[Item] = deque()
+        self._queue: deque[Change] = deque()
         self._flushing = 0
         self._tasks: set[asyncio.Task[None]] = set()
         self._loop = asyncio.get_running_loop()
@@ -121,7 +121,7 @@ class PostgresEngine:
         if len(self._queue) >= QUEUE:
             raise overloaded()
         done: asyncio.Future[None] = self._loop.create_future()
-        self._queue.append(Item(Change(statements, entries, settling(done))))
+        self._queue.append(Change(statements, entries, settling(done)))
         self._flush_soon(gathers=self._gather_s > 0)
         await done
 
@@ -130,7 +130,7 @@ class PostgresEngine:
             for change in changes:
                 change.settle(overloaded())
             return
-        self._queue.extend(map(Item, changes))
+        self._queue.extend(changes)
         self._flush_soon(gathers=False)
 
     def _flush_soon(self, *, gathers: bool) -> None:
@@ -153,33 +153,32 @@ class PostgresEngine:
             before = len(self._queue)
             await asyncio.sleep(MOMENT_S)
 
-    async def _write(self, batch: list[Item]) -> None:
+    async def _write(self, batch: Batch) -> None:
         """One transaction; who has lost is told, and the others are tried again at once."""
-        left = batch
-        while left:
+        while batch.changes:
             try:
                 async with self._hot.acquire() as connection, connection.transaction():
-                    outcomes = await _make(connection, left)
+                    outcomes = await _make(connection, batch)
             except _Lost as found:
-                for item in found.losers:
-                    item.settle(lost())
-                left = [item for item in left if item not in found.losers]
+                for change in found.losers:
+                    change.settle(lost())
+                batch = Batch(change for change in batch.changes if change not in found.losers)
             except _CHANGING as error:
-                await self._after_failure(left, error)
+                await self._after_failure(batch.changes, error)
                 return
             else:
-                for item, outcome in zip(left, outcomes, strict=True):
-                    item.settle(outcome)
+                for change, outcome in zip(batch.changes, outcomes, strict=True):
+                    change.settle(outcome)
                 return
 
-    async def _after_failure(self, batch: list[Item], error: Exception) -> None:
+    async def _after_failure(self, changes: list[Change], error: Exception) -> None:
         is_gone = isinstance(error, OSError | asyncpg.PostgresConnectionError | asyncpg.InternalClientError)
-        if len(batch) == 1 or is_gone:
-            for item in batch:
-                item.settle(_outcome(error))
+        if len(changes) == 1 or is_gone:
+            for change in changes:
+                change.settle(_outcome(error))
             return
-        for item in batch:  # one of them may be the reason (a deadlock, say): each on its own
-            await self._write([item])
+        for change in changes:  # one of them may be the reason (a deadlock, say): each on its own
+            await self._write(Batch([change]))
 
     async def add(self, tables: Sequence[NewRows], entries: Sequence[Entry] = ()) -> None:
         try:
@@ -232,39 +231,36 @@ async def _nothing(connection: Any) -> None:
     del connection
 
 
-async def _make(connection: Any, batch: list[Item]) -> list[Exception | None]:
+async def _make(connection: Any, batch: Batch) -> list[Exception | None]:
     """The changes of a transaction in the order of locks that all keep: rows, plain changes, logs."""
-    if rows := [item for item in batch if not item.is_plain]:
-        await _make_rows(connection, rows)
-    outcomes: list[Exception | None] = []
-    for item in batch:
-        outcome = await _make_plain(connection, item, is_alone=len(batch) == 1) if item.is_plain else None
-        outcomes.append(outcome)
-    told = zip(batch, outcomes, strict=True)
-    await append(connection, [entry for item, outcome in told if outcome is None for entry in item.entries])
-    return outcomes
+    await _make_rows(connection, batch.kinds)
+    is_alone = len(batch.changes) == 1
+    outcomes = {change: await _make_plain(connection, change, is_alone=is_alone) for change in batch.plain}
+    told = [change for change in batch.changes if outcomes.get(change) is None]
+    await append(connection, [entry for change in told for entry in change.entries])
+    return [outcomes.get(change) for change in batch.changes]
 
 
-async def _make_rows(connection: Any, items: list[Item]) -> None:
-    for _, group in groupby(by_kind(items), key=lambda kind: max(kind.write.rank, 0)):
-        kinds = list(group)
-        sql, checked = own.together(tuple(kind.write for kind in kinds))
-        arrays = [list(column) for kind in kinds for column in zip(*kind.parameters, strict=True)]
+async def _make_rows(connection: Any, kinds: Sequence[Kind]) -> None:
+    for _, group in groupby(kinds, key=lambda kind: max(kind.rank, 0)):
+        together = list(group)
+        sql, checked = own.together(tuple(kind.write for kind in together))
+        arrays = [list(column) for kind in together for column in zip(*kind.parameters, strict=True)]
         found = await connection.fetchrow(sql, *arrays)
-        losers: list[Item] = []
+        losers: list[Change] = []
         for number, position in enumerate(checked):
-            losers += kinds[position].losers(set(found[number]))
+            losers += together[position].losers(set(found[number]))
         if losers:
             raise _Lost(losers)
 
 
-async def _make_plain(connection: Any, item: Item, *, is_alone: bool) -> Exception | None:
+async def _make_plain(connection: Any, change: Change, *, is_alone: bool) -> Exception | None:
     if is_alone:  # the transaction itself undoes it
-        await _make_one_by_one(connection, item.statements)
+        await _make_one_by_one(connection, change.statements)
         return None
     try:
         async with connection.transaction():
-            await _make_one_by_one(connection, item.statements)
+            await _make_one_by_one(connection, change.statements)
     except (
         Conflict,
         asyncpg.IntegrityConstraintViolationError,

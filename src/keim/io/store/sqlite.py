@@ -18,7 +18,7 @@ from typing import Any, Final
 
 from keim.errors import StoreFailed
 from keim.io.store import log
-from keim.io.store.batch import Item, by_kind, overloaded, settling, take
+from keim.io.store.batch import Batch, overloaded, settling, take
 from keim.io.store.engine import (
     BATCH,
     MOMENT_S,
@@ -66,7 +66,7 @@ class SqliteEngine:
         is_threaded = in_thread and path is not None
         self._reader = self._connect() if is_threaded else self._writer
         self._thread = ThreadPoolExecutor(1, "keim-store") if is_threaded else None
-        self._queue: deque[Item] = deque()
+        self._queue: deque[Change] = deque()
         self._is_flushing = False
         self._flusher: asyncio.Task[None] | None = None
 
@@ -100,7 +100,7 @@ class SqliteEngine:
             raise overloaded()
         loop = asyncio.get_running_loop()
         done: asyncio.Future[None] = loop.create_future()
-        self._queue.append(Item(Change(statements, entries, settling(done))))
+        self._queue.append(Change(statements, entries, settling(done)))
         if not self._is_flushing:
             self._is_flushing = True
             if self._thread is not None:
@@ -115,7 +115,7 @@ class SqliteEngine:
         if len(self._queue) >= QUEUE:
             _settle(changes, [overloaded()] * len(changes))
             return
-        self._queue.extend(map(Item, changes))
+        self._queue.extend(changes)
         if self._thread is None:
             self._flush_inline()
         elif not self._is_flushing:
@@ -131,49 +131,51 @@ class SqliteEngine:
             loop.call_later(MOMENT_S, self._wait_for_company, loop, count, until)
 
     def _flush_inline(self) -> None:
-        while batch := take(self._queue):
-            _settle(batch, self._write(batch))
+        while self._queue:
+            batch = take(self._queue)
+            _settle(batch.changes, self._write(batch))
         self._is_flushing = False
 
     async def _flush_in_thread(self, thread: ThreadPoolExecutor) -> None:
         loop = asyncio.get_running_loop()
-        while batch := take(self._queue):
-            _settle(batch, await loop.run_in_executor(thread, self._write, batch))
+        while self._queue:
+            batch = take(self._queue)
+            _settle(batch.changes, await loop.run_in_executor(thread, self._write, batch))
         # In the same step that found the queue empty: a change queued from here on starts a new flush.
         self._is_flushing = False
 
-    def _write(self, batch: list[Item]) -> list[Exception | None]:
+    def _write(self, batch: Batch) -> list[Exception | None]:
         """One transaction; a change that fails is undone alone. The outcome of each, in order."""
-        connection = self._writer
+        connection, changes = self._writer, batch.changes
         try:
             connection.execute("BEGIN IMMEDIATE")
             outcome = _run_together(connection, batch)
             if outcome is None:
-                _append(connection, [entry for item in batch for entry in item.entries])
+                _append(connection, [entry for change in changes for entry in change.entries])
                 connection.execute("COMMIT")
-                return [None] * len(batch)
+                return [None] * len(changes)
             connection.execute("ROLLBACK")
-            if len(batch) == 1:
+            if len(changes) == 1:
                 return [outcome]
-            return self._write_apart(connection, batch)
+            return self._write_apart(connection, changes)
         except Exception as error:  # whatever it was: no transaction may stay open, nobody unanswered
             if connection.in_transaction:
                 connection.execute("ROLLBACK")
-            return [StoreFailed(str(error), code="store.commit_failed")] * len(batch)
+            return [StoreFailed(str(error), code="store.commit_failed")] * len(changes)
 
     @staticmethod
-    def _write_apart(connection: sqlite3.Connection, batch: list[Item]) -> list[Exception | None]:
+    def _write_apart(connection: sqlite3.Connection, changes: list[Change]) -> list[Exception | None]:
         """The same once more, where one has failed: a savepoint around each, which costs as much again."""
         outcomes: list[Exception | None] = []
         told: list[Entry] = []
         connection.execute("BEGIN IMMEDIATE")
-        for item in batch:
+        for change in changes:
             connection.execute("SAVEPOINT change")
-            outcome = _run(connection, item.statements)
+            outcome = _run(connection, change.statements)
             if outcome is not None:
                 connection.execute("ROLLBACK TO change")
             else:
-                told += item.entries
+                told += change.entries
             connection.execute("RELEASE change")
             outcomes.append(outcome)
         _append(connection, told)
@@ -248,19 +250,19 @@ class SqliteEngine:
         self._writer.close()
 
 
-def _run_together(connection: sqlite3.Connection, batch: list[Item]) -> Exception | None:
+def _run_together(connection: sqlite3.Connection, batch: Batch) -> Exception | None:
     """All changes, kind by kind; an exception says that one of them has failed, not which."""
-    if len(batch) == 1 and len(batch[0].statements) < _FEW:
-        return _run(connection, batch[0].statements)
+    if len(batch.changes) == 1 and len(batch.changes[0].statements) < _FEW:
+        return _run(connection, batch.changes[0].statements)
     try:
-        for kind in by_kind([item for item in batch if not item.is_plain]):
+        for kind in batch.kinds:
             changed = connection.executemany(kind.write.one, kind.parameters).rowcount
             if kind.write.key is not None and changed != len(kind.parameters):
                 return Conflict(kind.write.one)
     except _TROUBLES as error:
         return StoreFailed(str(error), code="store.statement_failed")
-    for item in batch:
-        if item.is_plain and (outcome := _run(connection, item.statements)) is not None:
+    for change in batch.plain:
+        if (outcome := _run(connection, change.statements)) is not None:
             return outcome
     return None
 
@@ -311,6 +313,6 @@ def statements_of(script: str, types: dict[str, str]) -> list[str]:
     return [statement.strip() for statement in script.split(";") if statement.strip()]
 
 
-def _settle(changes: Sequence[Item | Change], outcomes: Sequence[Exception | None]) -> None:
+def _settle(changes: Sequence[Change], outcomes: Sequence[Exception | None]) -> None:
     for change, outcome in zip(changes, outcomes, strict=True):
         change.settle(outcome)
