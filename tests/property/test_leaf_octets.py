@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
+from datetime import UTC, datetime
 from typing import Any
 
 from hypothesis import given
 from hypothesis import strategies as st
 
-from keim.audit.leaf import VERSION, Doubt, Leaf, SignedStatement
-from keim.audit.leaf_octets import leaf_octets
+from keim.audit.leaf import VERSION, Doubt, Leaf, SignedStatement, microseconds_of
+from keim.audit.leaf_octets import head_octets, leaf_octets, proof_octets
 from keim.der import AnyTlv, tlv
 
 LONG = st.binary(min_size=120, max_size=140).map(lambda some: some * 500)
@@ -21,7 +22,6 @@ STATEMENT = st.builds(
 )
 NAME = st.text(min_size=1, max_size=64)
 BESIDE = {
-    "eid": st.binary(min_size=16, max_size=16),
     "operation": st.text(min_size=1, max_size=128),
     "package": OCTETS,
     "result": OCTETS,
@@ -34,9 +34,22 @@ BESIDE = {
 }
 
 
-@given(st.integers(-(1 << 60), 1 << 60), NAME, NAME, OCTETS, st.fixed_dictionaries({}, optional=BESIDE))
+MOMENT = st.datetimes(timezones=st.just(UTC))
+EID = st.one_of(st.just(b""), st.binary(min_size=16, max_size=16))
+
+
+@given(st.tuples(MOMENT, NAME, NAME), EID, OCTETS, st.fixed_dictionaries({}, optional=BESIDE))
 def test_a_leafs_octets_are_those_of_the_codec(
-    time: int, kind: str, actor: str, detail: bytes, beside: dict[str, Any]
+    head: tuple[datetime, str, str], eid: bytes, detail: bytes, beside: dict[str, Any]
 ) -> None:
-    whole = Leaf(version=VERSION, time=time, kind=kind, actor=actor, detail=detail, **beside)
-    assert leaf_octets(time, kind, actor, detail, **beside) == whole.encode()
+    at, kind, actor = head
+    whole = Leaf(
+        version=VERSION,
+        time=microseconds_of(at),
+        kind=kind,
+        actor=actor,
+        eid=eid or None,
+        detail=detail,
+        **beside,
+    )
+    assert leaf_octets(head_octets(*head), eid, proof_octets(**beside), detail) == whole.encode()

@@ -8,6 +8,7 @@ are hashed and shown, never interpreted. Pure. Imports keim.der, keim.errors, ke
 from __future__ import annotations
 
 from datetime import UTC, datetime, timedelta
+from functools import lru_cache
 from hashlib import sha256
 from typing import Annotated, Final
 
@@ -149,7 +150,9 @@ def statement_in(notification: PendingNotification) -> tuple[SignedStatement, tu
             return None
 
 
+@lru_cache(maxsize=16)
 def microseconds_of(at: datetime) -> int:
+    """Remembered, since what happens together has one time."""
     if at.tzinfo is None:
         raise Refused("a leaf's time needs a zone", code="audit.bad_time")
     return (at - _EPOCH) // _MICROSECOND

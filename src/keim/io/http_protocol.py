@@ -13,6 +13,7 @@ import json
 import logging
 from collections import deque
 from collections.abc import Callable
+from functools import lru_cache
 from http import HTTPStatus
 from typing import Any, Final
 from urllib.parse import unquote
@@ -290,8 +291,9 @@ def protocol_of(bounds: Bounds) -> Callable[..., HttpProtocol]:
     return made
 
 
+@lru_cache(maxsize=64)
 def _place(url: bytes) -> tuple[str, str]:
-    """(path, query) of a request's target."""
+    """(path, query) of a request's target; devices ask for the same ones again and again."""
     if not url.startswith(b"/"):
         try:
             parsed = httptools.parse_url(url)

@@ -14,7 +14,9 @@ class Counters:
         self._answers: dict[str, Counter[tuple[str, int | str]]] = {"http": Counter()}
 
     def observe(self, path: str, status: int | str, *, carrier: str = "http") -> None:
-        answers = self._answers.setdefault(carrier, Counter())
+        answers = self._answers.get(carrier)
+        if answers is None:
+            answers = self._answers[carrier] = Counter()
         answers[path if path in self._known else "other", status] += 1
 
     def text(self, gauges: Mapping[str, Mapping[str, int]]) -> str:

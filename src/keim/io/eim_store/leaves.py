@@ -8,12 +8,12 @@ from __future__ import annotations
 
 from functools import lru_cache
 from hashlib import sha256
-from typing import Any, Final, NamedTuple
+from typing import Final, NamedTuple
 
 import msgspec
 
 from keim.audit.leaf import LONGEST_LEAF, Doubt, Leaf, microseconds_of, statement_in
-from keim.audit.leaf_octets import leaf_octets
+from keim.audit.leaf_octets import head_octets, leaf_octets, proof_octets
 from keim.audit.tree import leaf_hash
 from keim.eim.events import (
     AlarmRaised,
@@ -39,7 +39,6 @@ _DOUBTS: Final = {
     UNSIGNED: Doubt.NOT_VERIFIABLE,
 }
 _ENROLLED: Final = "device_enrolled"
-_NO_PROOF: Final[dict[str, Any]] = {}
 _EVENT: Final[msgspec.json.Decoder[Event]] = msgspec.json.Decoder(Event)
 
 
@@ -76,32 +75,34 @@ def leaves_of(decision: Decision) -> Leaves:
     objects: dict[bytes, bytes] = {}
     entries = []
     for number, event in enumerate(decision.events):
-        proof = proof_of(event, proofs[number], objects) if number in proofs else {}
+        evidence = proofs.get(number)
+        proof = b"" if evidence is None else proof_of(event, evidence, objects)
         entries.append(entry_of(event, decision.tenant, proof))
     return Leaves(entries, objects)
 
 
-def proof_of(event: Event, evidence: Evidence, objects: dict[bytes, bytes]) -> dict[str, Any]:
-    """Members of the leaf; the certificates that they name are put into `objects`."""
+def proof_of(event: Event, evidence: Evidence, objects: dict[bytes, bytes]) -> bytes:
+    """The leaf's members that prove it; the certificates that they name are put into `objects`."""
     doubt = _DOUBTS.get(evidence.verification)
     if doubt is None and isinstance(event, ResultUnmatched):
         doubt = Doubt.UNKNOWN_PACKAGE
-    fields: dict[str, Any] = {
-        "package": evidence.package,
-        "result": evidence.result,
-        "association_token": evidence.token,
-        "without_token": evidence.without_token,
-        "doubt": doubt,
-        "operation": evidence.operation[:_LONGEST_NAME] or None,
-    }
-    if evidence.notification is not None and (found := statement_in(evidence.notification)) is not None:
-        fields["statements"] = (found[0],)
+    statement = None if evidence.notification is None else statement_in(evidence.notification)
+    signer = None
     if evidence.package is not None and evidence.signer is not None:
-        fields["package_signer"] = digest = _digest_of_signer(evidence.signer)
-        objects[digest] = evidence.signer
-    if evidence.chain and doubt is not Doubt.NOT_VERIFIABLE:
-        fields["euicc_chain"] = tuple([_named(octets, objects) for octets in evidence.chain])
-    return fields
+        signer = _digest_of_signer(evidence.signer)
+        objects[signer] = evidence.signer
+    is_chained = evidence.chain and doubt is not Doubt.NOT_VERIFIABLE
+    return proof_octets(
+        operation=evidence.operation[:_LONGEST_NAME],
+        package=evidence.package,
+        result=evidence.result,
+        statements=() if statement is None else (statement[0],),
+        association_token=evidence.token,
+        package_signer=signer,
+        euicc_chain=[_named(octets, objects) for octets in evidence.chain] if is_chained else (),
+        doubt=doubt,
+        without_token=evidence.without_token,
+    )
 
 
 @lru_cache(maxsize=64)
@@ -116,26 +117,26 @@ def _named(octets: bytes, objects: dict[bytes, bytes]) -> bytes:
     return digest
 
 
-def entry_of(event: Event, log: str, proof: dict[str, Any] = _NO_PROOF) -> Entry:
+def entry_of(event: Event, log: str, proof: bytes = b"") -> Entry:
     kind = event.__struct_config__.tag
     assert isinstance(kind, str)  # every event has one
-    time, reference = microseconds_of(event.at), getattr(event, "reference", "")[:_LONGEST_NAME]
+    reference = getattr(event, "reference", "")
     if reference:
-        proof = {"operation": reference}
-    octets = _leaf(event, kind, time, proof)
+        proof = proof_octets(operation=reference[:_LONGEST_NAME])
+    octets = _leaf(event, kind, proof)
     if len(octets) > LONGEST_LEAF:
         # A device may say more than a leaf holds: the event names the digest of what is left out.
-        octets = _leaf(event, kind, time, _NO_PROOF)
+        octets = _leaf(event, kind, b"")
     if len(octets) > LONGEST_LEAF:
-        octets = _leaf(msgspec.structs.replace(event, effects=()), kind, time, _NO_PROOF)
+        octets = _leaf(msgspec.structs.replace(event, effects=()), kind, b"")
     if len(octets) > LONGEST_LEAF:
         raise Refused(f"{kind} does not fit into a leaf", code="audit.leaf_too_large")
-    return Entry(log, time // 1000, event.eid, kind, octets, leaf_hash(octets))
+    return Entry(log, microseconds_of(event.at) // 1000, event.eid, kind, octets, leaf_hash(octets))
 
 
-def _leaf(event: Event, kind: str, time: int, proof: dict[str, Any]) -> bytes:
-    eid = None if event.eid is None else bytes.fromhex(event.eid)
-    return leaf_octets(time, kind, actor_of(event), as_octets(event), eid=eid, **proof)
+def _leaf(event: Event, kind: str, proof: bytes) -> bytes:
+    head = head_octets(event.at, kind, actor_of(event))
+    return leaf_octets(head, b"" if event.eid is None else bytes.fromhex(event.eid), proof, as_octets(event))
 
 
 def actor_of(event: Event) -> str:
