@@ -19,6 +19,25 @@ from keim.eim.settings import Eim
 
 
 class Change:
+    __slots__ = (
+        "_effects",
+        "_is_new",
+        "_known",
+        "_operations",
+        "_orders",
+        "_rows",
+        "context",
+        "device",
+        "eim",
+        "errands",
+        "events",
+        "evidence",
+        "facts",
+        "knowledge",
+        "now",
+        "relay",
+    )
+
     def __init__(
         self, eim: Eim, facts: Facts, context: Context, device: Device, *, is_new: bool = False
     ) -> None:

@@ -129,7 +129,7 @@ def choose(change: Change) -> Deciding[bytes]:
         if expires_at is None or change.now < expires_at:
             if is_paused(device, candidate, change.now):
                 return NOTHING
-            return (yield from _hand_out(change, candidate))
+            return (yield from _hand_out_order(change, candidate))
         change.order_expired(candidate.order.id, is_mass=candidate.is_mass)
         change.events.append(
             PackageExpired(at=change.now, eid=change.eid, order=candidate.order.id, was_delivered=False)
@@ -203,32 +203,29 @@ def _again(change: Change, offer: Offer) -> bytes:
 
 
 def _hand_out_chore(change: Change, chores: tuple[Chore, ...]) -> Deciding[bytes]:
+    """Given up where it cannot be handed out: what was ordered may need no counter."""
     first, *rest = chores
     number = change.device.chores_made + 1
     change.set(chores=tuple(rest), chores_made=number)
     if first is Chore.LEARN:
         change.set(has_been_asked=True)
-    return (yield from _sign(change, CHORES[first], order=-number, attempt=1, chore=first))
+    return _hand_out(change, CHORES[first], order=-number, attempt=1, chore=first)
 
 
-def _hand_out(change: Change, candidate: Next) -> Deciding[bytes]:
-    order, attempt = candidate.order, change.device.attempt + 1
-    reply = yield from _sign(
+def _hand_out_order(change: Change, candidate: Next) -> Deciding[bytes]:
+    order = candidate.order
+    return _hand_out(
         change,
         order.work,
         order=order.id,
-        attempt=attempt,
+        attempt=change.device.attempt + 1,
         is_mass=candidate.is_mass,
         reference=order.reference,
         retry=order.retry,
     )
-    if reply is not NOTHING:
-        change.set(attempt=attempt, pause=None)
-        change.order_taken(order.id, is_mass=candidate.is_mass)
-    return reply
 
 
-def _sign(
+def _hand_out(
     change: Change,
     work: Work,
     *,
@@ -258,6 +255,12 @@ def _sign(
         if device.alarm != refused.message:
             change.alarm(refused.message)
         return NOTHING
+    counter = device.counter if offer.counter is None else offer.counter
+    if chore is not None:
+        change.set(offer=offer, counter=counter)
+    else:
+        change.set(offer=offer, counter=counter, attempt=attempt, pause=None)
+        change.order_taken(order, is_mass=is_mass)
     made = operation_of(offer, device.eid, attempt=attempt)
     change.operation(made)
     delivered = PackageDelivered(
@@ -271,16 +274,14 @@ def _sign(
         chore=None if chore is None else chore.value,
     )
     if offer.kind is Kind.PACKAGE:
-        signer = signer_of(change.eim, device)
         change.tell(
             delivered,
             package=offer.octets,
             token=offer.token,
             without_token=not change.eim.switches_of(device).covers_token,
-            signer=signer,
+            signer=signer_of(change.eim, device),
             operation=reference,
         )
     else:
         change.tell(delivered, operation=reference)
-    change.set(offer=offer, counter=device.counter if offer.counter is None else offer.counter)
     return tlv(0xBF4F, offer.octets)

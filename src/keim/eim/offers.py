@@ -7,7 +7,7 @@ Pure; imports floor 0 only.
 from __future__ import annotations
 
 from collections.abc import Callable
-from functools import partial
+from functools import lru_cache, partial
 from typing import Final, NamedTuple
 
 from keim.crypto.signed import euicc_package_tbs, euicc_package_v1_0_tbs
@@ -47,6 +47,12 @@ class _Made(NamedTuple):
     """What is to be signed; `octets` is then all but the signature."""
 
 
+@lru_cache(maxsize=16)
+def _eim_id(name: str) -> bytes:
+    """Remembered, since an eIM names itself in each package."""
+    return tlv(0x80, name.encode())
+
+
 def _package(eim: Eim, device: Device, work: PackageWork, transaction_id: bytes) -> _Made:
     counter = device.counter + 1
     if counter > COUNTER_MAXIMUM:
@@ -58,7 +64,7 @@ def _package(eim: Eim, device: Device, work: PackageWork, transaction_id: bytes)
         commands = nest_key_data(commands)
     signed = tlv(
         0x30,
-        tlv(0x80, eim.eim_id.encode()),
+        _eim_id(eim.eim_id),
         b"\x5a\x10" + bytes.fromhex(device.eid),
         tlv(0x81, counter.to_bytes(counter.bit_length() // 8 + 1, "big")),
         b"\x82\x10" + transaction_id,
