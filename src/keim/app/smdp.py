@@ -106,7 +106,7 @@ class SmdpConfig(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     """False only behind something that ends TLS itself; operators then prove nothing and are not served."""
     store: str = "smdp.db"
     store_in_thread: bool = False
-    store_gather_ms: float = 8.0
+    store_gather_ms: float = 12.0
     """How long a request or a change waits at most for company, while it keeps coming."""
     wrap_key: str = "smdp.wrap-key"
     wrap_token: TokenConfig | None = None
