@@ -1,8 +1,9 @@
 """The eIM's cycle: server CPU of a delivered package, a verified result and an idle poll, beside the floors.
 
 The server (one process, forked, so that nothing but serving is measured) and the load generator run on
-different cores where there are two. Without TLS over kept connections; then whole cycles over TLS, kept and
-fresh. Every reply is checked. Each device has a key of its own.
+different cores where there are two. Without TLS over kept connections, devices in the order of their EIDs as
+the targets were set for, then others in no order, as a fleet calls: each then has its own pages of every
+table. Then whole cycles over TLS, kept and fresh. Every reply is checked. Each device has a key of its own.
 Then handshakes, full and resumed, and one order for many devices while others poll.
 KEIM_BENCH_DEVICES (4000), KEIM_BENCH_QUEUED (orders that wait for others: 0), KEIM_BENCH_MANY (devices of
 the order for many: 1000000) and KEIM_BENCH_STORES (`sqlite postgres`) change what is measured, and
@@ -25,6 +26,7 @@ from contextlib import ExitStack
 from datetime import UTC, datetime
 from hashlib import sha256
 from pathlib import Path
+from random import Random
 from typing import Any
 
 import msgspec
@@ -101,7 +103,7 @@ def _print(result: dict[str, Any]) -> None:
         if "database_us" in told_of:
             against += f"  and the database {told_of['database_us']:.1f} us"
         print(
-            f"  {name:<10} {told_of['cpu_us']:7.1f} us CPU  {told_of['rate']:8.0f}/s"
+            f"  {name:<19} {told_of['cpu_us']:7.1f} us CPU  {told_of['rate']:8.0f}/s"
             f"  p50 {told_of['p50_ms']:6.2f}  p99 {told_of['p99_ms']:6.2f} ms"
             f"  {told_of['sent']:4d} + {told_of['received']:4d} octets  {against}"
         )
@@ -133,7 +135,7 @@ def _measure(
 ) -> dict[str, Any]:
     cores = sorted(os.sched_getaffinity(0))
     many_devices = int(os.environ.get("KEIM_BENCH_MANY", sized("1000000", "100")))
-    cards = [Card(eid) for eid in example_eids(3 * devices + WARM)]
+    cards = [Card(eid) for eid in example_eids(4 * devices + WARM)]
     asyncio.run(prepare(where, cards, queued))
     os.sched_setaffinity(0, {cores[-1]})
     try:
@@ -149,7 +151,9 @@ def _measure(
             tls=False,
             limits=LimitsConfig(eid_rate=0, address_rate=0),
         )
-        floors, phases = asyncio.run(_plain(config, cards[:devices], cores, cluster, cards[3 * devices :]))
+        warm, shuffled = cards[4 * devices :], cards[3 * devices : 4 * devices]
+        Random(0).shuffle(shuffled)
+        floors, phases = asyncio.run(_plain(config, (cards[:devices], shuffled), cores, cluster, warm))
         handshakes = eim_handshakes.measure(_with_tls(config), world, cores[0])
         for way, batch in (
             ("tls kept", cards[devices : 2 * devices]),
@@ -174,7 +178,7 @@ def _measure(
 
 async def _plain(
     config: EimConfig,
-    cards: list[Card],
+    batches: tuple[list[Card], list[Card]],
     cores: list[int],
     cluster: postgres_cluster.Cluster | None,
     warm: list[Card],
@@ -187,8 +191,10 @@ async def _plain(
         "result": (Card.result, Card.check_acknowledged),
         "idle": (Card.poll, Card.check_idle),
     }
+    cards, shuffled = batches
     floors: list[dict[str, float]] = []
     phases: dict[str, list[Phase]] = {name: [] for name in steps}
+    unordered: dict[str, Phase] = {}
     try:
         for step in steps.values():  # what is compiled, prepared and read once
             await phase(server, warm, *step)
@@ -198,6 +204,8 @@ async def _plain(
             floors[-1]["asgi"] = (await phase(bare, these, *steps["idle"])).cpu_us
             for name, step in steps.items():
                 phases[name].append(await phase(server, these, *step))
+        for name in ("delivery", "result"):
+            unordered[f"{name}, any order"] = await phase(server, shuffled, *steps[name])
     finally:
         server.end()
         bare.end()
@@ -206,6 +214,7 @@ async def _plain(
         told[name]["ratio"] = _median(
             found.cpu_us / beside[floor] for found, beside in zip(phases[name], floors, strict=True)
         )
+    told |= {name: summary([found]) for name, found in unordered.items()}
     return {name: _median(floor[name] for floor in floors) for name in floors[0]}, told
 
 
