@@ -3,7 +3,9 @@
 Server and load generator run on different cores where there are two. A session is InitiateAuthentication,
 AuthenticateClient, GetBoundProfilePackage (12 KiB, PPK mode, SQLite durable before each answer) and
 HandleNotification over kept connections without TLS; every session has an eUICC of its own, so that no
-cache flatters. KEIM_BENCH_SESSIONS changes their number: 100000 is the long run for the memory.
+cache flatters. Devices come in waves, since the generator needs longer for a request than the server for its
+answer: one by one the server would sleep before each, and a fifth of the figure would be its waking up.
+KEIM_BENCH_SESSIONS changes the number of sessions: 100000 is the long run for the memory.
 """
 
 from __future__ import annotations
@@ -46,7 +48,9 @@ from keim.wire import es9p_json
 from keim.wire.es9p import function_of
 from keim.wire.http import CONTENT_TYPE, JSON, HttpResponse
 
-CONNECTIONS = 64
+CONNECTIONS = 128
+WAVES = 2
+"""While the server answers one, the next is made."""
 JSON_HEADERS = {CONTENT_TYPE: JSON, "x-admin-protocol": "gsma/rsp/v2.2.2"}
 FILLER = bytes(12 * 1024 - 200)
 
@@ -188,9 +192,11 @@ class Wire:
         host, _, port = address.rpartition(":")
         return cls(*await asyncio.open_connection(host, int(port), limit=1 << 20))
 
-    async def ask(self, request: Any) -> bytes:
+    def send(self, request: Any) -> None:
         sent = es9p_json.write_request(request)
         self._writer.write(_HEAD % (sent.path.encode(), len(sent.body), sent.body))
+
+    async def receive(self) -> bytes:
         head = await self._reader.readuntil(b"\r\n\r\n")
         if head.startswith(b"HTTP/1.1 204 "):
             return b""
@@ -205,29 +211,48 @@ class Wire:
 async def _drive(address: str, cards: list[ScriptedEuicc]) -> None:
     waiting = list(cards)
 
-    async def worker() -> None:
-        wire = await Wire.open(address)
+    async def waves() -> None:
+        wires = [await Wire.open(address) for _ in range(CONNECTIONS // WAVES)]
         while waiting:
-            await _session(wire, waiting.pop())
-        wire.close()
+            wave, waiting[: len(wires)] = waiting[: len(wires)], []
+            await _sessions(wires[: len(wave)], wave)
+        for wire in wires:
+            wire.close()
 
-    await asyncio.gather(*(worker() for _ in range(CONNECTIONS)))
+    await asyncio.gather(*(waves() for _ in range(WAVES)))
 
 
-async def _session(wire: Wire, card: ScriptedEuicc) -> None:
-    """The card's own checks are left out: they are the generator's cost, and tests make them."""
+async def _sessions(wires: list[Wire], cards: list[ScriptedEuicc]) -> None:
+    """Step by step for all of them. The cards' own checks are left out: they are the generator's cost, and
+    tests make them."""
 
-    async def ask(request: Any) -> Any:
-        response = HttpResponse(200, JSON_HEADERS, await wire.ask(request))
-        return es9p_json.read_reply(function_of(request), response)
+    async def ask(make: Callable[[ScriptedEuicc], Any]) -> list[tuple[ScriptedEuicc, Any, bytes]]:
+        requests = [make(card) for card in cards]
+        for wire, request in zip(wires, requests, strict=True):
+            wire.send(request)
+        return [
+            (card, request, await wire.receive())
+            for card, request, wire in zip(cards, requests, wires, strict=True)
+        ]
 
-    card.opened = await ask(card.initiate())
-    card.transaction_id = card.opened.transaction_id
-    card.offer = await ask(card.authenticate())
-    package = await wire.ask(card.prepare())
-    assert len(package) > 16 * 1024
-    assert b"Executed-Success" in package
-    assert await wire.ask(card.result(Iccid.from_octets(card.offer.profile_meta_data.iccid))) == b""
+    for card, request, body in await ask(ScriptedEuicc.initiate):
+        card.opened = _read(request, body)
+        card.transaction_id = card.opened.transaction_id
+    for card, request, body in await ask(ScriptedEuicc.authenticate):
+        card.offer = _read(request, body)
+    for _, _, package in await ask(ScriptedEuicc.prepare):
+        assert len(package) > 16 * 1024
+        assert b"Executed-Success" in package
+    for _, _, body in await ask(_result):
+        assert body == b""
+
+
+def _read(request: Any, body: bytes) -> Any:
+    return es9p_json.read_reply(function_of(request), HttpResponse(200, JSON_HEADERS, body))
+
+
+def _result(card: ScriptedEuicc) -> Any:
+    return card.result(Iccid.from_octets(card.offer.profile_meta_data.iccid))
 
 
 def _rss_mib(pid: int) -> float:
