@@ -11,7 +11,6 @@ from __future__ import annotations
 import asyncio
 import gc
 import json as json_module
-import os
 import statistics
 import sys
 import tempfile
@@ -26,6 +25,7 @@ import msgspec
 from tests import postgres_cluster
 
 from benchmarks.audit import measure_append
+from benchmarks.timing import asked, asked_stores
 from keim.api.application import build
 from keim.api.context import Services
 from keim.api.edge import Edge
@@ -45,8 +45,8 @@ LISTS = 60
 
 
 def run(json: bool) -> int:
-    devices = int(os.environ.get("KEIM_BENCH_DEVICES", "1000000"))
-    wanted = os.environ.get("KEIM_BENCH_STORES", "sqlite postgres").split()
+    devices = asked("KEIM_BENCH_DEVICES", 1_000_000, least=SITES)
+    wanted = asked_stores("sqlite postgres")
     results = []
     for name in wanted:
         with ExitStack() as stack:

@@ -37,7 +37,7 @@ from tests import postgres_cluster
 from benchmarks import eim_handshakes, eim_many
 from benchmarks.eim_many import fill_orders
 from benchmarks.eim_peers import NOTHING, SUITE, Card, Child, Phase, cycles, phase, serving, summary
-from benchmarks.timing import side_by_side, sized
+from benchmarks.timing import asked, asked_stores, side_by_side, sized
 from keim.app.eim import EimConfig, LimitsConfig
 from keim.app.eim_identity import signers_in
 from keim.crypto import engine
@@ -66,9 +66,9 @@ ROUNDS = sized(2, 1)
 
 
 def run(json: bool) -> int:
-    devices = int(os.environ.get("KEIM_BENCH_DEVICES", sized("4000", "8")))
-    queued = int(os.environ.get("KEIM_BENCH_QUEUED", "0"))
-    wanted = os.environ.get("KEIM_BENCH_STORES", sized("sqlite postgres", "sqlite")).split()
+    devices = asked("KEIM_BENCH_DEVICES", sized(4000, 8), least=2)
+    queued = asked("KEIM_BENCH_QUEUED", 0, least=0)
+    wanted = asked_stores(sized("sqlite postgres", "sqlite"))
     results = []
     with ExitStack() as stack:
         folder = Path(stack.enter_context(tempfile.TemporaryDirectory(prefix="keim-bench-")))
@@ -134,7 +134,7 @@ def _measure(
     queued: int,
 ) -> dict[str, Any]:
     cores = sorted(os.sched_getaffinity(0))
-    many_devices = int(os.environ.get("KEIM_BENCH_MANY", sized("1000000", "100")))
+    many_devices = asked("KEIM_BENCH_MANY", sized(1_000_000, 100), least=0)
     cards = [Card(eid) for eid in example_eids(4 * devices + WARM)]
     asyncio.run(prepare(where, cards, queued))
     os.sched_setaffinity(0, {cores[-1]})
@@ -145,7 +145,7 @@ def _measure(
         config = EimConfig(
             pki=str(folder / "pki"),
             store=where,
-            store_gather_ms=float(os.environ.get("KEIM_BENCH_GATHER_MS", "8")),
+            store_gather_ms=asked("KEIM_BENCH_GATHER_MS", 8, least=0),
             listen="127.0.0.1:0",
             status_listen="127.0.0.1:0",
             tls=False,

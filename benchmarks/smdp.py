@@ -29,7 +29,7 @@ from cryptography.hazmat.primitives.ciphers.aead import AESGCM
 from tests.cpu_time import cpu_seconds
 from tests.scripted_euicc import ADDRESS, RealEntropy, ScriptedEuicc, upp
 
-from benchmarks.timing import sized
+from benchmarks.timing import asked, sized
 from keim.app.smdp import SmdpConfig, open_service
 from keim.crypto import engine
 from keim.crypto.bsp import Bsp
@@ -56,7 +56,7 @@ FILLER = bytes(12 * 1024 - 200)
 
 
 def run(json: bool) -> int:
-    sessions = int(os.environ.get("KEIM_BENCH_SESSIONS", sized("2000", "4")))
+    sessions = asked("KEIM_BENCH_SESSIONS", sized(2000, 4), least=4)
     with (
         tempfile.TemporaryDirectory(prefix="keim-bench-") as folder,
         asyncio.Runner(loop_factory=event_loop) as runner,

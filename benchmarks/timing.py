@@ -6,14 +6,39 @@ import os
 import statistics
 from collections.abc import Callable, Mapping
 from time import process_time
-from typing import TypeVar
+from typing import Final, TypeVar
+
+from keim.errors import Refused
 
 T = TypeVar("T")
+MOST: Final = 10_000_000
+"""Devices, sessions or orders."""
 
 
 def sized(usual: T, quick: T) -> T:
     """With KEIM_BENCH_QUICK set, as little as shows that it runs: the figures then mean nothing."""
     return quick if os.environ.get("KEIM_BENCH_QUICK") else usual
+
+
+STORES: Final = ("sqlite", "postgres")
+
+
+def asked(name: str, usual: int, *, least: int = 1) -> int:
+    """A number that the environment may name."""
+    text = os.environ.get(name, "")
+    if not text:
+        return usual
+    if not (text.isascii() and text.isdecimal()) or not least <= int(text) <= MOST:
+        raise Refused(f"{name}={text}: a whole number from {least} to {MOST}", code="config.invalid")
+    return int(text)
+
+
+def asked_stores(usual: str) -> list[str]:
+    """Which stores are measured."""
+    wanted = os.environ.get("KEIM_BENCH_STORES", "").split() or usual.split()
+    if not set(wanted) <= set(STORES):
+        raise Refused(f"KEIM_BENCH_STORES={' '.join(wanted)}: `sqlite postgres`", code="config.invalid")
+    return wanted
 
 
 def microseconds(function: Callable[[], object], number: int) -> float:
