@@ -271,10 +271,12 @@ def test_an_order_for_many_tells_how_far_it_is(desk: EimOnly) -> None:
     assert listed.devices == 30, "each once, whoever is unknown not at all"
 
 
+@pytest.mark.parametrize("long_lot", [2, 5, 12, 100])
 def test_lots_and_windows_of_a_freeze_leave_out_exactly_who_is_apart(
-    desk: EimOnly, monkeypatch: pytest.MonkeyPatch
+    desk: EimOnly, monkeypatch: pytest.MonkeyPatch, long_lot: int
 ) -> None:
     monkeypatch.setattr(freezing, "_LOT", 4)
+    monkeypatch.setattr(freezing, "_LONG_LOT", long_lot)
     monkeypatch.setattr(freezing, "_WINDOW", 9)
     eids = fleet(desk, 31)
     gone = [*eids[3:6], eids[11], eids[12], eids[30]]
@@ -284,6 +286,21 @@ def test_lots_and_windows_of_a_freeze_leave_out_exactly_who_is_apart(
     assert order.devices == 32 - len(gone)
     answers = [package_in(desk.answer(poll(eid))) is not None for eid in eids]
     assert answers == [eid not in gone for eid in eids]
+
+
+@pytest.mark.parametrize("strangers", [[], [0], [7, 8, 20], [9], [24], list(range(1, 25, 2))])
+def test_a_freeze_takes_no_device_of_another_tenant_for_its_own(
+    desk: EimOnly, monkeypatch: pytest.MonkeyPatch, strangers: list[int]
+) -> None:
+    monkeypatch.setattr(freezing, "_LOT", 3)
+    monkeypatch.setattr(freezing, "_LONG_LOT", 5)
+    eids = list(example_eids(25, "89990000"))
+    for number, eid in enumerate(eids):
+        desk.run(desk.service.enrol(eid, tenant="south" if number in strangers else "north"))
+    order = desk.run(desk.service.order_for_many(LISTING, tenant="north"))
+    assert order.devices == 25 - len(strangers)
+    answers = [package_in(desk.answer(poll(eid))) is not None for eid in eids]
+    assert answers == [number not in strangers for number in range(25)]
 
 
 def test_after_a_cancel_nobody_else_gets_an_order_for_many(desk: EimOnly) -> None:

@@ -151,7 +151,7 @@ class OperatorsSide:
         work: Work,
         *,
         eids: Sequence[str] | None = None,
-        lots: AsyncIterator[list[int]] | None = None,
+        lots: AsyncIterator[Sequence[int]] | None = None,
         reference: str | None = None,
         tenant: str = MAIN,
         actor: str = "",

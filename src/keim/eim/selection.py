@@ -15,18 +15,21 @@ GROUP: Final = 1 << 16
 _BITMAP_OCTETS: Final = GROUP // 8
 _LIST_LIMIT: Final = _BITMAP_OCTETS // 2
 """More ordinals than this are smaller as a bitmap."""
-_ONE: Final = ord("1")
+_ZERO: Final = b"0"
+_ONE: Final = b"1"
+"""Of a group while it is gathered: one digit for each ordinal."""
 
 
-def encode_group(low: list[int]) -> bytes:
-    """Sorted, distinct, below 65536. The length tells the form: only a bitmap has 8192 octets."""
-    if len(low) < _LIST_LIMIT:
-        return b"".join(value.to_bytes(2, "big") for value in low)
-    digits = bytearray(b"0") * GROUP
-    for value in low:
-        digits[value] = _ONE
-    digits.reverse()
-    return int(digits, 2).to_bytes(_BITMAP_OCTETS, "little")
+def _encoded(digits: bytearray, count: int) -> bytes:
+    """The length tells the form: only a bitmap has 8192 octets."""
+    if count >= _LIST_LIMIT:
+        return int(digits[::-1], 2).to_bytes(_BITMAP_OCTETS, "little")
+    octets = bytearray()
+    low = digits.find(_ONE)
+    while low >= 0:
+        octets += low.to_bytes(2, "big")
+        low = digits.find(_ONE, low + 1)
+    return bytes(octets)
 
 
 class Gathering:
@@ -34,10 +37,10 @@ class Gathering:
 
     def __init__(self) -> None:
         self._high = -1
-        self._low: list[int] = []
+        self._digits = bytearray()
 
     def add(self, lot: Sequence[int]) -> list[tuple[int, bytes, int]]:
-        """(group, octets, how many) of those that this lot completes."""
+        """(group, octets, how many) of those that this lot completes; a `range` costs next to nothing."""
         complete: list[tuple[int, bytes, int]] = []
         start = 0
         while start < len(lot):
@@ -45,14 +48,25 @@ class Gathering:
             stop = bisect_left(lot, (high + 1) << 16, start)
             if high != self._high:
                 complete += self.rest()
-                self._high = high
-            self._low += [ordinal & 0xFFFF for ordinal in lot[start:stop]]
+                self._high, self._digits = high, bytearray(_ZERO * GROUP)
+            self._mark(lot[start:stop])
             start = stop
         return complete
 
+    def _mark(self, ordinals: Sequence[int]) -> None:
+        """All of one group."""
+        digits, base = self._digits, self._high << 16
+        if isinstance(ordinals, range) and ordinals.step == 1:
+            digits[ordinals.start - base : ordinals.stop - base] = _ONE * len(ordinals)
+            return
+        for ordinal in ordinals:
+            digits[ordinal - base] = _ONE[0]
+
     def rest(self) -> list[tuple[int, bytes, int]]:
-        low, self._low = self._low, []
-        return [(self._high, encode_group(low), len(low))] if low else []
+        digits, self._digits = self._digits, bytearray()
+        high, self._high = self._high, -1
+        count = digits.count(_ONE)
+        return [(high, _encoded(digits, count), count)] if count else []
 
 
 def groups_of(ordinals: Iterable[int]) -> list[tuple[int, bytes, int]]:

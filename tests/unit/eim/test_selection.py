@@ -43,6 +43,19 @@ def test_lots_of_any_size_make_the_same_groups(members: set[int], size: int) -> 
     assert gathering.rest() == []
 
 
+@given(st.lists(st.tuples(st.integers(1, 90_000), st.integers(0, 90_000)), min_size=1, max_size=5))
+def test_ranges_make_the_same_groups_as_their_members(pieces: list[tuple[int, int]]) -> None:
+    gathering, groups, members, start = Gathering(), [], list[int](), 0
+    for gap, length in pieces:
+        piece = range(start + gap, start + gap + length)
+        groups += gathering.add(piece)
+        members += piece
+        start = piece.stop
+    groups += gathering.rest()
+    assert groups == groups_of(members)
+    assert list(Selection((group, octets) for group, octets, _ in groups)) == members
+
+
 def test_a_full_group_is_a_bitmap_with_every_bit_in_its_place() -> None:
     members = [value for value in range(1 << 16) if value % 3 != 1]
     ((group, octets, count),) = groups_of(members)

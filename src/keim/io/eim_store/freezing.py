@@ -18,10 +18,13 @@ Progress = Callable[[int], None]
 
 _LOT: Final = 1500
 """Ordinals that are read at once, from an index alone."""
+_LONG_LOT: Final = 6000
+"""Ordinals of which only the last is read, where none is missing."""
 _LOT_OF_EIDS: Final = 1000
 _WINDOW: Final = 30_000
 """Ordinals whose devices are looked at together for those that are apart: few as a rule."""
 _ORDINALS: Final = "SELECT ordinal FROM eim_devices WHERE tenant = ? AND ordinal > ? ORDER BY ordinal LIMIT ?"
+_FAR: Final = f"{_ORDINALS.removesuffix(' ?')} 1 OFFSET ?"
 _APART: Final = (
     "SELECT ordinal FROM eim_devices WHERE tenant = ? AND ordinal > ? AND ordinal <= ? AND state <> 'active'"
 )
@@ -33,7 +36,7 @@ _PART: Final = "INSERT INTO eim_selections (reference, part, octets) VALUES (?, 
 
 
 async def freeze(
-    engine: Engine, reference: str, lots: AsyncIterator[list[int]], *, progress: Progress | None = None
+    engine: Engine, reference: str, lots: AsyncIterator[Sequence[int]], *, progress: Progress | None = None
 ) -> int:
     """Writes the selection; `lots` come sorted. How many devices it holds."""
     gathering, total = Gathering(), 0
@@ -54,16 +57,27 @@ async def _write(engine: Engine, reference: str, groups: list[tuple[int, bytes, 
     return sum(count for _, _, count in groups)
 
 
-async def ordinals_of_all(engine: Engine, tenant: str) -> AsyncIterator[list[int]]:
+async def ordinals_of_all(engine: Engine, tenant: str) -> AsyncIterator[Sequence[int]]:
     """A tenant's active devices."""
     last = seen = -1
     apart: set[int] = set()
-    while rows := await engine.fetch(_ORDINALS, tenant, last, _LOT):
-        first, last = last, rows[-1][0]
+    lot: Sequence[int] = ()
+    while lot := await _next_lot(engine, tenant, lot):
+        first, last = last, lot[-1]
         if last > seen:
             seen = max(last, first + _WINDOW)
             apart = {row[0] for row in await engine.fetch(_APART, tenant, first, seen)}
-        yield [row[0] for row in rows if row[0] not in apart] if apart else [row[0] for row in rows]
+        yield [ordinal for ordinal in lot if ordinal not in apart] if apart else lot
+
+
+async def _next_lot(engine: Engine, tenant: str, before: Sequence[int]) -> Sequence[int]:
+    """The ordinals behind a lot; a fleet that came in one piece has none missing, and need not be read."""
+    last = before[-1] if before else -1
+    if before and last - before[0] == len(before) - 1:
+        far = await engine.fetch(_FAR, tenant, last, _LONG_LOT - 1)
+        if far and far[0][0] == last + _LONG_LOT:
+            return range(last + 1, last + 1 + _LONG_LOT)
+    return [row[0] for row in await engine.fetch(_ORDINALS, tenant, last, _LOT)]
 
 
 async def ordinals_of_list(engine: Engine, tenant: str, eids: Sequence[str]) -> AsyncIterator[list[int]]:

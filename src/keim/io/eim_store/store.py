@@ -188,7 +188,7 @@ class EimStore(Loading):
         eids: Sequence[str] | None = None,
         *,
         tenant: str = MAIN,
-        lots: AsyncIterator[list[int]] | None = None,
+        lots: AsyncIterator[Sequence[int]] | None = None,
         progress: Progress | None = None,
     ) -> int:
         """Writes the selection of an order for many; how many devices it holds.
