@@ -15,9 +15,13 @@ from tests.postgres_cluster import Cluster
 from tests.server_processes import keim
 from tests.shared import needs_system
 
+from keim.cli.exit_codes import ExitCode
 from keim.eim import compose
 from keim.eim.rows import State
+from keim.io.pki_files import create_files
+from keim.io.world_clock import SystemClock
 from keim.messages.package import EnablePsmo, Psmo
+from keim.pki.world import WorldPlan, create_world
 
 pytestmark = needs_system("postgresql")
 ENABLE = compose.package_of([Psmo(enable=EnablePsmo(iccid=iccid(2)))])
@@ -67,6 +71,19 @@ def test_a_session_ticket_of_one_worker_is_good_in_all(site: EimSite) -> None:
         assert reused == [False, *[True] * 11]
     finally:
         assert site.stop() == 0
+
+
+def test_workers_that_cannot_start_are_no_success(tmp_path: Path) -> None:
+    create_files(tmp_path / "pki", create_world(WorldPlan(eids=()), now=SystemClock().now()))
+    answer = keim(
+        "eim", "serve", "--workers", "2", "--pki", str(tmp_path / "pki"),
+        "--listen", "127.0.0.1:0", "--status-listen", "127.0.0.1:0",
+        "--store", f"postgresql://keim@/nowhere?host={tmp_path}",
+    )  # fmt: skip
+    assert answer.returncode == ExitCode.CANNOT_CONNECT
+    assert "store.cannot_open" in answer.stderr, "the workers' reason"
+    assert "eim.worker_lost" in answer.stderr
+    assert "stopped" not in answer.stderr
 
 
 def test_sqlite_has_one_process_and_says_why() -> None:

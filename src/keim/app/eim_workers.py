@@ -35,6 +35,9 @@ from keim.pki.world import World
 
 MOST: Final = 256
 PAUSE_S: Final = 1.0
+PATIENCE_S: Final = 30.0
+"""How long nobody else is replaced while a worker's successor starts."""
+_ENDING: Final = (signal.SIGINT, signal.SIGTERM)
 
 
 def run_workers(
@@ -115,10 +118,11 @@ class _Supervisor:
         self._is_ending = False
 
     def run(self, on_ready: Callable[[dict[str, Any]], None]) -> None:
-        for name in (signal.SIGINT, signal.SIGTERM):
+        for name in _ENDING:
             signal.signal(name, self._end)
         signal.signal(signal.SIGHUP, self._reload)
         told = [self._start(number) for number in range(len(self._seats))]
+        # However long: bringing the tables of a large database to this version's form takes what it takes.
         documents = [json.loads(line) for line in map(_line, told) if line]
         if len(documents) == len(self._seats):
             first = documents[0]
@@ -126,13 +130,16 @@ class _Supervisor:
             listen = {name: where for name, where in first["listen"].items() if name != "status"}
             listen |= {f"status {number}": where for number, where in enumerate(status)}
             on_ready({**first, "listen": listen})
-        else:
+        is_told_to_end = self._is_ending
+        if len(documents) < len(self._seats):
             self._end()
         while self._numbers:
             process, _ = os.wait()
             number = self._numbers.pop(process, None)
-            if number is not None and not self._is_ending and not _line(self._start(number)):
+            if number is not None and not self._is_ending and not _line(self._start(number), PATIENCE_S):
                 select.select([], [], [], PAUSE_S)  # it cannot start now: not again at once
+        if len(documents) < len(self._seats) and not is_told_to_end:
+            raise Unreachable("a worker did not start, so all of them have ended", code="eim.worker_lost")
 
     def _take(self, world: World) -> None:
         self._world = world
@@ -152,18 +159,24 @@ class _Supervisor:
         """A worker; the descriptor on which it says that it listens."""
         self._watch.look_now()
         reading, writing = os.pipe()
+        # A signal waits until both processes know what it means: it ends the new worker as well.
+        signal.pthread_sigmask(signal.SIG_BLOCK, _ENDING)
         process = os.fork()
         if process == 0:
             os.close(reading)
             os._exit(self._work(number, writing))
         os.close(writing)
         self._numbers[process] = number
+        signal.pthread_sigmask(signal.SIG_UNBLOCK, _ENDING)
+        if self._is_ending:  # it came just before
+            os.kill(process, signal.SIGTERM)
         return reading
 
     def _work(self, number: int, writing: int) -> int:
-        for name in (signal.SIGINT, signal.SIGTERM):
+        for name in _ENDING:
             signal.signal(name, signal.SIG_DFL)
         signal.signal(signal.SIGHUP, signal.SIG_IGN)  # until it listens; it looks at the files then
+        signal.pthread_sigmask(signal.SIG_UNBLOCK, _ENDING)
 
         def ready(told: dict[str, Any]) -> None:
             os.write(writing, json.dumps(told).encode() + b"\n")
@@ -193,8 +206,8 @@ class _Supervisor:
         )
 
 
-def _line(descriptor: int, seconds: float = 30.0) -> str:
-    """What a worker says when it listens; empty if it ended before."""
+def _line(descriptor: int, seconds: float | None = None) -> str:
+    """What a worker says when it listens; empty if it ended before, or said nothing for so long."""
     with os.fdopen(descriptor) as told:
         ready, _, _ = select.select([told], [], [], seconds)
         return told.readline() if ready else ""
