@@ -17,6 +17,7 @@ from keim.eim.restoring import COUNTER_LEAP, after_restore
 from keim.eim.rows import DeviceState, Row
 from keim.errors import Refused, StoreFailed
 from keim.io.eim_store import EimStore
+from keim.io.store.engine import Conflict
 from keim.io.store.open import open_engine
 from keim.seams import Clock
 
@@ -29,7 +30,11 @@ def is_server(where: str) -> bool:
 
 
 def backup(store: str, target: Path) -> int:
-    """A consistent copy of the database of a server that may be running; its size in octets."""
+    """A consistent copy of the database of a server that may be running; its size in octets.
+
+    One read transaction for all of it: SQLite begins a copy anew whenever somebody has written between two of
+    its steps, so that it would never end while devices keep coming.
+    """
     if is_server(store):
         raise Refused(
             "a PostgreSQL database is backed up with its own tools (pg_dump)", code="eim.backup_by_database"
@@ -43,38 +48,73 @@ def backup(store: str, target: Path) -> int:
         source = sqlite3.connect(f"file:{store}?mode=ro", uri=True)
         copy = sqlite3.connect(partial)
         try:
+            source.execute("BEGIN")
+            source.execute("SELECT 1 FROM sqlite_master").fetchone()  # from here on it sees one moment
             source.backup(copy, pages=_PAGES, sleep=0.005)
             copy.execute("PRAGMA journal_mode=DELETE")
         finally:
             copy.close()
             source.close()
-        with partial.open("rb") as written:
-            os.fsync(written.fileno())
+        _make_durable(partial)
         partial.replace(target)
     except (sqlite3.Error, OSError) as error:
         raise StoreFailed(f"{target}: {error}", code="eim.backup_failed") from None
     return target.stat().st_size
 
 
-def put_back(source: Path, store: str) -> None:
-    """A backup in the place of the database; never over one that is there."""
+async def put_back(source: Path, store: str, clock: Clock, *, leap: int = COUNTER_LEAP) -> int:
+    """A backup in the place of the database, safe to serve from; how many devices go on.
+
+    It is checked and its counters leap beside that place, where it comes in one step: a cut leaves no
+    database from which a server could give out counters anew.
+    """
     if is_server(store):
         raise Refused(
             "a PostgreSQL database is restored with its own tools; then `keim eim restore` without a file",
             code="eim.backup_by_database",
         )
-    if Path(store).exists():
-        raise Refused(f"{store} exists already; move it away first", code="eim.backup_exists")
+    # Also what SQLite keeps beside a database: it would be taken for a part of the restored one.
+    for name in (store, *_beside(store)):
+        if Path(name).exists():
+            raise Refused(f"{name} exists already; move it away first", code="eim.backup_exists")
+    partial = f"{store}.partial"
     try:
-        opened = sqlite3.connect(f"file:{source}?mode=ro", uri=True)
-        copy = sqlite3.connect(store)
-        try:
-            opened.backup(copy)
-        finally:
-            copy.close()
-            opened.close()
-    except sqlite3.Error as error:
+        _copy(source, partial)
+        count = await go_on(partial, clock, leap=leap)
+        _make_durable(Path(partial))
+        Path(partial).replace(store)
+    except (sqlite3.Error, OSError) as error:
         raise StoreFailed(f"{source}: {error}", code="eim.backup_failed") from None
+    finally:
+        for name in (partial, *_beside(partial)):
+            Path(name).unlink(missing_ok=True)
+    return count
+
+
+def _copy(source: Path, target: str) -> None:
+    """Of a whole database of an eIM, and of nothing else."""
+    Path(target).unlink(missing_ok=True)
+    opened = sqlite3.connect(f"{source.absolute().as_uri()}?mode=ro", uri=True)
+    copy = sqlite3.connect(target)
+    try:
+        opened.backup(copy)
+        fault = copy.execute("PRAGMA integrity_check(1)").fetchone()[0]
+        if fault != "ok":
+            raise StoreFailed(f"{source} is damaged: {fault}", code="eim.backup_failed")
+        if not copy.execute("SELECT COUNT(*) FROM sqlite_master WHERE name = 'eim_devices'").fetchone()[0]:
+            raise StoreFailed(f"{source} is no database of an eIM", code="eim.backup_failed")
+    finally:
+        copy.close()
+        opened.close()
+
+
+def _make_durable(path: Path) -> None:
+    with path.open("rb") as written:
+        os.fsync(written.fileno())
+
+
+def _beside(store: str) -> tuple[str, ...]:
+    return f"{store}-wal", f"{store}-shm"
 
 
 async def go_on(store_at: str, clock: Clock, *, leap: int = COUNTER_LEAP) -> int:
@@ -100,7 +140,13 @@ async def go_on(store_at: str, clock: Clock, *, leap: int = COUNTER_LEAP) -> int
                 count += 1
             for tenant, changes in rows.items():
                 told = tuple(events[tenant])
-                await store.commit(Decision(reply=None, rows=tuple(changes), events=told, tenant=tenant))
+                try:
+                    await store.commit(Decision(reply=None, rows=tuple(changes), events=told, tenant=tenant))
+                except Conflict:
+                    raise Refused(
+                        f"{store_at}: a device has just changed, so a server works on it; stop that first",
+                        code="eim.backup_of_served",
+                    ) from None
             after = devices[-1].eid
     finally:
         await store.engine.close()

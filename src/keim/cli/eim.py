@@ -176,9 +176,10 @@ def run_restore(args: argparse.Namespace) -> int:
     from keim.io.world_clock import SystemClock
 
     config = configuration(args)
-    if args.file is not None:
-        put_back(args.file, config.store)
-    devices = asyncio.run(go_on(config.store, SystemClock(), leap=args.leap))
+    if args.file is None:
+        devices = asyncio.run(go_on(config.store, SystemClock(), leap=args.leap))
+    else:
+        devices = asyncio.run(put_back(args.file, config.store, SystemClock(), leap=args.leap))
     if args.json:
         print_json({"type": "result", "store": config.store, "devices": devices, "leap": args.leap})
     else:
