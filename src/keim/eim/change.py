@@ -12,7 +12,7 @@ import msgspec
 from keim.eim.chores import with_chores
 from keim.eim.events import AlarmRaised, Event, PictureChanged
 from keim.eim.evidence import Evidence
-from keim.eim.facts import Context, Decision, Facts, OrderMove, StillActive
+from keim.eim.facts import Context, Decision, Facts, OrderChange, OrderMove, Settled, StillActive
 from keim.eim.picture import Effect, Picture, PictureDoubted, applied
 from keim.eim.rows import Chore, Device, Errand, Knowledge, Operation, OrderState, Receipt, Relay, Row
 from keim.eim.settings import Eim
@@ -54,7 +54,7 @@ class Change:
         self.evidence: list[Evidence] = []
         self._effects: list[tuple[int, Effect]] = []
         self.errands: list[Errand] = []
-        self._orders: list[OrderMove | StillActive] = []
+        self._orders: list[OrderChange] = []
         self._rows: list[Row] = []
         self._operations: dict[int, Operation] = {}
 
@@ -131,7 +131,7 @@ class Change:
         if is_mass:
             self.set(mass_cursor=max(order, self.device.mass_cursor))
         else:
-            self._orders.append(OrderMove(order, OrderState.ACTIVE, OrderState.TAKEN))
+            self._orders.append(Settled(order))
 
     def _carry_effects(self) -> None:
         """Into the events that were told behind them; what came last, into the last one."""

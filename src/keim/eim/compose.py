@@ -88,7 +88,8 @@ def data_request_of(
     )
 
 
-def _check_tags(tag_list: bytes) -> None:
+def tags_in(tag_list: bytes) -> list[int]:
+    """Of one or two octets each; half a tag at the end is told as it is."""
     octets, tags = bytearray(), []
     for octet in tag_list:
         octets.append(octet)
@@ -96,8 +97,13 @@ def _check_tags(tag_list: bytes) -> None:
             continue
         tags.append(int.from_bytes(octets, "big"))
         octets.clear()
+    return [*tags, octets[0]] if octets else tags
+
+
+def _check_tags(tag_list: bytes) -> None:
+    tags = tags_in(tag_list)
     unknown = [f"{tag:X}" for tag in tags if tag not in DATA_TAGS]
-    if unknown or octets or not tags:
+    if unknown or not tags:
         raise _refused(f"no tags of IpaEuiccData: {' '.join(unknown) or tag_list.hex().upper()}")
 
 

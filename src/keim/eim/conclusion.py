@@ -74,9 +74,19 @@ def next_try(
 
 
 def leave_in_doubt(change: Change, offer: Offer, row: Operation) -> None:
-    """The stored results are asked for and the profiles looked at; after an expiry these first (§4.5)."""
+    """The stored results are asked for and the profiles looked at; after an expiry these first (§4.5).
+
+    What the eIM asked of its own is asked again after an expiry; a device that never answers it is given up.
+    """
+    if offer.chore is not None:
+        if row.state is State.EXPIRED:
+            change.want_first(offer.chore)
+        return
+    if offer.kind is Kind.DATA:
+        return  # it changes nothing
     change.doubt()
-    if offer.kind is not Kind.PACKAGE or offer.chore is not None:
+    if offer.kind is Kind.DOWNLOAD:
+        change.want(Chore.LIST_PROFILES)
         return
     package = EuiccPackageRequest.decode(offer.octets, TOLERANT).euicc_package_signed.euicc_package
     unresolved = Unresolved(operation=row, commands=package.encode())

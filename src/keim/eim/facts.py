@@ -86,6 +86,12 @@ class OrderMove(msgspec.Struct, frozen=True):
     after: OrderState
 
 
+class Settled(msgspec.Struct, frozen=True):
+    """An order for one device that was to come once more does not, unless it was withdrawn before."""
+
+    order: int
+
+
 class StillActive(msgspec.Struct, frozen=True):
     """An order for many devices must still be active when this decision is taken."""
 
@@ -98,6 +104,9 @@ class NotDelivered(msgspec.Struct, frozen=True):
     order: int
 
 
+OrderChange = OrderMove | Settled | StillActive | NotDelivered
+
+
 class Decision(msgspec.Struct, frozen=True, kw_only=True):
     """`reply` is DER, empty where the function has no answer; None refuses the message (HTTP 400)."""
 
@@ -106,7 +115,7 @@ class Decision(msgspec.Struct, frozen=True, kw_only=True):
     events: tuple[Event, ...] = ()
     evidence: tuple[Evidence, ...] = ()
     errands: tuple[Errand, ...] = ()
-    orders: tuple[OrderMove | StillActive | NotDelivered, ...] = ()
+    orders: tuple[OrderChange, ...] = ()
     tenant: str = MAIN
     """Whose log tells the events."""
 

@@ -220,6 +220,8 @@ class Knowledge(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
     """As believed."""
     proved: tuple[ProfileImage, ...] | None = None
     """As last proved by a signature; None: just as believed."""
+    picture_number: int = 0
+    """The eUICC's own number of the newest result or notification that has changed the picture."""
     profiles_at: datetime | None = None
     """When all of them were listed last."""
     eims: tuple[str, ...] = ()

@@ -19,6 +19,7 @@ from keim.eim.events import ResultReceived
 from keim.eim.evidence import chain_of
 from keim.eim.operations import operation_of
 from keim.eim.picture import ProfileInstalled
+from keim.eim.results import in_order
 from keim.eim.results.verification import BY_SIGNATURE, SWITCHED_OFF, UNSIGNED, why_not
 from keim.eim.rows import Chore, Kind, Operation, State
 from keim.eim.words import name_of
@@ -96,7 +97,8 @@ def take_installation(
     outcome = (f"install: ok{shown}",)
     if iccid is not None:
         is_proved = verification == BY_SIGNATURE
-        change.effect(ProfileInstalled(iccid=iccid_of(iccid)), is_proved=is_proved)
+        installed = ProfileInstalled(iccid=iccid_of(iccid))
+        in_order.take(change, data.notification_metadata.seq_number, installed, is_proved=is_proved)
     _end(
         change,
         transaction_id,

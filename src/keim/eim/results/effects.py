@@ -13,7 +13,9 @@ from keim.der import Code
 from keim.eim.asks import Command, asked_by, iccid_of
 from keim.eim.change import Change
 from keim.eim.chores import without_chores
+from keim.eim.compose import tags_in
 from keim.eim.picture import AssociationUpdated, Effect, EimAdded, EimsListed, ProfileEnabled, ProfilesListed
+from keim.eim.results import in_order
 from keim.eim.rows import Chore, ProfileImage
 from keim.eim.settings import key_name
 from keim.eim.words import name_of
@@ -26,10 +28,12 @@ from keim.messages.package import (
     ListEimResult,
     ProcessingTerminated,
 )
-from keim.messages.profile import ProfileInfo, ProfileInfoListResponse, ProfileState
+from keim.messages.profile import ProfileInfo, ProfileInfoListRequest, ProfileInfoListResponse, ProfileState
 from keim.pki import Certificate
 
 Told = tuple[str, bool]
+_TAGS_OF_AN_IMAGE: Final = frozenset({0x5A, 0x9F70, 0x9F26})
+"""ICCID, state, fallback attribute."""
 
 
 def told(entry: EuiccResultData) -> Told:
@@ -102,12 +106,19 @@ def _list_profiles(change: Change, command: Any, entry: EuiccResultData) -> Effe
     listed = entry.list_profile_info_result
     if listed is None or listed.profile_info_list_ok is None:
         return None
-    if command.list_profile_info.search_criteria is not None:
+    if not _is_whole(command.list_profile_info):
         return None  # a part of the truth must not replace the whole
     change.device = without_chores(change.device, Chore.LIST_PROFILES)
     return ProfilesListed(
         profiles=tuple(_image(info) for info in listed.profile_info_list_ok if info.iccid is not None)
     )
+
+
+def _is_whole(asked: ProfileInfoListRequest) -> bool:
+    """All profiles, each with what makes its image."""
+    if asked.search_criteria is not None:
+        return False
+    return asked.tag_list is None or set(tags_in(asked.tag_list)) >= _TAGS_OF_AN_IMAGE
 
 
 def _image(info: ProfileInfo) -> ProfileImage:
@@ -182,13 +193,14 @@ EFFECTS: Final[dict[str, tuple[str, Callable[[Change, Any, EuiccResultData], Eff
 """Kind of command -> the kind of its result, and what its success changes."""
 
 
-def apply(change: Change, command: Command, entry: EuiccResultData, *, is_proved: bool) -> None:
+def apply(change: Change, number: int, command: Command, entry: EuiccResultData, *, is_proved: bool) -> None:
+    """`number`: the eUICC's own, of the result."""
     effect = EFFECTS[command.kind][1](change, command, entry)
     if effect is None:
         return
     if isinstance(effect, ProfileEnabled) and not change.knows(effect.iccid):
         change.want(Chore.LIST_PROFILES)
-    change.effect(effect, is_proved=is_proved)
+    in_order.take(change, number, effect, is_proved=is_proved)
 
 
 def fits(command: Command, entry: EuiccResultData) -> bool:

@@ -21,7 +21,7 @@ from keim.eim.events import ResultReceived, ResultRefused, ResultUnmatched
 from keim.eim.evidence import chain_of
 from keim.eim.facts import Known
 from keim.eim.offers import CHORES
-from keim.eim.picture import TokenProved
+from keim.eim.picture import CounterRaised, TokenProved
 from keim.eim.results import effects, package_errors
 from keim.eim.results.verification import BY_SIGNATURE, NOT_CHECKED, REFUSED, SWITCHED_OFF, judged
 from keim.eim.rows import Chore, Kind, Offer, Operation, Receipt, State
@@ -38,6 +38,10 @@ from keim.messages.package import (
 
 REFUSALS: Final = 3
 """At the third delivery of the same octets an unverifiable result is given up (procedures §4.3 step 4)."""
+_TAKEN_BACK: Final = frozenset({"enable_result", "disable_result"})
+"""A rollback leaves the profiles enabled and disabled as they were before the package."""
+_WENT_BACK: Final = "the profile that was enabled gave no network: the device went back to the former one"
+_CANNOT_GO_BACK: Final = "the profile that was enabled gave no network, and the device could not go back"
 
 
 class Taken(NamedTuple):
@@ -99,6 +103,10 @@ def _signed(change: Change, result: EuiccPackageResultSigned, octets: bytes) -> 
             is_verified=switches.verifies,
         )
         _tell(change, row, octets, verification, token=offer.token, without_token=without_token)
+        if offer.chore is None and change.device.is_stale:
+            change.want(
+                Chore.LIST_PROFILES
+            )  # the look of its own may have been refused, as under a former key
         if switches.verifies and change.knowledge.profiles_at == change.now:
             decide_by_list(change, change.knowledge.profiles)
     elif known is not None:
@@ -166,19 +174,20 @@ def _apply(
     rollback: RollbackProfileResult | None = None
     if entries and entries[-1].rollback_result is not None:
         rollback = entries.pop().rollback_result
+    is_back = rollback == RollbackProfileResult.OK
     outcome: list[str] = []
     successes = 0
     for command, entry in zip(commands, entries, strict=False):
         text, is_success = effects.told(entry)
         outcome.append(text)
         successes += is_success
-        if is_success and not (rollback == RollbackProfileResult.OK and entry.kind == "enable_result"):
-            effects.apply(change, command, entry, is_proved=is_proved)
+        if is_success and not (is_back and entry.kind in _TAKEN_BACK):
+            effects.apply(change, data.seq_number, command, entry, is_proved=is_proved)
     if rollback is not None:
         outcome.append(effects.told(data.euicc_result[-1])[0])
         change.doubt()
         change.want(Chore.LIST_PROFILES)
-        is_back = rollback == RollbackProfileResult.OK
+        change.alarm(_WENT_BACK if is_back else _CANNOT_GO_BACK)
         return _Ending(State.ROLLED_BACK if is_back else State.FAILED, tuple(outcome))
     is_done = successes == len(commands)
     return _Ending(State.SUCCEEDED if is_done else State.FAILED, tuple(outcome))
@@ -207,7 +216,10 @@ def _late(
         ending = _Ending(State.UNKNOWN, ("the commands are not known any more",))
         change.want(Chore.LIST_PROFILES)
     else:
+        counter = change.device.counter
         ending = _apply(change, commands, data, is_proved=verification == BY_SIGNATURE)
+        if change.device.counter < counter:
+            change.effect(CounterRaised(counter=counter))  # an updateEim of long ago: those above it are used
     row = msgspec.structs.replace(
         operation,
         state=ending.state,

@@ -18,6 +18,7 @@ from keim.eim.events import NotificationRefused, NotificationTaken
 from keim.eim.evidence import chain_above, chain_of
 from keim.eim.picture import ProfileDeleted, ProfileDisabled, ProfileEnabled, ProfileInstalled
 from keim.eim.relayed import session_of
+from keim.eim.results import in_order
 from keim.eim.results.verification import (
     BY_SIGNATURE,
     SWITCHED_OFF,
@@ -138,7 +139,7 @@ def _picture(change: Change, full: PendingNotification) -> None:
     iccid = iccid_of(metadata.iccid)
     if effect is ProfileEnabled and not change.knows(iccid):
         change.want(Chore.LIST_PROFILES)
-    change.effect(effect(iccid=iccid), is_proved=is_proved)
+    in_order.take(change, metadata.seq_number, effect(iccid=iccid), is_proved=is_proved)
 
 
 def _chain(change: Change, notification: PendingNotification) -> tuple[bytes, ...]:

@@ -75,10 +75,11 @@ def take_unsigned(change: Change, error: EuiccPackageErrorUnsigned) -> None:
         return
     if error.eim_transaction_id not in (None, offer.transaction_id):
         return
-    if _try_another_key(change, offer):
+    tried = _try_another_key(change, offer)
+    if tried is not None:
         told = ("refused: unsigned", "another key of this eIM is tried")
         change.events.append(
-            _received(change, offer, State.QUEUED, told, verification=UNSIGNED, octets=error.encode())
+            _received(change, offer, tried, told, verification=UNSIGNED, octets=error.encode())
         )
         return
     state = _fail(change, offer, "refused without a signature")
@@ -92,21 +93,26 @@ def take_unsigned(change: Change, error: EuiccPackageErrorUnsigned) -> None:
     )
 
 
-def _try_another_key(change: Change, offer: Offer) -> bool:
+def _try_another_key(change: Change, offer: Offer) -> State | None:
     """While keys are rotated, or after a restore, the eUICC may know another one than its row says.
 
-    Each is tried once; after all of them the first is in the row again.
+    Each is tried once; after all of them the first is in the row again. None: all have been.
     """
     names = list(change.eim.signers)
-    if offer.chore is not None or len(names) == 1:
-        return False
+    if len(names) == 1:
+        return None
     known = change.device.signer if change.device.signer in names else names[0]
     following = names[(names.index(known) + 1) % len(names)]
     change.effect(AssociationUpdated(signer=following))
+    if offer.chore is not None:
+        if following == names[0]:
+            return None
+        state = _fail(change, offer, "refused without a signature")
+        change.want_first(offer.chore)
+        return state
     if change.device.attempt >= len(names):
-        return False
-    _again(change, offer)
-    return True
+        return None
+    return _again(change, offer)
 
 
 # reactions: what becomes of the operation

@@ -6,7 +6,7 @@ from collections.abc import Callable, Mapping
 from hashlib import sha256
 from typing import Any, Final
 
-from keim.eim.facts import Decision, NotDelivered, OrderMove, StillActive
+from keim.eim.facts import Decision, NotDelivered, OrderChange, OrderMove, Settled, StillActive
 from keim.eim.orders import state_at_first
 from keim.eim.rows import Device, Errand, Knowledge, Operation, Order, OrderState, Receipt, Relay, Row
 from keim.io.eim_store import writes
@@ -18,6 +18,7 @@ _NOT_DELIVERED: Final = (
     "UPDATE eim_orders SET expires_at = expires_at WHERE id = ? AND NOT EXISTS"
     " (SELECT 1 FROM eim_operations AS p WHERE p.order_id = eim_orders.id AND p.is_of_many = 1)"
 )
+_SETTLED: Final = "UPDATE eim_orders SET state = 'taken', due_at = NULL WHERE id = ? AND state = 'active'"
 _NEXT_ORDER: Final = "UPDATE eim_sequences SET value = value + 1 WHERE name = 'order'"
 _ORDER: Final = (
     "INSERT INTO eim_orders (id, reference, tenant, eid, state, expires_at, due_at, row)"
@@ -87,10 +88,12 @@ def _number(sequence_number: int) -> int:
     return max(-1, min(sequence_number, _LARGEST))
 
 
-def _of_order_change(change: OrderMove | StillActive | NotDelivered) -> Statement:
+def _of_order_change(change: OrderChange) -> Statement:
     match change:
         case OrderMove():
             return Statement(writes.MOVE, (change.after.value, change.order, change.before.value), 1)
+        case Settled():
+            return Statement(_SETTLED, (change.order,))
         case StillActive():
             return Statement(writes.STILL_ACTIVE, (change.order,), 1)
         case NotDelivered():

@@ -1,0 +1,250 @@
+"""What comes twice, late, in part or for an order that was withdrawn must not spoil what the eIM knows."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+
+import pytest
+from tests.card_lab import EID, EIM, SMDP, iccid, world
+from tests.roles.eim_lab import EimLab, EimOnly
+from tests.roles.test_eim_chaos import World, worlds
+from tests.roles.test_eim_results import LIST, Hand, acknowledged, enrolled, poll
+
+from keim.der import PublicKeyInfo
+from keim.eim import compose
+from keim.eim.orders import Terms
+from keim.eim.rows import Chore, OrderState, Retry, State
+from keim.ids import Iccid
+from keim.ipa.configuration import Configuration
+from keim.messages import esipa as m
+from keim.messages.ipa_data import IpaFeatures
+from keim.messages.package import (
+    DeleteEimEco,
+    DeletePsmo,
+    DisablePsmo,
+    Eco,
+    EimConfigurationData,
+    EimPublicKeyData,
+    EnablePsmo,
+    EuiccPackageErrorCode,
+    EuiccResultData,
+    Psmo,
+    RollbackProfileResult,
+)
+from keim.messages.profile import ProfileInfoListRequest
+
+INDIRECT = IpaFeatures.INDIRECT_RSP_SERVER_COMMUNICATION
+
+
+def name(number: int) -> str:
+    return str(Iccid.from_octets(iccid(number)))
+
+
+def enable(number: int, *, rollback: bool = False) -> Psmo:
+    return Psmo(enable=EnablePsmo(iccid=iccid(number), rollback_flag=rollback))
+
+
+@pytest.fixture
+def device() -> Iterator[World]:
+    with worlds(INDIRECT) as made:
+        yield made
+
+
+@pytest.fixture
+def desk() -> Iterator[EimOnly]:
+    made = enrolled()
+    yield made
+    made.close()
+
+
+# twice and late
+
+
+def test_an_old_notification_that_comes_twice_does_not_turn_the_picture_back(device: World) -> None:
+    device.order(LIST)
+    device.order(enable(2))
+    device.cycle()
+    old = list(device.said)
+    device.order(enable(1))
+    device.cycle()
+    for octets in old:
+        device.calls(octets)
+    assert device.lab.images()[name(1)], "of what is newer nothing is unsaid"
+    assert device.lab.device().is_stale
+    device.settle()
+    device.check()
+
+
+def test_an_old_installation_result_that_comes_twice_does_not_bring_a_profile_back() -> None:
+    lab = EimLab(configuration=Configuration(features=INDIRECT))
+    try:
+        said: list[bytes] = []
+        calls = lab.world.eims[EIM]
+        lab.world.eims[EIM] = lambda octets: (said.append(octets), calls(octets))[1]
+        number, matching_id = lab.smdp.order()
+        lab.ask_for(compose.download_by_code(f"1${SMDP}${matching_id}"))
+        lab.cycle()
+        installed = next(one for one in lab.images() if one not in (name(1), name(2)))
+        assert lab.smdp.profile(number)
+        lab.order(Psmo(delete=DeletePsmo(iccid=Iccid(installed).octets)))
+        lab.cycle()
+        assert installed not in lab.images()
+        for octets in [one for one in said if one[:2] in (b"\xbf\x50", b"\xbf\x3d")]:
+            calls(octets)
+        assert installed not in lab.images()
+        lab.cycle()
+        assert not lab.device().is_stale
+        assert installed not in lab.images()
+    finally:
+        lab.close()
+
+
+def test_an_addition_told_late_does_not_bring_a_deleted_eim_back(desk: EimOnly) -> None:
+    hand = Hand(desk)
+    key = EimPublicKeyData(eim_public_key=PublicKeyInfo(world().get("eim-sign").certificate.spki))
+    other = EimConfigurationData(eim_id="other", counter_value=1, eim_public_key_data=key)
+    desk.order(Eco(add_eim=other))
+    package = hand.take()
+    added = hand.result(package, EuiccResultData.decode(bytes.fromhex("A803020100")))
+    refused = m.EimPackageResultResponseError(
+        eim_transaction_id=package.euicc_package_signed.eim_transaction_id,
+        eim_package_result_error_code=m.EimPackageResultErrorCode.UNDEFINED_ERROR,
+    )
+    result = m.EimPackageResult(eim_package_result_response_error=refused)
+    hand.send(m.ProvideEimPackageResult(eid_value=EID.octets, eim_package_result=result).encode())
+    desk.order(Eco(delete_eim=DeleteEimEco(eim_id="other")))
+    hand.send(hand.result(hand.take(), EuiccResultData.decode(bytes.fromhex("890100"))))
+    assert "other" not in desk.knowledge().eims
+    hand.send(added)
+    assert "other" not in desk.knowledge().eims
+    assert Chore.LIST_EIMS in desk.device().chores
+
+
+def test_an_update_told_late_does_not_make_counters_be_used_again(desk: EimOnly) -> None:
+    hand = Hand(desk)
+    desk.order(Eco(update_eim=EimConfigurationData(eim_id=EIM, counter_value=500)))
+    updated = hand.result(hand.take(), EuiccResultData.decode(bytes.fromhex("8A0100")))
+    desk.later(days=31)
+    for _ in range(4):  # the card counts from 500 on: packages are signed with ever higher counters
+        hand.send(hand.error(hand.take(), EuiccPackageErrorCode.REPLAY_ERROR))
+    assert (used := desk.device().counter) > 1000
+    hand.send(updated)
+    assert desk.device().counter == used
+
+
+# in part
+
+
+@pytest.mark.parametrize("tags", ["5A", "9F70", "5A9F70", "5A9F26"])
+def test_a_list_without_what_the_picture_needs_does_not_replace_it(device: World, tags: str) -> None:
+    device.order(LIST)
+    device.cycle()
+    before = device.lab.knowledge().profiles
+    device.order(Psmo(list_profile_info=ProfileInfoListRequest(tag_list=bytes.fromhex(tags))))
+    device.cycle()
+    assert device.lab.operation(2).state is State.SUCCEEDED
+    assert device.lab.knowledge().profiles == before
+
+
+def test_a_list_with_all_that_the_picture_needs_is_the_picture(device: World) -> None:
+    tags = bytes.fromhex("5A9F709F26")
+    device.order(Psmo(list_profile_info=ProfileInfoListRequest(tag_list=tags)))
+    device.cycle()
+    assert device.lab.images() == {name(1): True, name(2): False, name(3): False}
+
+
+# a rollback
+
+
+def test_what_a_rollback_has_undone_is_not_believed_and_a_person_is_told(desk: EimOnly) -> None:
+    hand = Hand(desk)
+    desk.order(enable(1))
+    hand.send(hand.result(hand.take(), EuiccResultData(enable_result=0)))
+    order = desk.order(Psmo(disable=DisablePsmo(iccid=iccid(1))), enable(2, rollback=True))
+    package = hand.take()
+    while not package.euicc_package_signed.euicc_package.psmo_list[0].disable:  # type: ignore[index]  # a PSMO package
+        hand.send(hand.result(package))
+        package = hand.take()
+    desk.run(desk.service.change_device(EID, clears_alarm=True))
+    entries = (
+        EuiccResultData(disable_result=0),
+        EuiccResultData(enable_result=0),
+        EuiccResultData(rollback_result=RollbackProfileResult.OK),
+    )
+    before = desk.knowledge().profiles
+    hand.send(hand.result(package, *entries))
+    assert desk.operation(order).state is State.ROLLED_BACK
+    assert desk.knowledge().profiles == before
+    assert "former" in desk.device().alarm
+
+
+# orders that were withdrawn meanwhile
+
+
+@pytest.mark.parametrize("withdraw", ["cancel", "supersede"])
+def test_the_result_of_an_order_that_was_withdrawn_before_its_next_attempt_is_taken(
+    desk: EimOnly, withdraw: str
+) -> None:
+    hand = Hand(desk)
+    order = desk.order(enable(2))
+    package = hand.take()
+    result = hand.result(package, EuiccResultData(enable_result=0))
+    hand.send(hand.error(package, EuiccPackageErrorCode.REPLAY_ERROR))
+    if withdraw == "cancel":
+        desk.run(desk.service.cancel(order.reference))
+    else:
+        desk.order(LIST, terms=Terms(supersedes=order.reference))
+    assert acknowledged(hand.send(result)) == (1,)
+    assert desk.operation(order).state is State.SUCCEEDED
+    found = desk.run(desk.store.order(order.reference))
+    assert found is not None
+    assert found[1] in (OrderState.CANCELLED, OrderState.SUPERSEDED)
+
+
+def test_a_result_that_was_rolled_back_after_a_withdrawal_is_taken_too(desk: EimOnly) -> None:
+    hand = Hand(desk)
+    order = desk.order(enable(2, rollback=True), terms=Terms(retry=Retry(times=2, pause_s=600)))
+    package = hand.take()
+    hand.send(hand.result(package, EuiccResultData(enable_result=5)))
+    desk.run(desk.service.cancel(order.reference))
+    late = hand.result(package, EuiccResultData(enable_result=0), EuiccResultData(rollback_result=0))
+    assert acknowledged(hand.send(late)) == (2,)
+    assert desk.operation(order).state is State.ROLLED_BACK
+
+
+def test_after_a_restore_to_a_former_key_the_profiles_are_listed_all_the_same(device: World) -> None:
+    device.backup()
+    device.rotate()
+    device.cycle()
+    device.restore()
+    device.settle()
+    device.check()
+    assert device.lab.device().signer == "two"
+
+
+# expiry
+
+
+def test_a_data_request_that_expires_leaves_no_doubt(desk: EimOnly) -> None:
+    desk.ask_for(compose.data_request_of(bytes.fromhex("BF20")))
+    desk.answer(poll())
+    desk.later(days=31)
+    desk.answer(poll())
+    assert not desk.device().is_stale
+    assert desk.device().chores == ()
+
+
+def test_after_a_download_that_expires_the_profiles_are_listed(desk: EimOnly) -> None:
+    desk.ask_for(compose.download_by_code(f"1${SMDP}$A"))
+    desk.answer(poll())
+    desk.later(days=31)
+    package = Hand(desk).take()
+    assert package.euicc_package_signed.euicc_package.psmo_list[0].list_profile_info is not None  # type: ignore[index]  # a PSMO package
+
+
+def test_what_the_eim_asked_of_its_own_is_asked_again_after_an_expiry(desk: EimOnly) -> None:
+    hand = Hand(desk)
+    desk.answer(poll(notify_state_change=True, state_change_cause=1))
+    desk.later(days=31)
+    hand.send(hand.result(hand.take()))
+    assert not desk.device().is_stale
