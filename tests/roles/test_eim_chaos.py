@@ -220,9 +220,9 @@ class World:
         lab.run(lab.store.engine.close())
         for path in self.database.parent.glob("eim.db*"):
             path.unlink()
-        eim_backup.put_back(self.copy, str(self.database))
         self.restores += 1
-        lab.run(eim_backup.go_on(str(self.database), lab.clock, leap=self.restores * COUNTER_LEAP))
+        leap = self.restores * COUNTER_LEAP
+        lab.run(eim_backup.put_back(self.copy, str(self.database), lab.clock, leap=leap))
         lab.store = EimStore(SqliteEngine(self.database))
         entropy = SeededEntropy(random.Random(len(self.said)).randrange(10**9))
         lab.service = EimService(
