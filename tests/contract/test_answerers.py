@@ -49,7 +49,7 @@ class Echo:
 
 
 class Site:
-    def __init__(self, **bounds: float) -> None:
+    def __init__(self, **bounds: Any) -> None:
         self.echo = Echo()
         self.server = Server([self.listener()], **bounds)
 
@@ -77,7 +77,7 @@ class AsgiSite(Site):
 Script = Callable[[Any], Awaitable[Any]]
 
 
-def run(script: Script, kind: type[Site] = Site, **bounds: float) -> Any:
+def run(script: Script, kind: type[Site] = Site, **bounds: Any) -> Any:
     async def whole() -> Any:
         site = kind(**bounds)
         ready = asyncio.Event()
@@ -186,10 +186,11 @@ def test_a_refused_request_is_answered_before_its_body_which_is_passed_over() ->
     assert rest.endswith(b"POST /echo  2 ")
 
 
-def test_who_expects_it_is_told_to_go_on() -> None:
+@pytest.mark.parametrize("expectation", [b"100-continue", b"100-Continue"])
+def test_who_expects_it_is_told_to_go_on(expectation: bytes) -> None:
     async def script(site: Site) -> tuple[bytes, bytes]:
         reader, writer = await site.open()
-        writer.write(POST + CLOSE + b"expect: 100-continue\r\ncontent-length: 3\r\n\r\n")
+        writer.write(POST + CLOSE + b"expect: " + expectation + b"\r\ncontent-length: 3\r\n\r\n")
         told = await reader.readuntil(b"\r\n\r\n")
         writer.write(b"abc")
         rest = await reader.read()
@@ -337,19 +338,99 @@ def test_a_client_that_takes_nothing_is_answered_once_and_aborted_in_the_end() -
     asyncio.run(script())
 
 
-def test_beyond_the_most_connections_a_request_is_refused_for_now() -> None:
+def test_beyond_the_most_connections_nobody_is_let_in_and_it_is_counted() -> None:
+    async def script(site: Site) -> tuple[bytes, bytes]:
+        inside = []
+        for count in (1, 2):
+            reader, writer = await site.open()
+            writer.write(b"GET /gate HTTP/1.1\r\nhost: x\r\n" + CLOSE + b"\r\n")
+            inside.append((reader, writer))
+            while len(site.echo.asked) < count:
+                await asyncio.sleep(0)
+        turned_away = await site.say(b"")
+        assert site.server.refused == {"x": 1}
+        site.echo.gate.set()
+        answer = await inside[0][0].read()
+        for _, writer in inside:
+            writer.transport.abort()
+        return turned_away, answer
+
+    turned_away, answer = run(script, connections=2)
+    assert turned_away == b""
+    assert answer.startswith(OK)
+
+
+def test_where_room_is_short_the_longest_silent_connection_between_two_requests_ends() -> None:
+    async def script(site: Site) -> None:
+        silent, writer = await site.open()
+        writer.write(POST + b"content-length: 0\r\n\r\n")
+        await silent.readuntil(b"POST /echo  2 ")
+        for _ in range(3):
+            assert (await site.say(POST + CLOSE + b"content-length: 0\r\n\r\n")).startswith(OK)
+        assert await silent.read() == b""
+        writer.transport.abort()
+        assert (site.server.refused, site.server.slow) == ({}, {})
+
+    run(script, connections=2)
+
+
+def test_a_client_that_only_ends_its_own_side_is_answered() -> None:
+    async def script(site: Site) -> bytes:
+        reader, writer = await site.open()
+        request = b"GET /gate HTTP/1.1\r\nhost: x\r\n\r\n"
+        writer.write(request + request)
+        writer.write_eof()
+        while not site.echo.asked:
+            await asyncio.sleep(0)
+        site.echo.gate.set()
+        heard = await reader.read()
+        writer.transport.abort()
+        return heard
+
+    assert run(script).count(OK) == 2
+
+
+@both
+@pytest.mark.parametrize(
+    "octets",
+    [
+        b"GET / HTTP/1.1\r\nx: " + b"a" * 9 * HEAD_LIMIT,
+        b"GET / HTTP/1.1\r\n" + b"a: b\r\n" * (2 * HEAD_LIMIT),
+        POST + b"transfer-encoding: chunked\r\n\r\n0\r\nx: " + b"a" * 9 * HEAD_LIMIT,
+        POST + b"transfer-encoding: chunked\r\n\r\n0\r\n" + b"a: b\r\n" * (2 * HEAD_LIMIT),
+        POST + b"transfer-encoding: chunked\r\n\r\n1;" + b"a" * 9 * HEAD_LIMIT,
+    ],
+)
+def test_what_is_no_body_is_bounded_wherever_it_stands(kind: type[Site], octets: bytes) -> None:
+    async def script(site: Site) -> None:
+        reader, writer = await site.open()
+        writer.write(octets)
+        try:
+            heard = await reader.read()
+        except ConnectionResetError:  # closed before all of it was taken
+            heard = b""
+        writer.transport.abort()
+        assert heard == b"" or heard.startswith(b"HTTP/1.1 4")
+        assert site.server.broken == {"x": 1}
+
+    run(script, kind)
+
+
+def test_trailers_are_no_headers() -> None:
+    chunked = POST + CLOSE + b"transfer-encoding: chunked\r\n\r\n1\r\nx\r\n0\r\nx-more: y\r\n\r\n"
+    assert run(lambda site: site.say(chunked)).endswith(b"POST /echo  3 x")
+
+
+def test_a_client_that_was_refused_is_silent_and_not_slow_afterwards() -> None:
     async def script() -> None:
-        echo, state = Echo(), State()
-        bounds = Bounds(echo, header_timeout_s=9, body_timeout_s=9, connections=1)
-        transports = [Deaf(), Deaf()]
-        protocols = [protocol_of(bounds)(server_state=state) for _ in transports]
-        for protocol, transport in zip(protocols, transports, strict=True):
-            protocol.connection_made(transport)
-        protocols[1].data_received(POST + b"\r\n")
-        await turns()
-        assert transports[1].written[0].startswith(b"HTTP/1.1 503 ")
-        assert echo.asked == []
-        for protocol in protocols:
-            protocol.connection_lost(None)
+        deaf = Deaf()
+        bounds = Bounds(Echo(), header_timeout_s=1, body_timeout_s=1, idle_timeout_s=900)
+        protocol = protocol_of(bounds)(server_state=State())
+        protocol.connection_made(deaf)
+        protocol.data_received(b"POST /nowhere HTTP/1.1\r\nhost: x\r\ncontent-length: 1\r\n\r\nx")
+        assert deaf.written[0].startswith(b"HTTP/1.1 404 ")
+        assert protocol.deadline > asyncio.get_running_loop().time() + 800
+        assert protocol.end_of_time() is False
+        protocol.connection_lost(None)
 
     asyncio.run(script())

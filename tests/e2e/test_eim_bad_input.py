@@ -94,6 +94,35 @@ def test_a_slow_client_is_closed_in_time_and_counted_and_others_go_on(site: EimS
     assert metric(site, 'keim_eim_slow_connections{listener="esipa"}') == before + 1
 
 
+@pytest.mark.parametrize("begun", [b"", b"\x16\x03\x01\x02\x00\x01\x00\x01\xfc\x03\x03"])
+def test_a_handshake_that_is_not_done_in_time_is_a_slow_client_too(site: EimSite, begun: bytes) -> None:
+    before = metric(site, 'keim_eim_slow_connections{listener="esipa"}')
+    with socket.create_connection(site.endpoint(), timeout=20) as connection:
+        connection.sendall(begun)
+        assert ask(site, POLL).endswith(STRANGER)
+        assert connection.recv(100) == b""
+    assert metric(site, 'keim_eim_slow_connections{listener="esipa"}') == before + 1
+
+
+def test_what_is_no_tls_is_closed_and_counted(site: EimSite) -> None:
+    before = metric(site, 'keim_eim_broken_connections{listener="esipa"}')
+    with socket.create_connection(site.endpoint(), timeout=20) as connection:
+        connection.sendall(head(f"Content-Length: {len(POLL)}") + POLL)
+        try:
+            while connection.recv(100):
+                pass
+        except ConnectionResetError:
+            pass
+    assert metric(site, 'keim_eim_broken_connections{listener="esipa"}') == before + 1
+
+
+def test_a_length_with_thousands_of_zeros_is_a_length(site: EimSite) -> None:
+    with site.connect() as connection:
+        zeros = "0" * 5000
+        connection.sendall(head("Connection: close", f"Content-Length: {zeros}{len(POLL)}") + POLL)
+        assert rest_of(connection).endswith(STRANGER)
+
+
 def test_a_replayed_result_is_acknowledged_and_changes_nothing(site: EimSite) -> None:
     device = SiteDevice(site, 0)
     order = site.order(device.eid, LIST)

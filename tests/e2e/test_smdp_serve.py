@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import json
+import socket
 from collections.abc import Iterator
 from datetime import UTC, datetime
 from typing import Any
@@ -205,6 +206,27 @@ def test_bodies_beyond_the_limit_are_refused(site: Site) -> None:
         return [reply.status for reply in replies]
 
     assert asyncio.run(script()) == [413, 400, 404]
+
+
+@pytest.mark.parametrize("name", ["smdp", "smds"])
+def test_what_is_no_tls_is_closed_and_counted(site: Site, name: str) -> None:
+    at, listener = (site.smdp_at, "es9+") if name == "smdp" else (site.smds_at, "es11")
+    with socket.create_connection(site.address(at[listener]), timeout=20) as connection:
+        connection.sendall(b"GET / HTTP/1.1\r\nhost: x\r\n\r\n")
+        try:
+            while connection.recv(100):
+                pass
+        except ConnectionResetError:
+            pass
+
+    async def metrics() -> str:
+        host, port = site.address(at["status"])
+        http = HttpClient(f"http://{host}:{port}")
+        reply = await http.send(HttpRequest("GET", "/metrics"))
+        http.close()
+        return reply.body.decode()
+
+    assert f'keim_{name}_broken_connections{{listener="{listener}"}} 1' in asyncio.run(metrics())
 
 
 def test_health_and_metrics_are_told_without_names(site: Site) -> None:

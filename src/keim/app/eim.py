@@ -285,10 +285,7 @@ async def serve_with(
             *(carrier.gauges for carrier in carriers),
             watch.gauges,
             *(() if made is None else (made.gauges,)),
-            lambda: {
-                "keim_eim_events{kind": service.told,
-                "keim_eim_slow_connections{listener": server.slow,
-            },
+            lambda: {"keim_eim_events{kind": service.told, **server.gauges("keim_eim")},
         ),
         is_shared=is_shared,
     )

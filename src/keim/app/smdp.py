@@ -7,7 +7,7 @@ machines how it is (`/healthz`, `/readyz`, `/metrics`) and belongs on an address
 from __future__ import annotations
 
 import ssl
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from datetime import datetime, timedelta
 from pathlib import Path
 from typing import Any, Final
@@ -30,7 +30,7 @@ from keim.io.pem import read_certificates
 from keim.io.pkcs11_key_wrap import Pkcs11KeyWrap
 from keim.io.pki_files import load_world
 from keim.io.rsp_clients import Es2Client, Es12Client, rsp_client
-from keim.io.serve import Listener, Server
+from keim.io.serve import Gauges, Listener, Server
 from keim.io.smdp_store import SmdpStore
 from keim.io.store.open import open_engine
 from keim.io.tls import ClientCertificate, server_context
@@ -257,7 +257,9 @@ async def open_service(config: SmdpConfig, world: World) -> SmdpService:
     )
 
 
-def listeners_of(service: SmdpService, config: SmdpConfig, world: World) -> list[Listener]:
+def listeners_of(
+    service: SmdpService, config: SmdpConfig, world: World, connections: Gauges
+) -> list[Listener]:
     counters = Counters(PATHS)
     host, port = host_and_port(config.listen, "listen")
     tls = world.get("dp-tls")
@@ -268,8 +270,8 @@ def listeners_of(service: SmdpService, config: SmdpConfig, world: World) -> list
         listeners.append(_operators_listener(service, config, world, counters))
     status_host, status_port = host_and_port(config.status_listen, "status_listen")
 
-    async def gauges() -> dict[str, dict[str, int]]:
-        return {"keim_smdp_profiles{state": await service.store.counts()}
+    async def gauges() -> dict[str, Mapping[str, int]]:
+        return {"keim_smdp_profiles{state": await service.store.counts(), **connections()}
 
     status = Application(StatusRoutes(counters, gauges))
     listeners.append(Listener(name="status", host=status_host, port=status_port, application=status))
@@ -306,7 +308,7 @@ async def serve(config: SmdpConfig, *, on_ready: Callable[[dict[str, Any]], None
     """Until a signal comes; what was promised to anybody is in the database by then."""
     world = load_world(config.pki)
     service = await open_service(config, world)
-    server = Server(listeners_of(service, config, world))
+    server = Server(listeners_of(service, config, world, lambda: server.gauges("keim_smdp")))
 
     def ready(addresses: dict[str, tuple[str, int]]) -> None:
         named = {name: f"{host}:{port}" for name, (host, port) in addresses.items()}

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from datetime import timedelta
 from typing import Any, Final
 
@@ -20,7 +20,7 @@ from keim.io.http_application import Application
 from keim.io.metrics import Counters
 from keim.io.pki_files import load_world
 from keim.io.rsp_clients import Es12Client, rsp_client
-from keim.io.serve import Listener, Server
+from keim.io.serve import Gauges, Listener, Server
 from keim.io.smds_store import SmdsStore
 from keim.io.store.open import open_engine
 from keim.io.tls import ClientCertificate, server_context
@@ -141,7 +141,9 @@ async def open_service(config: SmdsConfig, world: World) -> SmdsService:
     return SmdsService(smds, store, clock=clock, entropy=OsEntropy(), send_to_root=send)
 
 
-def listeners_of(service: SmdsService, config: SmdsConfig, world: World) -> list[Listener]:
+def listeners_of(
+    service: SmdsService, config: SmdsConfig, world: World, connections: Gauges
+) -> list[Listener]:
     counters = Counters(PATHS)
     credential = world.get("ds-tls")
     host, port = host_and_port(config.listen, "listen")
@@ -159,8 +161,8 @@ def listeners_of(service: SmdsService, config: SmdsConfig, world: World) -> list
         )
     host, port = host_and_port(config.status_listen, "status_listen")
 
-    async def gauges() -> dict[str, dict[str, int]]:
-        return {"keim_smds_events": {"": await service.store.count()}}
+    async def gauges() -> dict[str, Mapping[str, int]]:
+        return {"keim_smds_events": {"": await service.store.count()}, **connections()}
 
     status = Application(StatusRoutes(counters, gauges))
     listeners.append(Listener(name="status", host=host, port=port, application=status))
@@ -171,7 +173,7 @@ async def serve(config: SmdsConfig, *, on_ready: Callable[[dict[str, Any]], None
     """Until a signal comes."""
     world = load_world(config.pki)
     service = await open_service(config, world)
-    server = Server(listeners_of(service, config, world))
+    server = Server(listeners_of(service, config, world, lambda: server.gauges("keim_smds")))
 
     def ready(addresses: dict[str, tuple[str, int]]) -> None:
         named = {name: f"{host}:{port}" for name, (host, port) in addresses.items()}

@@ -8,11 +8,14 @@ only.
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import NamedTuple, Protocol, runtime_checkable
+from typing import Final, NamedTuple, Protocol, runtime_checkable
 
 from keim.wire.http import HttpResponse
 
 Headers = Sequence[tuple[bytes, bytes]]
+
+_LENGTH_DIGITS: Final = 20
+"""Of 2 to the power of 64: parsers refuse what is longer."""
 
 
 class Head(NamedTuple):
@@ -52,9 +55,14 @@ class Answerer(Protocol):
 def declared_length(headers: Headers) -> int:
     """What Content-Length says; 0 without one."""
     for name, value in headers:
-        if name == b"content-length" and value.isdigit():
-            return int(value)
+        if name == b"content-length":
+            return length_of(value)
     return 0
+
+
+def length_of(value: bytes) -> int:
+    """Of a Content-Length, however many zeros lead it: Python reads no number of thousands of digits."""
+    return int(value.lstrip(b"0")[:_LENGTH_DIGITS] or b"0") if value.isdigit() else 0
 
 
 def reply_of(response: HttpResponse) -> Reply:

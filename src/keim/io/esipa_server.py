@@ -12,7 +12,7 @@ from collections.abc import Callable
 from typing import Final
 
 from keim.errors import Malformed
-from keim.io.answerer import Head, Reply
+from keim.io.answerer import Head, Reply, length_of
 from keim.io.esipa_door import RETRY_AFTER_S, EsipaDoor, NotAnswered, name_of
 from keim.wire import esipa_json
 from keim.wire.esipa import (
@@ -75,7 +75,7 @@ class EsipaServer:
             elif name == b"x-admin-protocol":
                 if not value.strip().startswith(b"gsma/rsp/v2."):
                     return self._refused(400, "X-Admin-Protocol must name gsma/rsp/v2.x.y.")
-            elif name == b"content-length" and value.isdigit() and int(value) > self.body_limit:
+            elif name == b"content-length" and length_of(value) > self.body_limit:
                 return self.too_large()
         is_json = head.path in _JSON_PATHS
         if media_type != _JSON if is_json else media_type not in _MEDIA_TYPES:

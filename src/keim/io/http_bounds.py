@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Callable
+from heapq import nsmallest
 from typing import Final, Protocol
 
 from keim.io.answerer import Answerer
@@ -22,6 +23,11 @@ class Bounded(Protocol):
     """A connection."""
 
     deadline: float
+
+    @property
+    def is_idle(self) -> bool:
+        """Between two requests."""
+        ...
 
     def end_of_time(self) -> bool:
         """The deadline is over; whether the client was slow, and not only silent between two requests."""
@@ -38,14 +44,15 @@ class Bounds:
         idle_timeout_s: float = IDLE_TIMEOUT_S,
         check_peer: CheckPeer | None = None,
         on_slow: Callable[[], None] = lambda: None,
-        connections: int = CONNECTIONS,
+        on_broken: Callable[[], None] = lambda: None,
     ) -> None:
         self.answerer = answerer
         self.header_timeout_s, self.body_timeout_s = header_timeout_s, body_timeout_s
         self.idle_timeout_s = idle_timeout_s
         self.check_peer = check_peer
-        self.most = connections
         self._on_slow = on_slow
+        self.on_broken = on_broken
+        """What came was no request."""
         self._every_s = min(1.0, header_timeout_s / 4, body_timeout_s / 4)
         self._watched: set[Bounded] = set()
         self._timer: asyncio.TimerHandle | None = None
@@ -57,6 +64,12 @@ class Bounds:
 
     def forget(self, protocol: Bounded) -> None:
         self._watched.discard(protocol)
+
+    def make_room(self, count: int) -> None:
+        """Closes so many of those that are between two requests, the longest silent first."""
+        idle = [found for found in self._watched if found.is_idle]
+        for protocol in nsmallest(count, idle, key=lambda found: found.deadline):
+            protocol.end_of_time()
 
     def _look(self, loop: asyncio.AbstractEventLoop) -> None:
         now = loop.time()

@@ -24,13 +24,12 @@ from keim.io.answerer import Head, Reply
 from keim.io.http_bounds import Bounds
 
 HEAD_LIMIT: Final = 64 * 1024
-"""Octets that may come before the head of a request is complete."""
+"""Octets that may come with none of a body among them: a head, trailers, what stands between two chunks."""
 
 _TEXT: Final = (b"content-type", b"text/plain; charset=utf-8")
 _CLOSE: Final = (b"connection", b"close")
 _NOT_HTTP: Final = Reply(400, [_TEXT, _CLOSE], b"This is no HTTP request.\n")
 _HEAD_TOO_LARGE: Final = Reply(431, [_TEXT, _CLOSE], b"The head of the request is too long.\n")
-_TOO_MANY: Final = Reply(503, [_TEXT, _CLOSE, (b"retry-after", b"5")], b"Too many connections; try again.\n")
 _FAULT: Final = Reply(500, [_TEXT], b"A fault of this server; it is in its log.\n")
 _CONTINUE: Final = b"HTTP/1.1 100 Continue\r\n\r\n"
 _STATUS_LINES: Final = {
@@ -56,6 +55,7 @@ class HttpProtocol(asyncio.Protocol):
         self._parser: Any = httptools.HttpRequestParser(self)
         self._transport: Any = None
         self._client = ("", 0)
+        self._is_tls = False
         self._peer: bytes | None = None
         self.deadline = _NEVER
         self._task: asyncio.Task[None] | None = None
@@ -71,7 +71,8 @@ class HttpProtocol(asyncio.Protocol):
         self._is_idle = False
         """Between two requests."""
         self._in_head = True
-        self._head_octets = 0
+        self._apart = 0
+        """Octets since the last that belonged to a body or completed a head."""
         self._url = b""
         self._headers: list[tuple[bytes, bytes]] = []
         self._head: Head | None = None
@@ -85,6 +86,7 @@ class HttpProtocol(asyncio.Protocol):
     def connection_made(self, transport: Any) -> None:
         self._transport = transport
         tls = transport.get_extra_info("ssl_object")
+        self._is_tls = tls is not None
         self._peer = None if tls is None else tls.getpeercert(binary_form=True)
         check_peer = self._bounds.check_peer
         if check_peer is not None and (self._peer is None or not check_peer(self._peer)):
@@ -108,8 +110,7 @@ class HttpProtocol(asyncio.Protocol):
     def data_received(self, data: bytes) -> None:
         if self._is_ending:
             return
-        if self._in_head:
-            self._head_octets += len(data)
+        self._apart += len(data)
         try:
             self._parser.feed_data(data)
         except httptools.HttpParserUpgrade:
@@ -120,8 +121,19 @@ class HttpProtocol(asyncio.Protocol):
         except httptools.HttpParserError:
             self._refuse(_NOT_HTTP)
         else:
-            if self._in_head and self._head_octets > HEAD_LIMIT:
+            if self._apart > HEAD_LIMIT:
                 self._refuse(_HEAD_TOO_LARGE)
+
+    def eof_received(self) -> bool:
+        """The client sends no more; without TLS it may still read what it has asked for."""
+        if self._is_tls or (self._task is None and not self._waiting):
+            return False
+        if self._waiting:
+            head, found, _ = self._waiting.pop()
+            self._waiting.append((head, found, False))
+        else:
+            self._is_ending = True
+        return True
 
     def pause_writing(self) -> None:
         self._is_full = True
@@ -138,6 +150,10 @@ class HttpProtocol(asyncio.Protocol):
             self._end()
         else:
             self._is_last = True
+
+    @property
+    def is_idle(self) -> bool:
+        return self._is_idle
 
     def end_of_time(self) -> bool:
         """The deadline is over; whether the client was slow, and not only silent between two requests."""
@@ -163,31 +179,30 @@ class HttpProtocol(asyncio.Protocol):
         self._url += url
 
     def on_header(self, name: bytes, value: bytes) -> None:
-        self._headers.append((name.lower(), value))
+        if self._in_head:  # and no trailer, which nobody needs
+            self._headers.append((name.lower(), value))
 
     def on_headers_complete(self) -> None:
-        self._in_head, self._head_octets = False, 0
+        self._in_head, self._apart = False, 0
         if self._is_ending:
             return
         path, query = _place(self._url)
         parser = self._parser
         self._keeps = parser.should_keep_alive() and parser.get_http_version() != "1.0"
         head = Head(parser.get_method().decode("ascii"), path, query, self._headers, self._client, self._peer)
-        if len(self._state.connections) > self._bounds.most:
-            refusal: Reply | None = _TOO_MANY
-        else:
-            refusal = self._answerer.refuse(head)
+        refusal = self._answerer.refuse(head)
         if refusal is not None:
             self._take(head, refusal)
             return
         self._head = head
         if self._task is None:
             self.deadline = self._loop.time() + self._bounds.body_timeout_s
-            if (b"expect", b"100-continue") in self._headers:
+            if any(name == b"expect" and value.lower() == b"100-continue" for name, value in self._headers):
                 self._transport.write(_CONTINUE)
 
     def on_body(self, body: bytes) -> None:
         self._size += len(body)
+        self._apart = 0
         if self._size <= self._answerer.body_limit:
             if self._head is not None:
                 self._pieces.append(body)
@@ -203,6 +218,8 @@ class HttpProtocol(asyncio.Protocol):
             head, self._head = self._head, None
             pieces = self._pieces
             self._take(head, pieces[0] if len(pieces) == 1 else b"".join(pieces))
+        elif self._task is None and not self._waiting:
+            self._rest()  # it was answered before its body had come
 
     # answering
 
@@ -259,11 +276,15 @@ class HttpProtocol(asyncio.Protocol):
         if not is_head:
             parts.append(body)
         self._transport.write(b"".join(parts))
-        bounds = self._bounds
         if not keeps:
             self._waiting.clear()
             self._is_ending = True
             self._transport.close()
+        self._rest()
+
+    def _rest(self) -> None:
+        """Nothing is being answered."""
+        bounds = self._bounds
         self._is_idle = not self._is_begun
         self.deadline = self._loop.time() + (
             bounds.idle_timeout_s if self._is_idle else bounds.body_timeout_s
@@ -271,6 +292,7 @@ class HttpProtocol(asyncio.Protocol):
 
     def _refuse(self, reply: Reply) -> None:
         """What came is no request; what came before it may still be answered."""
+        self._bounds.on_broken()
         if self._task is None and not self._waiting:
             self._write(reply, keeps=False, is_head=False)
         self._end()

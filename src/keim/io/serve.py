@@ -8,11 +8,13 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import gc
+import resource
 import signal
 import socket
 import ssl
 from collections import Counter
-from collections.abc import Awaitable, Callable, Sequence
+from collections.abc import Awaitable, Callable, Mapping, Sequence
+from functools import partial
 from typing import Any, Final
 
 import msgspec
@@ -24,12 +26,15 @@ from keim.io.http_bounds import CONNECTIONS, IDLE_TIMEOUT_S, Bounds, CheckPeer
 HEADER_TIMEOUT_S: Final = 10.0
 BODY_TIMEOUT_S: Final = 20.0
 STOP_TIMEOUT_S: Final = 10
+OTHER_FILES: Final = 256
+"""Descriptors for all but the clients: databases, servers that are called, files."""
 COLLECTIONS: Final = (50_000, 20, 50)
 """Requests leave hardly any circles behind: looking for them after every 700 objects only costs."""
 KEPT_OCTETS: Final = 4 * 1024 * 1024
 """Once a block of this size was freed, glibc's malloc keeps up to twice as much for itself (its dynamic mmap
 threshold, mallopt(3)): what a lot of requests has used is not given back to be taken anew, page by page."""
 
+Gauges = Callable[[], dict[str, Mapping[str, int]]]
 AsgiApplication = Callable[[Any, Any, Any], Awaitable[None]]
 
 
@@ -58,14 +63,21 @@ class Server:
         *,
         header_timeout_s: float = HEADER_TIMEOUT_S,
         body_timeout_s: float = BODY_TIMEOUT_S,
+        connections: int = CONNECTIONS,
     ) -> None:
+        """`connections`: of each listener, at most."""
         self._listeners = listeners
+        self._connections = connections
         self._timeouts_s = (header_timeout_s, body_timeout_s)
         self._servers: list[Any] = []
         self._stopped = asyncio.Event()
         self.addresses: dict[str, tuple[str, int]] = {}
         self.slow: Counter[str] = Counter()
         """Connections that were closed because nothing came in time, by listener."""
+        self.refused: Counter[str] = Counter()
+        """Connections that were turned away because there were too many, by listener."""
+        self.broken: Counter[str] = Counter()
+        """Connections that were closed because what came was no TLS or no request, by listener."""
 
     async def run(
         self,
@@ -76,9 +88,10 @@ class Server:
     ) -> None:
         uvicorn = _uvicorn()
         sockets = [self._bind(listener) for listener in self._listeners]
+        most = connections_each(len(sockets), self._connections)
         tasks: list[asyncio.Task[Any]] = [asyncio.ensure_future(work) for work in background]
         for listener, bound in zip(self._listeners, sockets, strict=True):
-            server = uvicorn.Server(self._configuration(uvicorn, listener))
+            server = self._server(uvicorn, listener, most)
             self._servers.append(server)
             # `_serve` is `serve` without uvicorn's own signal handlers: there are several servers here.
             tasks.append(asyncio.ensure_future(server._serve(sockets=[bound])))
@@ -114,6 +127,14 @@ class Server:
             with contextlib.suppress(asyncio.CancelledError):
                 await task
 
+    def gauges(self, prefix: str) -> dict[str, Mapping[str, int]]:
+        """Of the connections that did not end well, for /metrics."""
+        return {
+            f"{prefix}_slow_connections{{listener": self.slow,
+            f"{prefix}_broken_connections{{listener": self.broken,
+            f"{prefix}_refused_connections{{listener": self.refused,
+        }
+
     def stop(self) -> None:
         """Ends after the requests that are under way (at most ten seconds)."""
         self._stopped.set()
@@ -136,15 +157,17 @@ class Server:
         self.addresses[listener.name] = (listener.host, bound.getsockname()[1])
         return bound
 
-    def _configuration(self, uvicorn: Any, listener: Listener) -> Any:
+    def _server(self, uvicorn: Any, listener: Listener, most: int) -> Any:
         from keim.io.asgi_protocol import asgi_protocol
+        from keim.io.gate import GatedServer, Rules
         from keim.io.http_protocol import protocol_of
 
-        def note_slow() -> None:
-            self.slow[listener.name] += 1
-
+        name = listener.name
+        note_slow = partial(_count, self.slow, name)
+        note_broken = partial(_count, self.broken, name)
         header_timeout_s, body_timeout_s = self._timeouts_s
         application = listener.application
+        make_room: Callable[[int], None] = _stay
         if isinstance(application, Answerer):
             bounds = Bounds(
                 application,
@@ -152,10 +175,12 @@ class Server:
                 body_timeout_s=body_timeout_s,
                 check_peer=listener.check_peer,
                 on_slow=note_slow,
+                on_broken=note_broken,
             )
+            make_room = bounds.make_room
             protocol: Callable[..., Any] = protocol_of(bounds)
         else:
-            protocol = asgi_protocol(header_timeout_s, on_slow=note_slow)
+            protocol = asgi_protocol(header_timeout_s, on_slow=note_slow, on_broken=note_broken)
         config = uvicorn.Config(
             application,
             http=protocol,
@@ -168,13 +193,40 @@ class Server:
             server_header=False,
             date_header=False,
             proxy_headers=False,
-            limit_concurrency=CONNECTIONS,
             timeout_keep_alive=int(IDLE_TIMEOUT_S),
             timeout_graceful_shutdown=STOP_TIMEOUT_S,
         )
         config.load()
         config.ssl = listener.tls
-        return config
+        rules = Rules(
+            most=most,
+            handshake_s=header_timeout_s,
+            make_room=make_room,
+            on_refused=partial(_count, self.refused, name),
+            on_slow=note_slow,
+            on_broken=note_broken,
+        )
+        return GatedServer(config, rules)
+
+
+def _count(counter: Counter[str], name: str) -> None:
+    counter[name] += 1
+
+
+def _stay(count: int) -> None:
+    """Nobody is asked to leave."""
+
+
+def connections_each(listeners: int, most: int) -> int:
+    """How many connections each listener may have: what the system lets us open is shared and not used up."""
+    wanted = listeners * most + OTHER_FILES
+    soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
+    if soft < wanted and soft != resource.RLIM_INFINITY:
+        soft = wanted if hard == resource.RLIM_INFINITY else min(wanted, hard)
+        resource.setrlimit(resource.RLIMIT_NOFILE, (soft, hard))
+    if soft == resource.RLIM_INFINITY:
+        return most
+    return max(1, min(most, (soft - OTHER_FILES) // listeners))
 
 
 def _uvicorn() -> Any:
