@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import select
 import signal
 import socket
 import ssl
@@ -55,6 +56,17 @@ def test_workers_share_the_work_and_a_dead_one_is_replaced(site: EimSite) -> Non
         assert workers_of(site.process.pid) != before
     finally:
         assert site.stop() == 0
+
+
+def test_workers_end_with_their_supervisor(site: EimSite) -> None:
+    workers = [os.pidfd_open(process) for process in workers_of(site.process.pid)]
+    assert len(workers) == 2
+    site.kill()
+    for worker in workers:
+        assert select.select([worker], [], [], 30)[0], "it goes on alone"
+        os.close(worker)
+    site.start()  # nobody is in the way
+    assert site.stop() == 0
 
 
 def test_a_session_ticket_of_one_worker_is_good_in_all(site: EimSite) -> None:

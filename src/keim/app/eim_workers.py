@@ -1,7 +1,7 @@
 """Several eIM processes on one PostgreSQL database, forked by a small supervisor.
 
 The TLS context is made before the fork, so that a session ticket of one worker is good in all of them. A
-worker that dies is replaced; SIGTERM lets all of them end what is under way.
+worker that dies is replaced; SIGTERM, and the supervisor's death, let all of them end what is under way.
 """
 
 from __future__ import annotations
@@ -113,6 +113,8 @@ class _Supervisor:
             now=SystemClock().now,
         )
         self._operators = operators
+        self._lives, self._held = os.pipe()
+        """Readable in a worker when nobody holds the other end any more, so when the supervisor has died."""
         self._numbers: dict[int, int] = {}
         """Process -> the number of the worker."""
         self._is_ending = False
@@ -173,6 +175,7 @@ class _Supervisor:
         return reading
 
     def _work(self, number: int, writing: int) -> int:
+        os.close(self._held)
         for name in _ENDING:
             signal.signal(name, signal.SIG_DFL)
         signal.signal(signal.SIGHUP, signal.SIG_IGN)  # until it listens; it looks at the files then
@@ -183,6 +186,7 @@ class _Supervisor:
             os.close(writing)
 
         with asyncio.Runner(loop_factory=event_loop) as runner:
+            runner.get_loop().add_reader(self._lives, self._end_alone, runner.get_loop())
             work = serve_with(
                 self._own(number),
                 self._world,
@@ -194,6 +198,11 @@ class _Supervisor:
             )
             runner.run(work)
         return 0
+
+    def _end_alone(self, loop: asyncio.AbstractEventLoop) -> None:
+        """A worker without a supervisor would be in the way of the next one, and nobody could end it."""
+        loop.remove_reader(self._lives)
+        os.kill(os.getpid(), signal.SIGTERM)
 
     def _own(self, number: int) -> EimConfig:
         """Each worker tells its own numbers: the ports of the status listeners follow one another."""
