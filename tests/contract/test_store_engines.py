@@ -347,6 +347,28 @@ def test_a_lot_is_refused_as_a_whole_when_too_many_changes_wait(run: Run, tmp_pa
     assert refused.code == "store.overloaded"
 
 
+@pytest.mark.parametrize("together", [1, 3])
+def test_a_full_disk_is_told_by_its_name_and_takes_changes_again_when_there_is_room(
+    together: int, run: Run, tmp_path: Path
+) -> None:
+    """SQLite undoes the whole transaction by itself then."""
+    engine = SqliteEngine(tmp_path / "full.db")
+    run(engine.migrate("test", MIGRATIONS))
+
+    async def commit() -> list[BaseException | None]:
+        changes = [Statement(INSERT, (f"{n}", n, bytes(200_000))) for n in range(together)]
+        return await asyncio.gather(*(engine.commit([one]) for one in changes), return_exceptions=True)
+
+    engine._writer.execute("PRAGMA max_page_count=20")
+    failed = run(commit())
+    assert [str(one) for one in failed] == ["database or disk is full"] * together
+    assert [one.code for one in failed] == ["store.commit_failed"] * together
+    engine._writer.execute("PRAGMA max_page_count=10000")
+    assert run(commit()) == [None] * together
+    assert run(engine.fetch("SELECT COUNT(*) FROM things")) == [(together,)]
+    run(engine.close())
+
+
 def test_a_file_that_cannot_be_opened_is_told(tmp_path: Path) -> None:
     with pytest.raises(StoreFailed) as caught:
         SqliteEngine(tmp_path / "nowhere" / "store.db")

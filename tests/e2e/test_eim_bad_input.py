@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import resource
 import signal
 import socket
 import ssl
@@ -21,7 +22,7 @@ from keim.errors import KeimError
 from keim.io.esipa_server import BODY_LIMIT
 from keim.ipa.configuration import Configuration
 from keim.ipa.effects import CallEim, Effect
-from keim.messages.esipa import GetEimPackageRequest
+from keim.messages.esipa import GetEimPackageRequest, GetEimPackageResponse
 from keim.messages.ipa_data import IpaFeatures
 from keim.messages.package import Psmo
 from keim.messages.profile import ProfileInfoListRequest
@@ -224,6 +225,26 @@ class TestReadiness:
             assert ask(site, POLL).endswith(STRANGER)
         finally:
             assert site.stop() == 0
+
+
+@pytest.mark.skipif(not hasattr(resource, "prlimit"), reason="limits of another process are Linux's")
+def test_a_server_that_can_keep_nothing_is_not_ready_until_it_can(site: EimSite) -> None:
+    """A file that may not grow is to SQLite what a full disk is: everything can still be read."""
+    device = SiteDevice(site, 7)
+    site.order(device.eid, LIST)
+    poll = GetEimPackageRequest(eid_value=device.eid.octets).encode()
+    process, (before, most) = site.process.pid, resource.getrlimit(resource.RLIMIT_FSIZE)
+    resource.prlimit(process, resource.RLIMIT_FSIZE, (0, most))
+    try:
+        assert site.status("/readyz") == (503, "not ready: store.commit_failed\n")
+        assert site.status("/healthz")[0] == 200
+        assert ask(site, poll).startswith(b"HTTP/1.1 503 "), "what is not kept is not given out"
+        assert ask(site, POLL).endswith(STRANGER), "what changes nothing is answered"
+    finally:
+        resource.prlimit(process, resource.RLIMIT_FSIZE, (before, most))
+    body = ask(site, poll).partition(b"\r\n\r\n")[2]
+    assert GetEimPackageResponse.decode(body).ipa_euicc_data_request is not None, "what an eIM asks first"
+    assert site.status("/readyz")[0] == 200
 
 
 def test_nonsense_of_every_size_is_refused_with_a_status_of_the_client(site: EimSite) -> None:

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
+from datetime import timedelta
 
 import pytest
 from tests.card_lab import iccid
@@ -10,7 +11,9 @@ from tests.roles.eim_lab import EimLab
 
 from keim.eim.events import PackageDelivered, ResultReceived
 from keim.eim.rows import State
+from keim.errors import StoreFailed
 from keim.ids import Iccid
+from keim.io.store.engine import Change
 from keim.messages.common import SetDefaultDpAddressRequest
 from keim.messages.package import (
     ConfigureImmediateEnablePsmo,
@@ -123,3 +126,28 @@ def test_orders_leave_in_the_order_in_which_they_came(lab: EimLab) -> None:
     lab.cycle()
     counters = [lab.operation(order).counter for order in orders]
     assert counters == [1, 2, 3, 4, 5]
+
+
+def test_what_could_not_be_kept_counts_against_readiness_until_something_was_kept(
+    lab: EimLab, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """An almost full disk takes the small row of the check, and no package."""
+    lab.order(LIST)
+    poll = bytes.fromhex("BF4F125A10" + lab.device().eid)
+
+    def refuse(changes: Sequence[Change]) -> None:
+        for change in changes:
+            change.settle(StoreFailed("the disk is full", code="store.commit_failed"))
+
+    with monkeypatch.context() as full:
+        full.setattr(lab.store.engine, "submit", refuse)
+        with pytest.raises(StoreFailed):
+            lab.answer(poll)
+    with pytest.raises(StoreFailed):
+        lab.run(lab.service.check())
+    began = lab.clock.moment
+    lab.clock.moment += timedelta(seconds=10)
+    lab.run(lab.service.check())
+    lab.clock.moment = began
+    lab.answer(poll)
+    lab.run(lab.service.check())

@@ -212,7 +212,7 @@ def listeners_of(
 
     host, port = host_and_port(config.listen, "listen")
     status_host, status_port = host_and_port(config.status_listen, "status_listen")
-    status = Application(StatusRoutes(counters, all_gauges, check=service.store.check))
+    status = Application(StatusRoutes(counters, all_gauges, check=service.check))
     return [
         Listener(
             name="esipa",

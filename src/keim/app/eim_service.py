@@ -36,6 +36,8 @@ AskServer = Callable[[Call], Awaitable[object]]
 Forward = Callable[[Errand], Awaitable[None]]
 """A notification to its SM-DP+; a KeimError when it must be tried again."""
 
+MEMORY: Final = timedelta(seconds=10)
+"""So long a message that could not be kept counts against our readiness; then somebody shall try again."""
 LAST_ATTEMPT: Final = 14
 """Notifications are given up after about two days; they stay in the store."""
 
@@ -89,6 +91,8 @@ class EimService(OperatorsSide):
         self._contacts: dict[str, datetime] = {}
         self.world: World | None = None
         """The PKI as it was read last."""
+        self._unkept: tuple[datetime, Exception] | None = None
+        """When and why what devices brought could not be kept, unless something was kept since."""
         self.told: Counter[str] = Counter()
         """Events of devices since this process began, by kind."""
 
@@ -157,9 +161,11 @@ class EimService(OperatorsSide):
 
     def _settle(self, message: _Message, decision: Decision, outcome: Exception | None) -> None:
         if outcome is None:
+            self._unkept = None
             self._count(decision.events)
             message.answer(decision.reply)
         elif not isinstance(outcome, Conflict):
+            self._unkept = (self.clock.now(), outcome)
             message.fail(outcome)
         elif message.tries + 1 < TRIES:
             message.tries += 1
@@ -227,10 +233,20 @@ class EimService(OperatorsSide):
             return None
         return self.clock.now() + timedelta(seconds=min(5 * 4**due.attempts, 6 * 3600))
 
+    async def check(self) -> None:
+        """`StoreFailed` when nothing can be kept; an almost full disk may take a row, and no message."""
+        await self.store.check()
+        if self._unkept is not None and self.clock.now() - self._unkept[0] < MEMORY:
+            raise self._unkept[1]
+
     async def write_contacts(self) -> None:
         contacts, self._contacts = self._contacts, {}
         if contacts:
-            await self.store.seen(contacts)
+            try:
+                await self.store.seen(contacts)
+            except KeimError:
+                self._contacts = contacts | self._contacts  # for the next time
+                raise
 
     async def purge(self) -> None:
         await self.store.purge(self.clock.now())

@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 import asyncio
-import json
 import logging
 from collections.abc import Awaitable, Callable, Mapping
 from typing import Any, Final
 
 from keim.errors import KeimError, StoreFailed
 from keim.io.metrics import Counters
+from keim.io.store.engine import Conflict
+from keim.io.trouble_log import TroubleLog
 from keim.wire.http import CONTENT_TYPE, HttpRequest, HttpResponse, plain
 
 _log = logging.getLogger("keim.server")
@@ -50,9 +51,12 @@ class StatusRoutes:
 
 async def periodically(seconds: float, work: Callable[[], Awaitable[Any]], name: str) -> None:
     """Runs until cancelled; trouble is logged and does not end it."""
+    trouble = TroubleLog(_log, "background_failed")
     while True:
         try:
             await work()
         except KeimError as error:
-            _log.error(json.dumps({"event": "background_failed", "work": name, "code": error.code}))
+            trouble.tell(error, asyncio.get_running_loop().time(), work=name)
+        except Conflict:
+            pass  # somebody was faster, or two transactions had met; the next turn looks anew
         await asyncio.sleep(seconds)

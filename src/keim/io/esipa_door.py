@@ -6,7 +6,6 @@ acknowledged that was not decided and kept. Imports keim.errors and its neighbou
 
 from __future__ import annotations
 
-import json
 import logging
 from collections.abc import Awaitable, Callable
 from enum import Enum
@@ -14,6 +13,7 @@ from typing import Final
 
 from keim.errors import Malformed, WorldError
 from keim.io.rate_limit import RateLimit
+from keim.io.trouble_log import TroubleLog
 from keim.wire.esipa import FUNCTION_OF, eid_of
 
 Answer = Callable[[bytes, str], Awaitable[bytes | None]]
@@ -53,6 +53,7 @@ class EsipaDoor:
         self._answer = answer
         self.by_eid = RateLimit(0, 1) if by_eid is None else by_eid
         self.by_address = RateLimit(0, 1) if by_address is None else by_address
+        self._trouble = TroubleLog(_log, "cannot_answer")
 
     def admit(self, address: str, now_s: float) -> None:
         """Before a message is looked at."""
@@ -69,7 +70,7 @@ class EsipaDoor:
         except Malformed as error:
             raise NotAnswered(Why.NO_MESSAGE, f"The body is no message: {error}") from None
         except WorldError as error:  # the store, or a token with the signing key
-            _log.error(json.dumps({"event": "cannot_answer", "code": error.code}))
+            self._trouble.tell(error, now_s)
             raise NotAnswered(
                 Why.CANNOT_KEEP, "This server cannot keep what it would promise; try again."
             ) from None

@@ -30,7 +30,8 @@ def too_large(limit: int) -> HttpResponse:
 
 def cannot_keep(path: str, error: StoreFailed) -> HttpResponse:
     """The client shall try again; why, is for whoever runs the server."""
-    _log.error(json.dumps({"event": "store_failed", "path": path, "code": error.code}))
+    told = {"event": "store_failed", "path": path, "code": error.code, "reason": str(error)}
+    _log.error(json.dumps(told))
     return _LATER
 
 

@@ -10,6 +10,7 @@ import re
 import stat
 from base64 import b64decode
 from binascii import Error as NotBase64
+from contextlib import suppress
 from pathlib import Path
 from typing import Final
 
@@ -145,9 +146,9 @@ def key_pem(key: ec.EllipticCurvePrivateKey) -> bytes:
 
 def write_file(path: Path, octets: bytes, *, mode: int = 0o644) -> None:
     """Whole or not at all: a new file, then a rename. The mode holds before the first octet is in."""
-    path.parent.mkdir(parents=True, exist_ok=True)
     fresh = path.with_name(f".{path.name}.{os.getpid()}.new")
     try:
+        path.parent.mkdir(parents=True, exist_ok=True)
         descriptor = os.open(fresh, os.O_WRONLY | os.O_CREAT | os.O_EXCL, mode)
         try:
             if hasattr(os, "fchmod"):
@@ -159,7 +160,8 @@ def write_file(path: Path, octets: bytes, *, mode: int = 0o644) -> None:
             os.close(descriptor)
         os.replace(fresh, path)
     except OSError as error:
-        fresh.unlink(missing_ok=True)
+        with suppress(OSError):  # there may be nothing to take away, or not even a directory
+            fresh.unlink()
         raise StoreFailed(f"{path}: {error.strerror}", code="pki.file_unwritable") from None
 
 

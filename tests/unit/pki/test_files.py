@@ -20,7 +20,7 @@ from cryptography.hazmat.primitives.serialization import (
 )
 from tests.unit.pki.forge import NOW
 
-from keim.errors import KeimError, Malformed, Refused
+from keim.errors import KeimError, Malformed, Refused, StoreFailed
 from keim.io import pki_files
 from keim.io.pem import blocks, read_certificates, read_crls, read_private_key, write_private_key
 from keim.io.pki_files import MANIFEST, changing, create_files, load_world, save_files
@@ -272,3 +272,10 @@ def test_a_key_that_the_world_has_no_more_is_deleted_and_its_certificate_stays(
     assert read.previous[-1].certificate == old.certificate
     assert read.previous[-1].key is None
     assert len(before - set(folder.rglob("*.key"))) == 1
+
+
+def test_a_file_that_has_no_place_is_a_named_failure(tmp_path: Path) -> None:
+    (tmp_path / "file").write_bytes(b"")
+    with pytest.raises(StoreFailed) as failed:
+        pki_files.write_file(tmp_path / "file" / "folder" / "name", b"octets")
+    assert failed.value.code == "pki.file_unwritable"

@@ -39,6 +39,11 @@ _BY_STATE: Final = (
     " - (SELECT COALESCE(SUM(many), 0) FROM apart)"
 )
 """Those that are apart are few and have an index; of all together no row is read but the number."""
+_CHECK: Final = (
+    "INSERT INTO eim_sequences (name, value) VALUES ('check', 1)"
+    " ON CONFLICT (name) DO UPDATE SET value = eim_sequences.value + 1"
+)
+"""A row that really changes: SQLite writes nothing where it would write the same."""
 _CONTACTS: Final = 1000
 """Contacts that are written in one transaction."""
 
@@ -67,8 +72,8 @@ class EimStore(Loading):
         self._objects = KeptObjects()
 
     async def check(self) -> None:
-        """`StoreFailed` when the database cannot be asked."""
-        await self.engine.fetch("SELECT value FROM eim_sequences WHERE name = 'order'")
+        """`StoreFailed` when the database can keep nothing: what is on a full disk can still be read."""
+        await self.engine.commit([Statement(_CHECK)])
 
     async def prepare(self) -> None:
         await self.engine.migrate("eim", MIGRATIONS)

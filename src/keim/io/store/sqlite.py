@@ -154,6 +154,8 @@ class SqliteEngine:
                 _append(connection, [entry for change in changes for entry in change.entries])
                 connection.execute("COMMIT")
                 return [None] * len(changes)
+            if not connection.in_transaction:  # a full disk, for one, has undone all of it already
+                return [_lost(outcome)] * len(changes)
             connection.execute("ROLLBACK")
             if len(changes) == 1:
                 return [outcome]
@@ -172,6 +174,8 @@ class SqliteEngine:
         for change in changes:
             connection.execute("SAVEPOINT change")
             outcome = _run(connection, change.statements)
+            if not connection.in_transaction:
+                return [_lost(outcome)] * len(changes)
             if outcome is not None:
                 connection.execute("ROLLBACK TO change")
             else:
@@ -248,6 +252,11 @@ class SqliteEngine:
             self._thread.shutdown()
             self._reader.close()
         self._writer.close()
+
+
+def _lost(outcome: Exception | None) -> StoreFailed:
+    """Of a transaction that SQLite itself has ended."""
+    return StoreFailed(str(outcome), code="store.commit_failed")
 
 
 def _run_together(connection: sqlite3.Connection, batch: Batch) -> Exception | None:
