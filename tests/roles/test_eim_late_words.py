@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
+from datetime import timedelta
 
 import pytest
 from tests.card_lab import EID, EIM, SMDP, iccid, world
 from tests.roles.eim_lab import EimLab, EimOnly
 from tests.roles.test_eim_chaos import World, worlds
-from tests.roles.test_eim_results import LIST, Hand, acknowledged, enrolled, poll
+from tests.roles.test_eim_results import LIST, NOTHING, Hand, acknowledged, enrolled, poll
 
 from keim.der import PublicKeyInfo
 from keim.eim import compose
@@ -17,7 +18,7 @@ from keim.eim.rows import Chore, OrderState, Retry, State
 from keim.ids import Iccid
 from keim.ipa.configuration import Configuration
 from keim.messages import esipa as m
-from keim.messages.ipa_data import IpaFeatures
+from keim.messages.ipa_data import IpaEuiccData, IpaEuiccDataResponse, IpaFeatures
 from keim.messages.package import (
     DeleteEimEco,
     DeletePsmo,
@@ -222,7 +223,49 @@ def test_after_a_restore_to_a_former_key_the_profiles_are_listed_all_the_same(de
     assert device.lab.device().signer == "two"
 
 
+@pytest.mark.parametrize("withdraw", ["cancel", "supersede"])
+@pytest.mark.parametrize("end", ["failed", "replay"])
+def test_an_order_that_was_withdrawn_after_delivery_is_not_signed_anew(
+    desk: EimOnly, withdraw: str, end: str
+) -> None:
+    hand = Hand(desk)
+    order = desk.order(enable(2), terms=Terms(retry=Retry(times=3, pause_s=600)))
+    package = hand.take()
+    if withdraw == "cancel":
+        assert desk.run(desk.service.cancel(order.reference)) is False
+    else:
+        desk.order(LIST, terms=Terms(supersedes=order.reference))
+    if end == "failed":
+        hand.send(hand.result(package, EuiccResultData(enable_result=5)))
+    else:
+        hand.send(hand.error(package, EuiccPackageErrorCode.REPLAY_ERROR))
+    for _ in range(6):
+        desk.later(hours=1)
+        answer = m.GetEimPackageResponse.decode(desk.answer(poll()) or b"")
+        following = answer.euicc_package_request
+        if following is not None:
+            commands = following.euicc_package_signed.euicc_package.psmo_list or ()
+            assert all(command.enable is None for command in commands)
+            hand.send(hand.result(following))
+        elif (data := answer.ipa_euicc_data_request) is not None:
+            told = IpaEuiccData(eim_transaction_id=data.eim_transaction_id)
+            result = m.EimPackageResult(ipa_euicc_data_response=IpaEuiccDataResponse(ipa_euicc_data=told))
+            desk.answer(m.ProvideEimPackageResult(eid_value=EID.octets, eim_package_result=result).encode())
+    assert desk.answer(poll()) == NOTHING
+
+
 # expiry
+
+
+def test_a_package_is_not_offered_any_more_when_the_time_of_its_order_is_over(desk: EimOnly) -> None:
+    hand = Hand(desk)
+    order = desk.order(enable(2), expires_at=desk.clock.now() + timedelta(hours=2))
+    package = hand.take()
+    desk.later(hours=1)
+    assert hand.take() == package
+    desk.later(hours=1)
+    assert hand.take() != package, "a look at the profiles"
+    assert desk.operation(order).state is State.EXPIRED
 
 
 def test_a_data_request_that_expires_leaves_no_doubt(desk: EimOnly) -> None:

@@ -10,7 +10,7 @@ from datetime import datetime
 from typing import Final
 
 from keim.eim import orders
-from keim.eim.events import Event
+from keim.eim.events import Event, OrderCancelled
 from keim.eim.facts import NotDelivered, OrderMove
 from keim.eim.orders import Terms
 from keim.eim.rows import MAIN, Device, DeviceState, Order, OrderState, Switches
@@ -248,26 +248,27 @@ class OperatorsSide:
         self, reference: str, *, actor: str = "", reason: str = "", beside: Beside = NOTHING_BESIDE
     ) -> bool:
         """True: no device will get it that does not have it. False: a device has it; it was asked only."""
-        order, state = await self._known(reference)
-        is_waiting = state in (OrderState.ACTIVE, OrderState.PLANNED)
-        # The second try is for an order for many that a device has: then it is asked, for whoever has it.
-        for is_sure in (True, False) if is_waiting else ():
-            event = orders.cancelled(order, now=self.clock.now(), actor=actor, reason=reason, is_sure=is_sure)
-            move = OrderMove(order.id, state, OrderState.CANCELLED)
-            try:
-                moves = _sure(move, order, is_sure=is_sure)
-                await self.store.move(moves, [event], tenant=order.tenant, beside=beside)
-            except Conflict:
-                continue
-            await self.store.many.refresh()
-            return is_sure
-        told: list[Event] = []
-        if state is not OrderState.CANCELLED:
-            told.append(
-                orders.cancelled(order, now=self.clock.now(), actor=actor, reason=reason, is_sure=False)
-            )
-        await self.store.move((), told, tenant=order.tenant, beside=beside)
-        return False
+        for _ in range(TRIES):
+            order, state = await self._known(reference)
+            if state not in (OrderState.PLANNED, OrderState.ACTIVE, OrderState.TAKEN):
+                told = () if state is OrderState.CANCELLED else (self._cancelled(order, actor, reason),)
+                await self.store.move((), told, tenant=order.tenant, beside=beside)
+                return False
+            # The second try is for an order for many that a device has: then it is asked, for whoever has it.
+            for is_sure in (False,) if state is OrderState.TAKEN else (True, False):
+                event = self._cancelled(order, actor, reason, is_sure=is_sure)
+                move = OrderMove(order.id, state, OrderState.CANCELLED)
+                try:
+                    moves = _sure(move, order, is_sure=is_sure)
+                    await self.store.move(moves, [event], tenant=order.tenant, beside=beside)
+                except Conflict:
+                    continue
+                await self.store.many.refresh()
+                return is_sure
+        raise contended()
+
+    def _cancelled(self, order: Order, actor: str, reason: str, *, is_sure: bool = False) -> OrderCancelled:
+        return orders.cancelled(order, now=self.clock.now(), actor=actor, reason=reason, is_sure=is_sure)
 
     async def approve(
         self, reference: str, *, actor: str, reason: str = "", beside: Beside = NOTHING_BESIDE

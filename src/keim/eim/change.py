@@ -12,7 +12,7 @@ import msgspec
 from keim.eim.chores import with_chores
 from keim.eim.events import AlarmRaised, Event, PictureChanged
 from keim.eim.evidence import Evidence
-from keim.eim.facts import Context, Decision, Facts, OrderChange, OrderMove, Settled, StillActive
+from keim.eim.facts import Context, Decision, Facts, MoveIfStill, OrderChange, OrderMove, StillActive
 from keim.eim.picture import Effect, Picture, PictureDoubted, applied
 from keim.eim.rows import Chore, Device, Errand, Knowledge, Operation, OrderState, Receipt, Relay, Row
 from keim.eim.settings import Eim
@@ -124,14 +124,14 @@ class Change:
         if is_mass:
             self.set(mass_cursor=order - 1)
         else:
-            self._orders.append(OrderMove(order, OrderState.TAKEN, OrderState.ACTIVE))
+            self._orders.append(MoveIfStill(order, OrderState.TAKEN, OrderState.ACTIVE))
 
     def order_settled(self, order: int, *, is_mass: bool) -> None:
         """It was to come once more, but its result has turned up."""
         if is_mass:
             self.set(mass_cursor=max(order, self.device.mass_cursor))
         else:
-            self._orders.append(Settled(order))
+            self._orders.append(MoveIfStill(order, OrderState.ACTIVE, OrderState.TAKEN))
 
     def _carry_effects(self) -> None:
         """Into the events that were told behind them; what came last, into the last one."""

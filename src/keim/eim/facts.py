@@ -86,10 +86,12 @@ class OrderMove(msgspec.Struct, frozen=True):
     after: OrderState
 
 
-class Settled(msgspec.Struct, frozen=True):
-    """An order for one device that was to come once more does not, unless it was withdrawn before."""
+class MoveIfStill(msgspec.Struct, frozen=True):
+    """The same, where the order is as it was; one that was withdrawn meanwhile stays so."""
 
     order: int
+    before: OrderState
+    after: OrderState
 
 
 class StillActive(msgspec.Struct, frozen=True):
@@ -104,7 +106,7 @@ class NotDelivered(msgspec.Struct, frozen=True):
     order: int
 
 
-OrderChange = OrderMove | Settled | StillActive | NotDelivered
+OrderChange = OrderMove | MoveIfStill | StillActive | NotDelivered
 
 
 class Decision(msgspec.Struct, frozen=True, kw_only=True):

@@ -222,6 +222,7 @@ def _hand_out_order(change: Change, candidate: Next) -> Deciding[bytes]:
         is_mass=candidate.is_mass,
         reference=order.reference,
         retry=order.retry,
+        expires_at=order.expires_at,
     )
 
 
@@ -235,6 +236,7 @@ def _hand_out(
     is_mass: bool = False,
     reference: str = "",
     retry: Retry | None = None,
+    expires_at: datetime | None = None,
 ) -> Deciding[bytes]:
     device = change.device
     try:
@@ -248,6 +250,7 @@ def _hand_out(
             chore=chore,
             is_mass=is_mass,
             retry=retry,
+            expires_at=expires_at,
         )
     except Refused as refused:
         if refused.code != "eim.counter_exhausted":

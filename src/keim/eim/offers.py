@@ -7,6 +7,7 @@ Pure; imports floor 0 only.
 from __future__ import annotations
 
 from collections.abc import Callable
+from datetime import datetime
 from functools import lru_cache, partial
 from typing import Final, NamedTuple
 
@@ -129,8 +130,10 @@ def make_offer(
     chore: Chore | None = None,
     is_mass: bool = False,
     retry: Retry | None = None,
+    expires_at: datetime | None = None,
 ) -> Deciding[Offer]:
-    """Signed and complete; nothing of it may leave before it is stored."""
+    """Signed and complete; nothing of it may leave before it is stored. `expires_at`: as the order says."""
+    lifetime = context.now + eim.rules.offer_lifetime
     kind, make = _MAKERS[type(work)]
     transaction_id = new_transaction_id(order, attempt, context)
     made = make(eim, device, work, transaction_id)
@@ -150,5 +153,5 @@ def make_offer(
         is_mass=is_mass,
         retry=retry,
         connection=context.connection,
-        expires_at=context.now + eim.rules.offer_lifetime,
+        expires_at=lifetime if expires_at is None else min(expires_at, lifetime),
     )

@@ -241,7 +241,8 @@ def superseded(
     if (old.tenant, old.eid) != (new.tenant, new.eid):
         raise Refused(f"{old.reference!r} is of other devices", code="eim.bad_order")
     is_waiting = old_state in (OrderState.ACTIVE, OrderState.PLANNED)
-    move = OrderMove(old.id, old_state, OrderState.SUPERSEDED) if is_waiting else None
+    is_withdrawn = is_waiting or old_state is OrderState.TAKEN
+    move = OrderMove(old.id, old_state, OrderState.SUPERSEDED) if is_withdrawn else None
     event = OrderSuperseded(
         at=now,
         eid=old.eid,

@@ -46,6 +46,8 @@ class Past:
         """As far as events tell: an idle poll leaves none."""
         self._orders = orders
         self._by_reference = {order.reference: order for order in orders.values()}
+        self._withdrawn: set[str] = set()
+        """References of orders that do not come once more."""
         self._standing: dict[str, tuple[State, datetime]] = {}
 
     def fold(self, events: Iterable[Event]) -> None:
@@ -105,10 +107,12 @@ class Past:
             case told.OrderPlaced():
                 is_early = event.not_before is not None and event.at < event.not_before
                 is_planned = is_early or event.needs_approval
+                self._withdrawn.discard(event.reference)
                 self._set(event.reference, State.PLANNED if is_planned else State.QUEUED, event.at)
             case told.OrderReleased():
                 self._move(event.reference, State.QUEUED)
             case told.OrderCancelled() | told.OrderSuperseded() | told.OrderExpired():
+                self._withdrawn.add(event.reference)
                 if self._standing.get(event.reference, (None,))[0] in _WAITING:
                     del self._standing[event.reference]
             case told.PackageDelivered():
@@ -129,7 +133,11 @@ class Past:
         elif state not in _OPEN:
             self._at(event.order, None, event.at)
         elif event.order is not None and event.order in self._orders:
-            self._move(self._orders[event.order].reference, state)
+            reference = self._orders[event.order].reference
+            if state in _WAITING and reference in self._withdrawn:
+                self._at(event.order, None, event.at)
+            else:
+                self._move(reference, state)
 
     def _move(self, reference: str, state: State) -> None:
         """Without a new beginning."""

@@ -6,7 +6,7 @@ from collections.abc import Callable, Mapping
 from hashlib import sha256
 from typing import Any, Final
 
-from keim.eim.facts import Decision, NotDelivered, OrderChange, OrderMove, Settled, StillActive
+from keim.eim.facts import Decision, MoveIfStill, NotDelivered, OrderChange, OrderMove, StillActive
 from keim.eim.orders import state_at_first
 from keim.eim.rows import Device, Errand, Knowledge, Operation, Order, OrderState, Receipt, Relay, Row
 from keim.io.eim_store import writes
@@ -18,7 +18,7 @@ _NOT_DELIVERED: Final = (
     "UPDATE eim_orders SET expires_at = expires_at WHERE id = ? AND NOT EXISTS"
     " (SELECT 1 FROM eim_operations AS p WHERE p.order_id = eim_orders.id AND p.is_of_many = 1)"
 )
-_SETTLED: Final = "UPDATE eim_orders SET state = 'taken', due_at = NULL WHERE id = ? AND state = 'active'"
+_MOVE_IF_STILL: Final = "UPDATE eim_orders SET state = ?, due_at = NULL WHERE id = ? AND state = ?"
 _NEXT_ORDER: Final = "UPDATE eim_sequences SET value = value + 1 WHERE name = 'order'"
 _ORDER: Final = (
     "INSERT INTO eim_orders (id, reference, tenant, eid, state, expires_at, due_at, row)"
@@ -92,8 +92,8 @@ def _of_order_change(change: OrderChange) -> Statement:
     match change:
         case OrderMove():
             return Statement(writes.MOVE, (change.after.value, change.order, change.before.value), 1)
-        case Settled():
-            return Statement(_SETTLED, (change.order,))
+        case MoveIfStill():
+            return Statement(_MOVE_IF_STILL, (change.after.value, change.order, change.before.value))
         case StillActive():
             return Statement(writes.STILL_ACTIVE, (change.order,), 1)
         case NotDelivered():
