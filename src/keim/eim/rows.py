@@ -226,6 +226,8 @@ class Knowledge(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
     """When all of them were listed last."""
     eims: tuple[str, ...] = ()
     associations: dict[str, Association] = {}
+    rules: bytes | None = None
+    """EuiccResultData with the Rules Authorisation Table, as it was told last."""
     info1: bytes | None = None
     info2: bytes | None = None
     device_info: bytes | None = None
@@ -336,6 +338,8 @@ class Relay(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
     smdp_oid: bytes = b""
     ctx_params1: bytes | None = None
     iccid: bytes | None = None
+    metadata: bytes | None = None
+    """As they were accepted, where this eIM verifies them in the IPA's place."""
     bpp_euicc_otpk: bytes | None = None
     hash_cc: bytes | None = None
     cancel_reason: int | None = None

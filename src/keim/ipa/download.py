@@ -26,7 +26,7 @@ from keim.ipa.es10 import (
 )
 from keim.ipa.events import DownloadEnded, DownloadStarted
 from keim.ipa.memory import DownloadNote
-from keim.ipa.metadata import is_other_metadata, verify_metadata
+from keim.ipa.metadata import verify_metadata
 from keim.ipa.rsp_server import (
     DownloadOffer,
     FoundEvents,
@@ -47,6 +47,7 @@ from keim.messages.authentication import (
 )
 from keim.messages.info import EUICCInfo1
 from keim.messages.notification import ErrorReason, PendingNotification, ProfileInstallationResult
+from keim.messages.profile_rules import is_other_metadata
 from keim.pki.certificate import Certificate
 
 KEY_IDENTIFIER_LENGTH = 20

@@ -15,18 +15,10 @@ from keim.ipa.es10 import get_euicc_info2, get_profiles, get_rat
 from keim.ipa.rsp_server import Stop
 from keim.messages.authentication import CancelSessionReason
 from keim.messages.common import OperatorId
-from keim.messages.es8p import BoundProfilePackage
-from keim.messages.profile import (
-    PprIds,
-    ProfileClass,
-    ProfilePolicyAuthorisationRule,
-    StoreMetadataRequest,
-)
+from keim.messages.profile import PprIds, ProfileClass, StoreMetadataRequest
+from keim.messages.profile_rules import is_allowed, rules_of
 
-MAC_LENGTH = 8
-ANY_OPERATOR = bytes.fromhex("EEEEEE")
 PROFILE_TAGS = bytes.fromhex("5A9F7095")
-RULES = (PprIds.PPR1, PprIds.PPR2)
 
 
 def verify_metadata(ipa: Ipa, metadata: StoreMetadataRequest) -> Procedure[Stop | None]:
@@ -39,7 +31,7 @@ def verify_metadata(ipa: Ipa, metadata: StoreMetadataRequest) -> Procedure[Stop 
     profiles = yield from get_profiles(ipa, PROFILE_TAGS)
     if any(profile.iccid == metadata.iccid for profile in profiles):
         return _stop("the profile is installed already", CancelSessionReason.UNDEFINED_REASON)
-    rules = [rule for rule in RULES if rule in (metadata.profile_policy_rules or PprIds(0))]
+    rules = rules_of(metadata)
     if not rules:
         return None
     if PprIds.PPR1 in rules and any(
@@ -53,7 +45,7 @@ def verify_metadata(ipa: Ipa, metadata: StoreMetadataRequest) -> Procedure[Stop 
     except CardRefused:
         table = ()  # a card without a table allows no rule
     for rule in rules:
-        if rule in forbidden or not _is_allowed(rule, metadata.profile_owner, table):
+        if rule in forbidden or not is_allowed(rule, metadata.profile_owner, table):
             return _stop(f"{rule.name} is not allowed for this owner", CancelSessionReason.PPR_NOT_ALLOWED)
     return None
 
@@ -69,39 +61,3 @@ def _owner_digits(owner: OperatorId | None) -> str:
         return str(Plmn.from_octets(owner.mcc_mnc))
     except Malformed:
         return ""
-
-
-def _is_allowed(
-    rule: PprIds, owner: OperatorId | None, table: tuple[ProfilePolicyAuthorisationRule, ...]
-) -> bool:
-    """A rule is allowed for an owner that an entry of the table names, or for all (EEEEEE)."""
-    return any(
-        rule in entry.ppr_ids
-        and any(
-            operator.mcc_mnc == ANY_OPERATOR or (owner is not None and _covers(operator, owner))
-            for operator in entry.allowed_operators
-        )
-        for entry in table
-    )
-
-
-def _covers(operator: OperatorId, owner: OperatorId) -> bool:
-    """Absent group identifiers of the table stand for all."""
-    return (
-        operator.mcc_mnc == owner.mcc_mnc
-        and (operator.gid1 is None or operator.gid1 == owner.gid1)
-        and (operator.gid2 is None or operator.gid2 == owner.gid2)
-    )
-
-
-def is_other_metadata(package: bytes, accepted: StoreMetadataRequest) -> bool:
-    """Whether the package carries other metadata than was accepted: its 88 segments are readable, only MACed.
-
-    What cannot be read is left to the card, which checks it with the keys.
-    """
-    try:
-        segments = BoundProfilePackage.decode(package).sequence_of88
-        carried = StoreMetadataRequest.decode(b"".join(segment[:-MAC_LENGTH] for segment in segments))
-    except Malformed:
-        return False
-    return carried != accepted

@@ -15,11 +15,11 @@ from keim.crypto.secrets import Secret
 from keim.crypto.signed import euicc_signed1_tbs
 from keim.der import TOLERANT, tlv
 from keim.eim.activation_code import ActivationCode
-from keim.eim.asks import iccid_of
 from keim.eim.change import Change
 from keim.eim.facts import Context, Decision, Facts, Wanted
 from keim.eim.offers import trigger
 from keim.eim.picture import Learned
+from keim.eim.relay import metadata
 from keim.eim.relay.call import Call, NoRelay, Unanswered, error, failure_text, note
 from keim.eim.relayed import session_of
 from keim.eim.results.verification import is_signed_by, proved_certificate, remember_certificate
@@ -29,7 +29,11 @@ from keim.eim.work import DownloadWork
 from keim.errors import KeimError
 from keim.messages import es9p
 from keim.messages import esipa as m
-from keim.messages.authentication import AuthenticateResponseOk, AuthenticateServerResponse
+from keim.messages.authentication import (
+    AuthenticateResponseOk,
+    AuthenticateServerResponse,
+    CancelSessionReason,
+)
 from keim.messages.download_trigger import ProfileDownloadTriggerRequest
 from keim.messages.es11 import AuthenticateClientOkEs11
 from keim.messages.execution_status import EVENT_UNKNOWN, Failure, Function, integer_of
@@ -117,7 +121,7 @@ def conclude(
     tid = relay.transaction_id
     if isinstance(reply, Failure | Unanswered):
         note(change, NAME, call, failure_text(reply), tid)
-        return change.decision(_refuse(_number(reply, relay)).reply)
+        return _end(change, _number(reply, relay))
     _learn(change, relay, request)
     match reply:
         case AuthenticateClientOkEs11():
@@ -125,7 +129,16 @@ def conclude(
         case es9p.AuthenticateClientOk():
             return _offer(change, call, reply)
     note(change, NAME, call, "an answer of another function", tid)
-    return change.decision(_refuse(_Error.UNDEFINED_ERROR).reply)
+    return _end(change, _Error.UNDEFINED_ERROR)
+
+
+def _end(change: Change, number: int) -> Decision:
+    """The IPA cancels the session; the error implies the reason, which a compact form leaves out (§11.9)."""
+    is_policy = number == _Error.PPR_NOT_ALLOWED
+    reason = CancelSessionReason.PPR_NOT_ALLOWED if is_policy else CancelSessionReason.UNDEFINED_REASON
+    assert change.relay is not None
+    change.relay = msgspec.structs.replace(change.relay, cancel_reason=int(reason))
+    return change.decision(_refuse(number).reply)
 
 
 def _number(reply: Failure | Unanswered, relay: Relay) -> int:
@@ -167,12 +180,11 @@ def _offer(change: Change, call: Call, reply: es9p.AuthenticateClientOk) -> Deci
         keep_until=change.now + change.eim.rules.relay_lifetime,
     )
     note(change, NAME, call, "ok", change.relay.transaction_id)
-    verifies_metadata = (change.knowledge.features or 0) & IpaFeatures.EIM_PROFILE_METADATA_VERIFICATION
-    if verifies_metadata:
-        iccid = reply.profile_meta_data.iccid
-        if any(profile.iccid == iccid_of(iccid) for profile in change.knowledge.profiles):
-            change.relay = msgspec.structs.replace(change.relay, cancel_reason=3)
-            return change.decision(_refuse(_Error.PPR_NOT_ALLOWED).reply)
+    if metadata.is_ours_to_verify(change.knowledge):
+        refused = metadata.refusal(change.knowledge, reply.profile_meta_data)
+        if refused is not None:
+            return _end(change, refused)
+        change.relay = msgspec.structs.replace(change.relay, metadata=reply.profile_meta_data.encode())
     ok = m.AuthenticateClientOkDPEsipa(
         transaction_id=change.relay.transaction_id,
         profile_meta_data=reply.profile_meta_data,

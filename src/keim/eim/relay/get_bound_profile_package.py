@@ -23,8 +23,10 @@ from keim.eim.settings import Eim
 from keim.errors import KeimError
 from keim.messages import es9p
 from keim.messages import esipa as m
-from keim.messages.authentication import PrepareDownloadResponse
+from keim.messages.authentication import CancelSessionReason, PrepareDownloadResponse
 from keim.messages.execution_status import Failure, Function, integer_of
+from keim.messages.profile import StoreMetadataRequest
+from keim.messages.profile_rules import is_other_metadata
 
 _Error = m.GetBoundProfilePackageErrorEsipa
 NAME: Final = Function.GET_BOUND_PROFILE_PACKAGE
@@ -90,10 +92,14 @@ def conclude(
     if isinstance(reply, Failure | Unanswered):
         note(change, NAME, call, failure_text(reply), relay.transaction_id)
         number = integer_of(NAME, reply.code) if isinstance(reply, Failure) else 127
-        return change.decision(_refuse(number).reply)
+        return _end(change, relay, number)
     if not isinstance(reply, es9p.GetBoundProfilePackageOk):
         note(change, NAME, call, "an answer of another function", relay.transaction_id)
-        return change.decision(_refuse(_Error.UNDEFINED_ERROR).reply)
+        return _end(change, relay, _Error.UNDEFINED_ERROR)
+    accepted = None if relay.metadata is None else StoreMetadataRequest.decode(relay.metadata, TOLERANT)
+    if accepted is not None and is_other_metadata(reply.bound_profile_package.encode(), accepted):
+        note(change, NAME, call, "other metadata than were offered", relay.transaction_id)
+        return _end(change, relay, _Error.METADATA_MISMATCH)
     # Its installation result may come much later, in compact form.
     change.relay = msgspec.structs.replace(relay, keep_until=context.now + eim.rules.relay_result_lifetime)
     note(change, NAME, call, "ok", relay.transaction_id)
@@ -103,3 +109,11 @@ def conclude(
     return change.decision(
         m.GetBoundProfilePackageResponseEsipa(get_bound_profile_package_ok_esipa=ok).encode()
     )
+
+
+def _end(change: Change, relay: Relay, number: int) -> Decision:
+    """The IPA cancels the session; the error implies the reason, which a compact form leaves out (§11.9)."""
+    is_mismatch = number == _Error.METADATA_MISMATCH
+    reason = CancelSessionReason.METADATA_MISMATCH if is_mismatch else CancelSessionReason.UNDEFINED_REASON
+    change.relay = msgspec.structs.replace(relay, cancel_reason=int(reason))
+    return change.decision(_refuse(number).reply)

@@ -169,9 +169,11 @@ def _list_eims(change: Change, command: Any, entry: EuiccResultData) -> Effect |
     return EimsListed(eims=tuple(info.eim_id for info in listed.eim_id_list))
 
 
-def _nothing(change: Change, command: Any, entry: EuiccResultData) -> Effect | None:
-    """getRAT: its rules stay in the receipt."""
-    del change, command, entry
+def _rules(change: Change, command: Any, entry: EuiccResultData) -> Effect | None:
+    """getRAT: kept for the check of downloads; the picture does not change."""
+    del command
+    if entry.get_rat_result is not None:
+        change.know(rules=entry.encode())
     return None
 
 
@@ -180,7 +182,7 @@ EFFECTS: Final[dict[str, tuple[str, Callable[[Change, Any, EuiccResultData], Eff
     "disable": ("disable_result", _asked),
     "delete": ("delete_result", _asked),
     "list_profile_info": ("list_profile_info_result", _list_profiles),
-    "get_rat": ("get_rat_result", _nothing),
+    "get_rat": ("get_rat_result", _rules),
     "configure_immediate_enable": ("configure_immediate_enable_result", _asked),
     "set_fallback_attribute": ("set_fallback_attribute_result", _asked),
     "unset_fallback_attribute": ("unset_fallback_attribute_result", _asked),
