@@ -17,7 +17,7 @@ from keim.audit.tree import Edge, leaf_hash
 from keim.errors import StoreFailed
 from keim.io.store.engine import QUEUE, Change, Conflict, Engine, Entry, Lookup, Statement, Write
 from keim.io.store.open import open_engine
-from keim.io.store.postgres import PostgresEngine
+from keim.io.store.postgres import WRITERS, PostgresEngine
 from keim.io.store.sqlite import SqliteEngine
 
 MIGRATIONS = (
@@ -382,18 +382,28 @@ def test_a_database_server_that_is_not_there_is_told(run: Run) -> None:
 
 
 class _Dying:
-    """A pool whose connection ended in the middle of a call: the driver says so with a fault of its own."""
+    """A pool whose connection ended in the middle of a call: each library has its own fault for it."""
+
+    def __init__(self, error: Exception) -> None:
+        self.error = error
 
     async def fetch(self, sql: str, *parameters: Any) -> list[Any]:
-        raise asyncpg.InternalClientError("cannot switch to state 12; another operation (2) is in progress")
+        raise self.error
 
     def acquire(self) -> Any:
-        raise asyncpg.InternalClientError("cannot switch to state 12; another operation (2) is in progress")
+        raise self.error
 
 
-def test_a_connection_that_ends_in_the_middle_of_a_call_is_a_failed_store() -> None:
+ENDED = (
+    asyncpg.InternalClientError("cannot switch to state 12; another operation (2) is in progress"),
+    RuntimeError("unable to perform operation on <UnixTransport closed=True>; the handler is closed"),
+)
+
+
+@pytest.mark.parametrize("error", ENDED)
+def test_a_connection_that_ends_in_the_middle_of_a_call_is_a_failed_store(error: Exception) -> None:
     async def scenario() -> None:
-        engine = PostgresEngine(_Dying(), _Dying())
+        engine = PostgresEngine(_Dying(error), _Dying(error))
         with pytest.raises(StoreFailed) as asked:
             await engine.fetch("SELECT 1")
         with pytest.raises(StoreFailed) as looked_up:
@@ -402,5 +412,16 @@ def test_a_connection_that_ends_in_the_middle_of_a_call_is_a_failed_store() -> N
             await engine.commit([Statement("SELECT 1", ())])
         codes = [found.value.code for found in (asked, looked_up, changed)]
         assert codes == ["store.statement_failed", "store.statement_failed", "store.commit_failed"]
+
+    asyncio.run(scenario())
+
+
+def test_a_fault_that_nobody_foresaw_leaves_nobody_waiting() -> None:
+    async def scenario() -> None:
+        dying = _Dying(AttributeError("'NoneType' object has no attribute 'write'"))
+        engine = PostgresEngine(dying, dying)
+        for _ in range(3 * WRITERS):
+            with pytest.raises(StoreFailed):
+                await asyncio.wait_for(engine.commit([Statement("SELECT 1", ())]), 10)
 
     asyncio.run(scenario())

@@ -47,15 +47,16 @@ READERS: Final = 2
 
 
 def _troubles() -> tuple[type[Exception], ...]:
-    """What a statement may meet. The internal ones come of a connection that ends in the middle of a call."""
+    """What a statement may meet. The internal ones come of a connection that ends in the middle of a call, as
+    does RuntimeError: uvloop raises it for what is written to a connection that has just ended.
+    """
     if asyncpg is None:
         return (OSError,)
-    return (OSError, asyncpg.PostgresError, asyncpg.InterfaceError, asyncpg.InternalClientError)
+    return (OSError, RuntimeError, asyncpg.PostgresError, asyncpg.InterfaceError, asyncpg.InternalClientError)
 
 
 _TROUBLES: Final = _troubles()
 _OPENING: Final[tuple[type[Exception], ...]] = (*_TROUBLES, ValueError)
-_CHANGING: Final[tuple[type[Exception], ...]] = (*_TROUBLES, Conflict)
 
 
 class _Lost(Exception):
@@ -163,7 +164,7 @@ class PostgresEngine:
                 for change in found.losers:
                     change.settle(lost())
                 batch = Batch(change for change in batch.changes if change not in found.losers)
-            except _CHANGING as error:
+            except Exception as error:  # whatever it was: nobody stays unanswered, and the next batch comes
                 await self._after_failure(batch.changes, error)
                 return
             else:
@@ -172,12 +173,15 @@ class PostgresEngine:
                 return
 
     async def _after_failure(self, changes: list[Change], error: Exception) -> None:
-        is_gone = isinstance(error, OSError | asyncpg.PostgresConnectionError | asyncpg.InternalClientError)
-        if len(changes) == 1 or is_gone:
+        is_gone = isinstance(error, asyncpg.PostgresConnectionError)
+        is_of_one = (
+            isinstance(error, Conflict | asyncpg.PostgresError | asyncpg.InterfaceError) and not is_gone
+        )
+        if len(changes) == 1 or not is_of_one:
             for change in changes:
                 change.settle(_outcome(error))
             return
-        for change in changes:  # one of them may be the reason (a deadlock, say): each on its own
+        for change in changes:  # one of them may be the reason, or two (a deadlock, say): each on its own
             await self._write(Batch([change]))
 
     async def add(self, tables: Sequence[NewRows], entries: Sequence[Entry] = ()) -> None:
