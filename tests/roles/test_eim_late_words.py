@@ -7,7 +7,7 @@ from datetime import timedelta
 
 import pytest
 from tests.card_lab import EID, EIM, SMDP, iccid, world
-from tests.roles.eim_lab import EimLab, EimOnly
+from tests.roles.eim_lab import EimLab, EimOnly, eim_of
 from tests.roles.test_eim_chaos import World, worlds
 from tests.roles.test_eim_results import LIST, NOTHING, Hand, acknowledged, enrolled, poll
 
@@ -15,6 +15,7 @@ from keim.der import PublicKeyInfo
 from keim.eim import compose
 from keim.eim.orders import Terms
 from keim.eim.rows import Chore, OrderState, Retry, State
+from keim.eim.settings import Rules
 from keim.ids import Iccid
 from keim.ipa.configuration import Configuration
 from keim.messages import esipa as m
@@ -28,11 +29,18 @@ from keim.messages.package import (
     EimPublicKeyData,
     EnablePsmo,
     EuiccPackageErrorCode,
+    EuiccPackageErrorUnsigned,
+    EuiccPackageResult,
     EuiccResultData,
     Psmo,
     RollbackProfileResult,
 )
-from keim.messages.profile import ProfileInfoListRequest
+from keim.messages.profile import (
+    ProfileInfo,
+    ProfileInfoListRequest,
+    ProfileInfoListResponse,
+    ProfileState,
+)
 
 INDIRECT = IpaFeatures.INDIRECT_RSP_SERVER_COMMUNICATION
 
@@ -291,3 +299,77 @@ def test_what_the_eim_asked_of_its_own_is_asked_again_after_an_expiry(desk: EimO
     desk.later(days=31)
     hand.send(hand.result(hand.take()))
     assert not desk.device().is_stale
+
+
+# what may have been carried out
+
+
+def listed(*enabled: bool) -> EuiccResultData:
+    infos = tuple(
+        ProfileInfo(iccid=iccid(number), profile_state=ProfileState.ENABLED if on else ProfileState.DISABLED)
+        for number, on in enumerate(enabled, 1)
+    )
+    return EuiccResultData(list_profile_info_result=ProfileInfoListResponse(profile_info_list_ok=infos))
+
+
+def bring_nothing(desk: EimOnly) -> None:
+    """The answer to the request for stored results: there are none."""
+    asked = m.GetEimPackageResponse.decode(desk.answer(poll()) or b"").ipa_euicc_data_request
+    assert asked is not None
+    told = IpaEuiccData(eim_transaction_id=asked.eim_transaction_id)
+    result = m.EimPackageResult(ipa_euicc_data_response=IpaEuiccDataResponse(ipa_euicc_data=told))
+    desk.answer(m.ProvideEimPackageResult(eid_value=EID.octets, eim_package_result=result).encode())
+
+
+@pytest.mark.parametrize("is_many", [False, True])
+@pytest.mark.parametrize("is_enabled", [False, True])
+def test_after_a_replay_only_what_is_still_wanted_is_signed_anew(
+    desk: EimOnly, *, is_enabled: bool, is_many: bool
+) -> None:
+    hand = Hand(desk)
+    if is_many:
+        order = desk.run(desk.service.order_for_many(compose.package_of([enable(2)])))
+    else:
+        order = desk.order(enable(2))
+    hand.send(hand.error(hand.take(), EuiccPackageErrorCode.REPLAY_ERROR))
+    bring_nothing(desk)
+    hand.send(hand.result(hand.take(), listed(False, is_enabled)))
+    if is_enabled:
+        assert desk.operation(order).state is State.SUCCEEDED
+        assert desk.operation(order).how == "profile list"
+        assert desk.answer(poll()) == NOTHING
+    else:
+        hand.send(hand.result(hand.take(), EuiccResultData(enable_result=0)))
+        assert desk.operation(order).state is State.SUCCEEDED
+        assert desk.device().unresolved == ()
+
+
+@pytest.mark.parametrize(("why", "is_doubted"), [(1, True), (2, False), (3, True), (127, True)])
+def test_a_command_that_was_interrupted_leaves_a_doubt(desk: EimOnly, why: int, *, is_doubted: bool) -> None:
+    hand = Hand(desk)
+    desk.order(Psmo(delete=DeletePsmo(iccid=iccid(2))))
+    hand.send(hand.result(hand.take(), EuiccResultData(processing_terminated=why)))
+    assert desk.device().is_stale is is_doubted
+    assert desk.device().chores == ((Chore.LIST_PROFILES,) if is_doubted else ())
+
+
+def test_an_unsigned_refusal_of_another_eims_package_ends_nothing_of_ours(desk: EimOnly) -> None:
+    hand = Hand(desk)
+    order = desk.order(LIST)
+    package = hand.take()
+    refused = EuiccPackageResult(euicc_package_error_unsigned=EuiccPackageErrorUnsigned(eim_id="other"))
+    hand.send(hand.provide(refused))
+    assert desk.operation(order).state is State.DELIVERED
+    assert hand.take() == package
+
+
+def test_a_key_that_is_not_known_is_asked_for_before_anything_else() -> None:
+    desk = EimOnly(eim_of(rules=Rules(learns_first=False)))
+    try:
+        desk.run(desk.service.enrol(EID))
+        hand = Hand(desk)
+        desk.order(enable(2))
+        hand.send(hand.result(hand.take(), EuiccResultData(enable_result=0)))
+        assert desk.device().chores == (Chore.LEARN, Chore.RECOVER, Chore.LIST_PROFILES)
+    finally:
+        desk.close()

@@ -88,15 +88,20 @@ def leave_in_doubt(change: Change, offer: Offer, row: Operation) -> None:
     if offer.kind is Kind.DOWNLOAD:
         change.want(Chore.LIST_PROFILES)
         return
-    package = EuiccPackageRequest.decode(offer.octets, TOLERANT).euicc_package_signed.euicc_package
-    unresolved = Unresolved(operation=row, commands=package.encode())
-    change.set(unresolved=(*change.device.unresolved, unresolved)[-MOST_UNRESOLVED:])
+    ask_the_list(change, offer, row)
     looks = (Chore.RECOVER, Chore.LIST_PROFILES)
     change.want_first(*(reversed(looks) if row.state is State.EXPIRED else looks))
 
 
+def ask_the_list(change: Change, offer: Offer, row: Operation) -> None:
+    """The next list of profiles decides about it."""
+    package = EuiccPackageRequest.decode(offer.octets, TOLERANT).euicc_package_signed.euicc_package
+    unresolved = Unresolved(operation=row, commands=package.encode())
+    change.set(unresolved=(*change.device.unresolved, unresolved)[-MOST_UNRESOLVED:])
+
+
 def settled(change: Change, order: int) -> None:
-    """Its own result has turned up."""
+    """Its own result has turned up, or it goes out once more."""
     if any(one.operation.order == order for one in change.device.unresolved):
         left = tuple(one for one in change.device.unresolved if one.operation.order != order)
         change.set(unresolved=left)
@@ -110,8 +115,11 @@ def decide_by_list(change: Change, profiles: tuple[ProfileImage, ...]) -> None:
     change.set(unresolved=())
     for one in unresolved:
         verdict = _shows(profiles, one.commands, change.eim.eim_id)
-        if verdict is None or (not verdict and one.operation.state is State.EXPIRED):
+        if verdict is None or (not verdict and one.operation.state in (State.EXPIRED, State.QUEUED)):
             continue
+        if one.operation.state is State.QUEUED:  # after replayError: it is not wanted any more
+            change.order_settled(one.operation.order, is_mass=one.operation.is_of_many)
+            change.set(attempt=0)
         state = State.SUCCEEDED if verdict else State.FAILED
         text = "the list of profiles shows it" if verdict else "the list of profiles does not show it"
         row = replace(one.operation, state=state, outcome=(text,), ended_at=change.now, how="profile list")

@@ -15,7 +15,7 @@ from keim.deciding import Deciding
 from keim.der import tlv
 from keim.eim import enrolment
 from keim.eim.change import Change
-from keim.eim.conclusion import conclude, leave_in_doubt
+from keim.eim.conclusion import conclude, leave_in_doubt, settled
 from keim.eim.events import (
     DeviceChanged,
     DeviceEnrolled,
@@ -214,6 +214,7 @@ def _hand_out_chore(change: Change, chores: tuple[Chore, ...]) -> Deciding[bytes
 
 def _hand_out_order(change: Change, candidate: Next) -> Deciding[bytes]:
     order = candidate.order
+    settled(change, order.id)
     return _hand_out(
         change,
         order.work,

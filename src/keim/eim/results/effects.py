@@ -13,7 +13,7 @@ from keim.der import Code
 from keim.eim.asks import Command, asked_by, iccid_of
 from keim.eim.change import Change
 from keim.eim.chores import without_chores
-from keim.eim.compose import tags_in
+from keim.eim.compose import STATE_CHANGES, tags_in
 from keim.eim.picture import AssociationUpdated, Effect, EimAdded, EimsListed, ProfileEnabled, ProfilesListed
 from keim.eim.results import in_order
 from keim.eim.rows import Chore, ProfileImage
@@ -34,6 +34,8 @@ from keim.pki import Certificate
 Told = tuple[str, bool]
 _TAGS_OF_AN_IMAGE: Final = frozenset({0x5A, 0x9F70, 0x9F26})
 """ICCID, state, fallback attribute."""
+_CHANGE_PROFILES: Final = STATE_CHANGES | {"set_fallback_attribute", "unset_fallback_attribute"}
+_CHANGE_EIMS: Final = frozenset({"add_eim", "delete_eim"})
 
 
 def told(entry: EuiccResultData) -> Told:
@@ -203,6 +205,17 @@ def apply(change: Change, number: int, command: Command, entry: EuiccResultData,
     if isinstance(effect, ProfileEnabled) and not change.knows(effect.iccid):
         change.want(Chore.LIST_PROFILES)
     in_order.take(change, number, effect, is_proved=is_proved)
+
+
+def doubt(change: Change, command: Command, why: ProcessingTerminated) -> None:
+    """An interruption, or a result that did not fit, does not tell whether the command was carried out."""
+    if why == ProcessingTerminated.UNKNOWN_OR_DAMAGED_COMMAND:
+        return
+    if command.kind in _CHANGE_PROFILES:
+        change.doubt()
+        change.want(Chore.LIST_PROFILES)
+    elif command.kind in _CHANGE_EIMS:
+        change.want(Chore.LIST_EIMS)
 
 
 def fits(command: Command, entry: EuiccResultData) -> bool:

@@ -183,6 +183,8 @@ def _apply(
         successes += is_success
         if is_success and not (is_back and entry.kind in _TAKEN_BACK):
             effects.apply(change, data.seq_number, command, entry, is_proved=is_proved)
+        if entry.processing_terminated is not None:
+            effects.doubt(change, command, entry.processing_terminated)
     if rollback is not None:
         outcome.append(effects.told(data.euicc_result[-1])[0])
         change.doubt()
@@ -333,12 +335,12 @@ def _refuse(change: Change, why: str, octets: bytes, *, offer: Offer | None = No
         result=octets if times == 1 else None,
         verification=REFUSED,
     )
-    if learns:
-        # Its key first: the device keeps the result and brings it again.
-        change.want_first(Chore.LEARN)
-    elif not is_given_up:
+    if not learns and not is_given_up:
         return Taken(is_refused=True)
     if offer is not None:
         row = conclude(change, offer, State.UNKNOWN, (f"unverified: {why}",))
         leave_in_doubt(change, offer, row)
+    if learns:
+        # Its key first: the device keeps the result and brings it again.
+        change.want_first(Chore.LEARN)
     return Taken(is_refused=not is_given_up)

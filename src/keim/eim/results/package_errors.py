@@ -14,13 +14,13 @@ import msgspec
 from keim.crypto.signed import euicc_package_error_tbs
 from keim.deciding import Deciding
 from keim.eim.change import Change
-from keim.eim.conclusion import conclude
+from keim.eim.conclusion import ask_the_list, conclude
 from keim.eim.events import ResultReceived
 from keim.eim.evidence import chain_of
 from keim.eim.operations import operation_of
 from keim.eim.picture import AssociationUpdated, CounterRaised
 from keim.eim.results.verification import BY_SIGNATURE, SWITCHED_OFF, UNSIGNED, judged
-from keim.eim.rows import Chore, Kind, Offer, State
+from keim.eim.rows import Chore, Kind, Offer, Operation, State
 from keim.eim.words import name_of
 from keim.messages.package import EuiccPackageErrorCode, EuiccPackageErrorSigned, EuiccPackageErrorUnsigned
 
@@ -73,7 +73,7 @@ def take_unsigned(change: Change, error: EuiccPackageErrorUnsigned) -> None:
     offer = change.device.offer
     if offer is None or offer.kind is not Kind.PACKAGE:
         return
-    if error.eim_transaction_id not in (None, offer.transaction_id):
+    if error.eim_id != change.eim.eim_id or error.eim_transaction_id not in (None, offer.transaction_id):
         return
     tried = _try_another_key(change, offer)
     if tried is not None:
@@ -142,6 +142,7 @@ def _replay(change: Change, offer: Offer) -> State:
         change.want_first(offer.chore)
         return state
     state = _again(change, offer)
+    ask_the_list(change, offer, _queued(change, offer))
     change.want_first(Chore.RECOVER, Chore.LIST_PROFILES)
     return state
 
@@ -150,8 +151,12 @@ def _again(change: Change, offer: Offer) -> State:
     """The order is signed anew with the next counter, after the chores."""
     change.set(offer=None)
     change.order_again(offer.order, is_mass=offer.is_mass)
-    change.operation(operation_of(offer, change.eid, state=State.QUEUED, attempt=change.device.attempt))
+    change.operation(_queued(change, offer))
     return State.QUEUED
+
+
+def _queued(change: Change, offer: Offer) -> Operation:
+    return operation_of(offer, change.eid, state=State.QUEUED, attempt=change.device.attempt)
 
 
 def _counter_out_of_range(change: Change, offer: Offer) -> State:
