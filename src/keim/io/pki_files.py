@@ -229,6 +229,12 @@ def _write(path: Path, octets: bytes) -> None:
         write_file(path, octets)
 
 
+def _sweep(folder: Path) -> None:
+    """What a killed command had not put in its place: there may be a key in it that nothing names."""
+    for path in folder.glob("*/**/.*.new"):
+        path.unlink(missing_ok=True)
+
+
 @contextmanager
 def changing(path: Path | str) -> Iterator[World]:
     """The PKI in a directory, with a lock held, so that two commands do not undo each other's change."""
@@ -242,6 +248,7 @@ def changing(path: Path | str) -> Iterator[World]:
     descriptor = os.open(folder, os.O_RDONLY)
     try:
         fcntl.flock(descriptor, fcntl.LOCK_EX)
+        _sweep(folder)
         yield load_world(folder)
     finally:
         os.close(descriptor)

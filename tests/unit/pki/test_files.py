@@ -274,6 +274,25 @@ def test_a_key_that_the_world_has_no_more_is_deleted_and_its_certificate_stays(
     assert len(before - set(folder.rglob("*.key"))) == 1
 
 
+def test_the_next_change_sweeps_up_keys_that_a_killed_command_had_not_put_in_their_place(
+    folder: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    class Killed(BaseException):
+        """Nothing of a killed command runs after this."""
+
+    def killed(*_: object) -> None:
+        raise Killed
+
+    with changing(folder) as before, monkeypatch.context() as cut, contextlib.suppress(Killed):
+        cut.setattr("os.replace", killed)
+        save_files(folder, rotate(before, "eim-sign", now=NOW))
+    left = list(folder.rglob(".*.new"))
+    assert left
+    with changing(folder) as after:
+        assert not any(path.exists() for path in left)
+        assert after.get("eim-sign").certificate.der == before.get("eim-sign").certificate.der
+
+
 def test_a_file_that_has_no_place_is_a_named_failure(tmp_path: Path) -> None:
     (tmp_path / "file").write_bytes(b"")
     with pytest.raises(StoreFailed) as failed:
