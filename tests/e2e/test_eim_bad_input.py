@@ -256,5 +256,6 @@ def test_nonsense_of_every_size_is_refused_with_a_status_of_the_client(site: Eim
         tlv(0xBF4F, b""),
         tlv(0xBF50, bytes(1000)),
         bytes(5000),
+        tlv(0xBF4F, tlv(0x5A, EIDS[3].octets), tlv(0x81, b"\x01" * 6000)),
     ):
         assert ask(site, octets)[9:10] == b"4", octets[:10]

@@ -13,6 +13,9 @@ from keim.errors import Malformed
 
 MAX_DEPTH = 64
 """No object of the standard nests deeper than about 20; profile elements stay below 30."""
+NUMBER_LIMIT = 256
+"""Octets of a number or a set of named bits. Those of the standard end at 20, and Python makes no text of a
+number with more than 4,300 digits: whoever tells of one later must not fail at it."""
 
 
 class Tlv(msgspec.Struct, frozen=True, gc=False):
@@ -149,13 +152,21 @@ def integer(b: bytes, s: int, q: int) -> int:
         raise Malformed("INTEGER without contents", offset=s)
     if q - s > 1 and ((b[s] == 0 and b[s + 1] < 0x80) or (b[s] == 0xFF and b[s + 1] > 0x7F)):
         raise Malformed("INTEGER is not in its shortest form", offset=s)
+    if q - s > NUMBER_LIMIT:
+        raise _too_long("INTEGER", s)
     return int.from_bytes(b[s:q], "big", signed=True)
 
 
 def padded_integer(b: bytes, s: int, q: int) -> int:
     if s == q:
         raise Malformed("INTEGER without contents", offset=s)
+    if q - s > NUMBER_LIMIT:
+        raise _too_long("INTEGER", s)
     return int.from_bytes(b[s:q], "big", signed=True)
+
+
+def _too_long(what: str, s: int) -> Malformed:
+    return Malformed(f"{what} of more than {NUMBER_LIMIT} octets", offset=s)
 
 
 def boolean(b: bytes, s: int, q: int) -> bool:
@@ -191,6 +202,8 @@ def bit_octets(b: bytes, s: int, q: int) -> tuple[bytes, int]:
 def named_bits(b: bytes, s: int, q: int) -> int:
     if q - s == 2 and b[s] < 8 and b[s + 1] and b[s + 1] & (2 << b[s]) - 1 == 1 << b[s]:
         return REVERSED[b[s + 1]]  # one octet, its lowest used bit set: the commonest form
+    if q - s > NUMBER_LIMIT:
+        raise _too_long("named BIT STRING", s)
     octets, unused = bit_octets(b, s, q)
     if octets and not octets[-1] >> unused & 1:
         raise Malformed("named BIT STRING with trailing zero bits", offset=s)
@@ -200,6 +213,8 @@ def named_bits(b: bytes, s: int, q: int) -> int:
 def unstripped_bits(b: bytes, s: int, q: int) -> int:
     if q > len(b):  # before a mask of that many bits is made
         raise Malformed("truncated inside a BIT STRING", offset=s)
+    if q - s > NUMBER_LIMIT:
+        raise _too_long("named BIT STRING", s)
     if s == q:
         raise Malformed("BIT STRING without its first octet", offset=s)
     unused = b[s]

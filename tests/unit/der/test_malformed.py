@@ -178,3 +178,20 @@ def test_a_tag_of_a_known_peer_means_the_same_field(kind: type[Sequence], peer: 
     if peer != standard:
         with pytest.raises(Malformed):
             kind.decode(bytes.fromhex(peer))
+
+
+class Numbers(Sequence, tag=0xBF7D):
+    number: Annotated[int, Tag(0x80)] = 0
+    bits: Annotated[m.IpaFeatures, Tag(0x81)] = m.IpaFeatures(0)
+
+
+@pytest.mark.parametrize("tolerance", [STRICT, TOLERANT, RELAY])
+@pytest.mark.parametrize("tag", [0x80, 0x81])
+def test_a_number_that_nobody_could_print_is_refused_where_it_is_read(tag: int, tolerance: Tolerance) -> None:
+    def numbers(octets: int) -> bytes:
+        return tlv(0xBF7D, tlv(tag, b"\x00" * (tag == 0x81) + b"\x01" * octets))
+
+    read = Numbers.decode(numbers(200), tolerance)
+    assert len(f"{int(read.number)}{int(read.bits)}") > 400
+    with pytest.raises(Malformed, match="of more than 256 octets"):
+        Numbers.decode(numbers(6000), tolerance)
