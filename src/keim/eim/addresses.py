@@ -15,6 +15,9 @@ import msgspec
 
 from keim.errors import Refused
 
+_GLOBAL_UNICAST: Final = ipaddress.IPv6Network("2000::/3")
+_NAT64: Final = ipaddress.IPv6Network("64:ff9b::/96")
+"""What a translator turns into IPv4 (RFC 6052)."""
 _LABEL: Final = re.compile(r"[A-Za-z0-9]([A-Za-z0-9-]{0,61}[A-Za-z0-9])?", re.ASCII)
 
 
@@ -48,10 +51,7 @@ class AddressPolicy(msgspec.Struct, frozen=True):
         """For what a name resolved to, so that DNS cannot lead into the own network."""
         if self.allows_private:
             return True
-        ip = ipaddress.ip_address(text)
-        if isinstance(ip, ipaddress.IPv6Address) and ip.ipv4_mapped is not None:
-            ip = ip.ipv4_mapped
-        return ip.is_global and not ip.is_multicast
+        return _is_public(ipaddress.ip_address(text))
 
     def is_named(self, address: str) -> bool:
         """Allowed by its very name, wherever that leads."""
@@ -71,7 +71,7 @@ def _parts(address: str) -> tuple[str, int | None]:
     host, colon, port_text = address.rpartition(":")
     if not colon:
         host, port = address, None
-    elif port_text.isascii() and port_text.isdecimal() and 0 < int(port_text) < 65536:
+    elif len(port_text) <= 5 and port_text.isascii() and port_text.isdecimal() and 0 < int(port_text) < 65536:
         port = int(port_text)
     else:
         raise _refused(address, "the port is no number from 1 to 65535")
@@ -91,6 +91,21 @@ def _literal(host: str) -> ipaddress.IPv4Address | None:
         if last.isdecimal() or last.startswith("0x"):
             raise _refused(host, "it is a number that is no IPv4 address") from None
         return None
+
+
+def _is_public(ip: ipaddress.IPv4Address | ipaddress.IPv6Address) -> bool:
+    """By the IPv4 address too that an IPv6 one leads to; of others only global unicast (RFC 4291, 2.4)."""
+    if isinstance(ip, ipaddress.IPv6Address):
+        inner = (
+            ip.ipv4_mapped
+            or ip.sixtofour
+            or (ipaddress.IPv4Address(ip.packed[12:]) if ip in _NAT64 else None)
+        )
+        if inner is not None:
+            return _is_public(inner)
+        if ip not in _GLOBAL_UNICAST:
+            return False
+    return ip.is_global and not ip.is_multicast
 
 
 def _is_local_name(host: str) -> bool:
