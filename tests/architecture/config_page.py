@@ -31,7 +31,9 @@ HEAD = """# Reference: configuration
 Made from the programs' own declarations: do not edit it. Each program reads one TOML file (`--config`, or the
 variable `..._CONFIG`). Every key can also come from the environment: the program's prefix, then the key in
 capitals, `__` between a table and its key: `KEIM_EIM_RULES__STRANGERS=quarantine`. The environment wins over
-the file, a command's own options over both. An unknown key is an error that names it.
+the file, a command's own options over both; a list in it is written as in the file, `["a", "b"]`. An unknown
+key is an error that names it. Numbers have bounds: `Seconds`, `Hours`, `Days` and `Octets` are more than 0,
+`Count`, `Rate`, `Milliseconds`, `Minutes`, `WholeDays` and `Leeway` at least 0; none is without an end.
 """
 
 

@@ -8,6 +8,7 @@ from typing import Any
 
 import pytest
 
+from keim.errors import Unreachable
 from keim.io.answerer import Head, Reply
 from keim.io.asgi import Asgi
 from keim.io.http_bounds import Bounds
@@ -434,3 +435,17 @@ def test_a_client_that_was_refused_is_silent_and_not_slow_afterwards() -> None:
         protocol.connection_lost(None)
 
     asyncio.run(script())
+
+
+def test_an_address_that_is_taken_is_told_and_nothing_else_is() -> None:
+    async def script(site: Site) -> None:
+        host, port = site.server.addresses["x"]
+        taken = Listener(name="y", host=host, port=port, application=site.echo)
+        second = Server([site.listener(), taken])
+        work = asyncio.sleep(9)
+        with pytest.raises(Unreachable):
+            await second.run(background=(work,), handles_signals=False)
+        with pytest.raises(RuntimeError):  # it is closed, so nobody complains that it was never awaited
+            await work
+
+    run(script)

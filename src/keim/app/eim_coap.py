@@ -15,7 +15,7 @@ from typing import Final
 import msgspec
 from cryptography import x509
 
-from keim.app.config import host_and_port
+from keim.app.config import Count, Octets, Seconds, host_and_port
 from keim.errors import Refused
 from keim.io.datagram_workers import Place, places
 from keim.io.dtls_engines import ClientProof, Engine, chain_of, renew_server, server_datagrams
@@ -57,16 +57,16 @@ class CoapConfig(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     """Where associations and sessions outlive a restart; sealed."""
     state_key: str = ""
     """The key of that; empty: coap-state.key in the PKI's folder, made on the first start."""
-    associations: int = 100_000
-    half_open: int = 4096
-    cookieless_resumptions: int = 0
+    associations: Count = 100_000
+    half_open: Count = 4096
+    cookieless_resumptions: Count = 0
     """A second and address prefix: resumptions that save the cookie's round trip."""
-    move_interval_s: float = 1.0
+    move_interval_s: Seconds = 1.0
     """A device may change its address this often; a captured datagram cannot chase it around."""
-    handshake_timeout_s: float = 1.0
-    ack_timeout_s: float = 2.0
+    handshake_timeout_s: Seconds = 1.0
+    ack_timeout_s: Seconds = 2.0
     max_block: int = 1024
-    body: int = 256 * 1024
+    body: Octets = 256 * 1024
 
     def settings(self) -> CoapSettings:
         if self.max_block not in BLOCKS:
@@ -99,6 +99,8 @@ def coap_places(config: CoapConfig, workers: int = 1) -> Iterator[tuple[Place, .
         yield ()
         return
     host, port = host_and_port(config.listen, "listen of [coap]")
+    if not config.state:
+        raise Refused("state of [coap] names no file", code="config.invalid")
     with held_alone(Path(config.state)), places(host, port, workers) as made:
         yield made
 

@@ -7,6 +7,7 @@ from typing import Literal
 
 import msgspec
 
+from keim.app.config import Count, Days, Milliseconds, Minutes, Octets, Rate, Seconds
 from keim.app.eim_coap import CoapConfig
 from keim.app.eim_injection import InjectionConfig
 from keim.app.eim_lwm2m import Lwm2mConfig
@@ -25,10 +26,10 @@ from keim.io.serve import BODY_TIMEOUT_S, HEADER_TIMEOUT_S
 class RulesConfig(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     strangers: Strangers = Strangers.REFUSE
     ranges: tuple[str, ...] = ()
-    quarantine_limit: int = 10_000
+    quarantine_limit: Count = 10_000
     learns_first: bool = True
-    offer_days: float = 30
-    emergency_minutes: float = 15
+    offer_days: Days = 30
+    emergency_minutes: Minutes = 15
 
     def rules(self) -> Rules:
         return Rules(
@@ -50,14 +51,14 @@ class AddressesConfig(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
 class LimitsConfig(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     """Requests a second on average, and at once. 0: no limit."""
 
-    eid_rate: float = 20.0
-    eid_burst: float = 200.0
-    address_rate: float = 500.0
-    address_burst: float = 5000.0
-    body: int = BODY_LIMIT
-    header_s: float = HEADER_TIMEOUT_S
+    eid_rate: Rate = 20.0
+    eid_burst: Rate = 200.0
+    address_rate: Rate = 500.0
+    address_burst: Rate = 5000.0
+    body: Octets = BODY_LIMIT
+    header_s: Seconds = HEADER_TIMEOUT_S
     """How long a request's header and body may take to come."""
-    body_s: float = BODY_TIMEOUT_S
+    body_s: Seconds = BODY_TIMEOUT_S
 
 
 class EimConfig(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
@@ -85,7 +86,7 @@ class EimConfig(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     """Devices may show a certificate of the PKI's roots."""
     store: str = "eim.db"
     store_in_thread: bool = False
-    store_gather_ms: float = 8.0
+    store_gather_ms: Milliseconds = 8.0
     """How long a message or a change waits at most for company, while it keeps coming."""
     rules: RulesConfig = RulesConfig()
     switches: Switches = Switches()

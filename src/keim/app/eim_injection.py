@@ -18,6 +18,7 @@ from typing import Final, Protocol
 
 import msgspec
 
+from keim.app.config import Seconds
 from keim.app.eim_operators import TRIES
 from keim.app.eim_service import EimService
 from keim.eim import injection
@@ -46,7 +47,7 @@ class InjectionConfig(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     """Devices that have an address are called; off: they must poll."""
     roots: str = ""
     """PEM file with the roots of devices' certificates; empty: the PKI's."""
-    timeout_s: float = 30.0
+    timeout_s: Seconds = 30.0
 
 
 class Exchange(Protocol):

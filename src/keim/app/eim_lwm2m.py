@@ -12,7 +12,7 @@ from pathlib import Path
 import msgspec
 from cryptography import x509
 
-from keim.app.config import host_and_port
+from keim.app.config import Count, Octets, Seconds, host_and_port
 from keim.errors import Refused
 from keim.io.device_lwm2m import Lwm2mDevices
 from keim.io.dtls_engines import chain_of, server_datagrams
@@ -41,10 +41,10 @@ class Lwm2mConfig(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fiel
     """PEM: who issues devices' certificates, which bear the EID as their name."""
     plain: bool = False
     """No DTLS at all and nobody is proved: for laboratories and private bearers."""
-    devices: int = 100_000
-    handshake_timeout_s: float = 1.0
-    ack_timeout_s: float = 2.0
-    body: int = 256 * 1024
+    devices: Count = 100_000
+    handshake_timeout_s: Seconds = 1.0
+    ack_timeout_s: Seconds = 2.0
+    body: Octets = 256 * 1024
 
     def lower(self, world: World) -> SecureDatagrams:
         if self.plain:

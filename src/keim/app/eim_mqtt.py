@@ -7,6 +7,7 @@ from functools import partial
 
 import msgspec
 
+from keim.app.config import Count
 from keim.app.mqtt_config import BrokerConfig
 from keim.errors import Refused
 from keim.io.device_mqtt import MqttDevices
@@ -19,14 +20,14 @@ from keim.io.metrics import Counters
 class MqttConfig(BrokerConfig, frozen=True, kw_only=True, forbid_unknown_fields=True):
     """The table `[mqtt]` of the eIM."""
 
-    session_s: int = 3600
+    session_s: Count = 3600
     """How long the broker keeps what devices publish while the eIM is away."""
     instance: str = ""
     """Tells processes apart that share one subscription; workers get their numbers."""
     share: str = "keim"
     wake: bool = True
     """An order for one device calls it."""
-    wake_expiry_s: int = 86_400
+    wake_expiry_s: Count = 86_400
     """How long a call waits for a device that is away; not longer than it sleeps between polls."""
 
 

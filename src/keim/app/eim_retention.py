@@ -13,6 +13,7 @@ from typing import Final
 
 import msgspec
 
+from keim.app.config import WholeDays
 from keim.app.eim_logs import EimLogs
 from keim.audit.tiles import TILE_WIDTH
 from keim.errors import Refused
@@ -30,10 +31,10 @@ class RetentionConfig(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
 
     archive: str = ""
     """A directory for old leaves of the audit log, to be backed up like the database."""
-    events_days: int = 0
-    receipts_days: int = 0
+    events_days: WholeDays = 0
+    receipts_days: WholeDays = 0
     """Octets of results and notifications; their numbers stay."""
-    operations_days: int = 0
+    operations_days: WholeDays = 0
     """Operations that have ended, and orders for one device with them."""
 
     def checked(self) -> RetentionConfig:

@@ -7,7 +7,7 @@ from pathlib import Path
 
 import msgspec
 
-from keim.app.config import host_and_port
+from keim.app.config import Count, Octets, host_and_port
 from keim.crypto.secrets import Secret
 from keim.errors import Refused
 from keim.io.mqtt import MqttSettings, Version
@@ -34,8 +34,8 @@ class BrokerConfig(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fie
     version: Version = "5"
     prefix: str = PREFIX
     client_id: str = ""
-    keepalive_s: int = 60
-    limit: int = MOST_OCTETS
+    keepalive_s: Count = 60
+    limit: Octets = MOST_OCTETS
     """Octets of one message."""
 
     @property

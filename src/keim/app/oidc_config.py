@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import msgspec
 
+from keim.app.config import Leeway
 from keim.errors import Refused
 from keim.io.api_store.rows import MAIN
 from keim.io.oidc.algorithms import KEY_TYPES
@@ -25,7 +26,7 @@ class OidcConfig(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     token: str = "access"
     """Which token is sent to the API: `access`, or `id` where access tokens are no JWTs."""
     algorithms: tuple[str, ...] = ("RS256", "PS256", "ES256", "ES384", "EdDSA")
-    leeway_s: float = 60.0
+    leeway_s: Leeway = 60.0
     """How far the clocks may be apart."""
     ca_file: str = ""
     """PEM file of a private authority; empty: the platform's."""

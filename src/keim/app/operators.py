@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, Final
 
 import msgspec
 
-from keim.app.config import host_and_port
+from keim.app.config import Count, Days, Hours, Octets, Rate, host_and_port
 from keim.app.oidc_config import OidcConfig
 from keim.errors import Refused
 from keim.io.api_store import ApiStore
@@ -42,18 +42,18 @@ ROLES: Final[dict[str, tuple[Scope, ...]]] = {
 class ApiLimits(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     """Of one token or person: requests a second on average, and at once. 0: no limit."""
 
-    rate: float = 100.0
-    burst: float = 500.0
-    stranger_rate: float = 5.0
+    rate: Rate = 100.0
+    burst: Rate = 500.0
+    stranger_rate: Rate = 5.0
     """Of one address: requests whose token is missing or wrong."""
-    stranger_burst: float = 50.0
-    body: int = 1024 * 1024
+    stranger_burst: Rate = 50.0
+    body: Octets = 1024 * 1024
     """Octets of a JSON body."""
-    upload: int = 1024 * 1024 * 1024
+    upload: Octets = 1024 * 1024 * 1024
     """Octets of a file that is sent in."""
-    depth: int = 32
+    depth: Count = 32
     """How deep JSON may be nested."""
-    answer_days: float = 2.0
+    answer_days: Days = 2.0
     """How long the answer to an `Idempotency-Key` is remembered."""
 
 
@@ -62,9 +62,9 @@ class ApprovalsConfig(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
 
     kinds: tuple[str, ...] = ()
     """Names of what is done: `delete`, `disable`, `handover`, ... as operations and hand-overs call it."""
-    devices: int = 0
+    devices: Count = 0
     """Whatever is done to more devices than this at once; 0: no such rule."""
-    hours: float = 72.0
+    hours: Hours = 72.0
     """How long it waits for its decision."""
 
 

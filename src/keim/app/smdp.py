@@ -14,7 +14,7 @@ from typing import Any, Final
 
 import msgspec
 
-from keim.app.config import host_and_port
+from keim.app.config import Count, Milliseconds, Octets, WholeDays, host_and_port
 from keim.app.identity import addresses_of, identities_of, is_operator, name_of, server_of
 from keim.app.smdp_routes import Es2Routes
 from keim.app.smdp_service import SmdpService
@@ -64,11 +64,11 @@ class OperatorConfig(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
 
 
 class RulesConfig(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
-    session_minutes: int = 10
-    result_days: int = 60
-    order_days: int | None = None
-    code_attempts: int = 3
-    download_attempts: int = 10
+    session_minutes: Count = 10
+    result_days: WholeDays = 60
+    order_days: WholeDays | None = None
+    code_attempts: Count = 3
+    download_attempts: Count = 10
     may_rebind: bool = True
     reuses_deleted: bool = False
 
@@ -106,11 +106,11 @@ class SmdpConfig(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     """False only behind something that ends TLS itself; operators then prove nothing and are not served."""
     store: str = "smdp.db"
     store_in_thread: bool = False
-    store_gather_ms: float = 12.0
+    store_gather_ms: Milliseconds = 12.0
     """How long a request or a change waits at most for company, while it keeps coming."""
     wrap_key: str = "smdp.wrap-key"
     wrap_token: TokenConfig | None = None
-    body_limit: int = 256 * 1024
+    body_limit: Octets = 256 * 1024
     rules: RulesConfig = RulesConfig()
     operators: tuple[OperatorConfig, ...] = ()
 

@@ -8,7 +8,7 @@ from typing import Any, Final
 
 import msgspec
 
-from keim.app.config import host_and_port
+from keim.app.config import Milliseconds, Octets, WholeDays, host_and_port
 from keim.app.identity import addresses_of, has_role, name_of, server_of
 from keim.app.smdp_routes import Answer
 from keim.app.smds_service import SmdsService
@@ -59,12 +59,12 @@ class SmdsConfig(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     tls: bool = True
     store: str = "smds.db"
     store_in_thread: bool = False
-    store_gather_ms: float = 0.0
+    store_gather_ms: Milliseconds = 0.0
     """How long a change waits at most for company in its transaction."""
     root: str | None = None
     """HOST[:PORT] of the root SM-DS's ES15; without it this is a root."""
-    event_days: int = 365
-    body_limit: int = 256 * 1024
+    event_days: WholeDays = 365
+    body_limit: Octets = 256 * 1024
 
 
 class Es12Routes:

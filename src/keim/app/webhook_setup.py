@@ -9,6 +9,7 @@ from typing import Final, NamedTuple, get_args
 
 import msgspec
 
+from keim.app.config import Seconds
 from keim.app.webhook_delivery import Deliverer
 from keim.app.webhook_worker import WebhookWorker
 from keim.app.webhooks import Webhooks
@@ -35,7 +36,7 @@ class WebhooksConfig(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     allow_http: bool = False
     ca_file: str = ""
     """PEM file of authorities that receivers' certificates may have; empty: the system's."""
-    timeout_seconds: float = 15.0
+    timeout_seconds: Seconds = 15.0
 
 
 class WebhooksAtWork(NamedTuple):

@@ -6,6 +6,7 @@ import argparse
 import asyncio
 import os
 import sys
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -25,7 +26,9 @@ def register(nouns: Nouns) -> None:
     verbs = parser.add_subparsers(dest="verb", metavar="VERB", required=True)
     init = verbs.add_parser("init", help="prepare the database and print what eUICCs must know of this eIM")
     _add_configuration(init)
-    init.add_argument("--counter", type=int, default=0, help="counter that new associations start from")
+    init.add_argument(
+        "--counter", type=counter_from(0), default=0, help="counter that new associations start from"
+    )
     init.set_defaults(run=run_init)
     serve = verbs.add_parser("serve", help="run the server until it is told to stop")
     _add_configuration(serve)
@@ -48,13 +51,29 @@ def register(nouns: Nouns) -> None:
     restore.add_argument(
         "file", type=Path, nargs="?", metavar="FILE", help="without it: the database was restored already"
     )
-    restore.add_argument("--leap", type=int, default=1000, metavar="N", help="how far every counter jumps")
+    restore.add_argument(
+        "--leap", type=counter_from(1), default=1000, metavar="N", help="how far every counter jumps"
+    )
     restore.set_defaults(run=run_restore)
     eim_rotate_key.register(verbs, _add_configuration, configuration)
     eim_reach.register(verbs, _add_configuration, configuration)
     eim_openapi.register(verbs)
     eim_archive.register(verbs, _add_configuration, configuration)
     eim_handover.register(verbs)
+
+
+def counter_from(least: int) -> Callable[[str], int]:
+    """Reads a counter's value, or how far one leaps."""
+
+    def counter(text: str) -> int:
+        from keim.eim.settings import COUNTER_MAXIMUM
+
+        number = int(text) if text.isascii() and text.isdecimal() and len(text) < 10 else -1
+        if not least <= number <= COUNTER_MAXIMUM:
+            raise argparse.ArgumentTypeError(f"{text[:20]!r} is no number from {least} to {COUNTER_MAXIMUM}")
+        return number
+
+    return counter
 
 
 def _add_configuration(parser: argparse.ArgumentParser) -> None:
@@ -88,6 +107,8 @@ def run_init(args: argparse.Namespace) -> int:
 
     config = configuration(args)
     world = load_world(Path(config.pki))
+    data = configuration_data(world, config, counter=args.counter)
+    octets = data.encode()  # before a database and a token are made, which cannot be shown afterwards
 
     async def prepare() -> tuple[str, str | None]:
         running = await open_service(config, world)
@@ -101,12 +122,11 @@ def run_init(args: argparse.Namespace) -> int:
             await running.close()
 
     log_key, token = asyncio.run(prepare())
-    data = configuration_data(world, config, counter=args.counter)
     document = {
         "type": "result",
         "eim_id": data.eim_id,
         "store": config.store,
-        "eim_configuration_data": data.encode().hex().upper(),
+        "eim_configuration_data": octets.hex().upper(),
         "log_key": log_key,
     }
     if token is not None:

@@ -9,7 +9,7 @@ from keim.cli.exit_codes import ExitCode, exit_code_of
 from keim.cli.output import note
 from keim.cli.parser import build_parser, chosen_noun, meant, near_names
 from keim.cli.registry import NOUNS
-from keim.errors import KeimError
+from keim.errors import KeimError, WorldError
 
 
 def run_command(arguments: Sequence[str]) -> int:
@@ -27,6 +27,14 @@ def run_command(arguments: Sequence[str]) -> int:
 
         report(error, as_json=as_json)
         return exit_code_of(error)
+    except OSError as error:
+        from keim.cli.trouble import report, report_fault
+
+        if error.filename is None:
+            report_fault(error, as_json=as_json)
+        else:  # a folder that must not be entered, a name that is too long: whoever called us can tell why
+            report(WorldError(f"{error.filename}: {error.strerror}"), as_json=as_json)
+        return ExitCode.FAULT
     except Exception as error:  # the outermost edge: a fault of ours ends with its traceback and exit code 1
         from keim.cli.trouble import report_fault
 

@@ -87,7 +87,17 @@ class Server:
         handles_signals: bool = True,
     ) -> None:
         uvicorn = _uvicorn()
-        sockets = [self._bind(listener) for listener in self._listeners]
+        sockets: list[socket.socket] = []
+        try:
+            for listener in self._listeners:
+                sockets.append(self._bind(listener))
+        except Unreachable:
+            for bound in sockets:
+                bound.close()
+            for work in background:
+                if asyncio.iscoroutine(work):
+                    work.close()  # it would complain that nobody awaited it
+            raise
         most = connections_each(len(sockets), self._connections)
         tasks: list[asyncio.Task[Any]] = [asyncio.ensure_future(work) for work in background]
         for listener, bound in zip(self._listeners, sockets, strict=True):

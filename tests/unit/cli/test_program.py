@@ -216,6 +216,24 @@ def test_an_unforeseen_exception_shows_its_traceback_and_is_our_fault(
     assert "error internal: ZeroDivisionError: oops" in err
 
 
+def test_what_the_system_does_not_let_us_open_is_told_without_a_traceback(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    failing(monkeypatch, PermissionError(13, "Permission denied", "/somewhere/world.json"))
+    assert run_command(["explain"]) == ExitCode.FAULT
+    err = capsys.readouterr().err
+    assert "Traceback" not in err
+    assert "error world.failed: /somewhere/world.json: Permission denied" in err
+
+
+def test_a_fault_of_the_system_that_names_no_file_is_ours(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    failing(monkeypatch, OSError(9, "Bad file descriptor"))
+    assert run_command(["explain"]) == ExitCode.FAULT
+    assert "Traceback" in capsys.readouterr().err
+
+
 def test_an_interrupt_ends_with_130(
     monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
