@@ -397,6 +397,7 @@ class _Dying:
 ENDED = (
     asyncpg.InternalClientError("cannot switch to state 12; another operation (2) is in progress"),
     RuntimeError("unable to perform operation on <UnixTransport closed=True>; the handler is closed"),
+    TimeoutError(),
 )
 
 
@@ -412,6 +413,7 @@ def test_a_connection_that_ends_in_the_middle_of_a_call_is_a_failed_store(error:
             await engine.commit([Statement("SELECT 1", ())])
         codes = [found.value.code for found in (asked, looked_up, changed)]
         assert codes == ["store.statement_failed", "store.statement_failed", "store.commit_failed"]
+        assert all(str(found.value) for found in (asked, looked_up, changed)), "the log tells the reason"
 
     asyncio.run(scenario())
 

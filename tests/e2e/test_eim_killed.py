@@ -48,7 +48,8 @@ from keim.pki.world import World, WorldPlan, create_world, example_eids
 
 KILLS = int(os.environ.get("KEIM_KILLS", "110"))
 DEVICES = 6
-ORDERS = 400
+ORDERS = max(400, 4 * KILLS)
+"""There must be work left at the half of the kills."""
 HEADERS = {"Content-Type": "application/x-gsma-rsp-asn1"}
 KINDS = ["sqlite", pytest.param("postgres", marks=needs_system("postgresql"))]
 

@@ -92,14 +92,14 @@ class PostgresEngine:
                 url, min_size=1, max_size=WRITERS + READERS, server_settings=own.BY_INDEX, reset=_nothing
             )
         except _OPENING as error:
-            raise StoreFailed(f"PostgreSQL: {error}", code="store.cannot_open") from None
+            raise StoreFailed(f"PostgreSQL: {_words(error)}", code="store.cannot_open") from None
         return cls(pool, hot, gather_s=gather_s)
 
     async def fetch(self, sql: str, *parameters: Any) -> list[tuple[Any, ...]]:
         try:
             rows = await self._pool.fetch(own.numbered(sql), *parameters)
         except _TROUBLES as error:
-            raise StoreFailed(str(error), code="store.statement_failed", step=sql[:80]) from None
+            raise StoreFailed(_words(error), code="store.statement_failed", step=sql[:80]) from None
         return [tuple(row) for row in rows]
 
     def _spawn(self, work: Any) -> None:
@@ -111,7 +111,7 @@ class PostgresEngine:
         try:
             rows = await self._hot.fetch(own.numbered(lookup.array), keys)
         except _TROUBLES as error:
-            raise StoreFailed(str(error), code="store.statement_failed", step=lookup.array[:80]) from None
+            raise StoreFailed(_words(error), code="store.statement_failed", step=lookup.array[:80]) from None
         return [tuple(row) for row in rows]
 
     # changes
@@ -198,7 +198,7 @@ class PostgresEngine:
             async with self._pool.acquire() as connection, connection.transaction():
                 await self._migrate(connection, component, migrations)
         except _TROUBLES as error:
-            raise StoreFailed(str(error), code="store.migration_failed", step=component) from None
+            raise StoreFailed(_words(error), code="store.migration_failed", step=component) from None
 
     async def _migrate(self, connection: Any, component: str, migrations: Sequence[Migration]) -> None:
         await connection.execute("SELECT pg_advisory_xact_lock($1)", _MIGRATION_LOCK)
@@ -303,6 +303,11 @@ class _Session:
         await append(self._connection, entries)
 
 
+def _words(error: Exception) -> str:
+    """A time that ran out, for one, says nothing by itself."""
+    return str(error) or type(error).__name__
+
+
 def _outcome(error: Exception) -> Exception:
     """Two transactions that met are a conflict like any other; the rest is a failed store."""
     if isinstance(error, Conflict):
@@ -315,5 +320,5 @@ def _outcome(error: Exception) -> Exception:
     ):
         return Conflict(str(error))
     if isinstance(error, asyncpg.DataError | asyncpg.SyntaxOrAccessError):
-        return StoreFailed(str(error), code="store.statement_failed")
-    return StoreFailed(str(error), code="store.commit_failed")
+        return StoreFailed(_words(error), code="store.statement_failed")
+    return StoreFailed(_words(error), code="store.commit_failed")
