@@ -18,7 +18,8 @@ from tests.shared import needs_system
 
 from keim.eim import compose
 from keim.eim.events import OrderPlaced, PackageDelivered, ResultReceived
-from keim.eim.rows import DeviceState, OrderState, State
+from keim.eim.facts import Decision
+from keim.eim.rows import DeviceState, Errand, OrderState, State
 from keim.eim.settings import Rules
 from keim.errors import Malformed, Unreachable
 from keim.ids import Eid
@@ -134,6 +135,49 @@ def test_what_cannot_be_passed_on_is_kept_for_people(open_store: OpenStore) -> N
         assert set(lab.run(lab.store.errands_by_state())) == {"dead"}
     finally:
         lab.close()
+
+
+def errands_for(desk: EimOnly, address: str, count: int) -> None:
+    errands = tuple(
+        Errand(eid=str(EID), address=address, body=address.encode(), sequence_number=number, at=NOW)
+        for number in range(count)
+    )
+    desk.run(desk.store.commit(Decision(reply=None, errands=errands)))
+
+
+def test_many_notifications_for_a_dead_server_do_not_hold_up_those_for_others(desk: EimOnly) -> None:
+    errands_for(desk, "dead.example.com", 1200)
+    errands_for(desk, "other.example.com", 3)
+    passed_on: list[tuple[str, int]] = []
+
+    async def forward(errand: Errand) -> None:
+        if errand.address == "dead.example.com":
+            raise Unreachable("dead")
+        passed_on.append((errand.address, errand.sequence_number))
+
+    desk.service._forward = forward
+    desk.errands()
+    desk.errands()
+    assert passed_on == [("other.example.com", number) for number in range(3)], "all, and in their order"
+    assert desk.run(desk.store.errands_by_state()) == {"due": 1200}
+
+
+def test_a_server_that_does_not_answer_does_not_hold_up_the_others(desk: EimOnly) -> None:
+    errands_for(desk, "slow.example.com", 1)
+    errands_for(desk, "other.example.com", 2)
+    is_done = asyncio.Event()
+
+    async def forward(errand: Errand) -> None:
+        if errand.address == "other.example.com":
+            is_done.set()
+            return
+        try:
+            await asyncio.wait_for(is_done.wait(), 5)
+        except TimeoutError:
+            raise Unreachable("it waited for the others in vain") from None
+
+    desk.service._forward = forward
+    assert desk.errands() == 3
 
 
 def test_polls_at_the_same_moment_get_the_same_octets(desk: EimOnly) -> None:

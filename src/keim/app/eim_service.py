@@ -214,19 +214,30 @@ class EimService(OperatorsSide):
     # beside the answers
 
     async def run_errands(self) -> int:
-        """Passes on what is due; what fails is tried again, ever later. How many were done."""
-        done = 0
-        for due in await self.store.due_errands(self.clock.now()):
-            if self._forward is None:
-                return 0
+        """Passes on what is due, to each server in its order while others are called. How many were done.
+
+        What fails is tried again, ever later.
+        """
+        if self._forward is None:
+            return 0
+        queues = await self.store.due_errands(self.clock.now())
+        running = (self._run_errands(queue, self._forward) for queue in queues)
+        done = await asyncio.gather(*running, return_exceptions=True)
+        for one in done:
+            if isinstance(one, BaseException):
+                raise one  # the store's; by now the others have come to their end
+        return sum(one for one in done if isinstance(one, int))
+
+    async def _run_errands(self, queue: list[DueErrand], forward: Forward) -> int:
+        """Of one server."""
+        for done, due in enumerate(queue):
             try:
-                await self._forward(due.errand)
+                await forward(due.errand)
             except KeimError:
                 await self.store.errand_failed(due, self._next_try(due))
-                continue
+                return done
             await self.store.errand_done(due)
-            done += 1
-        return done
+        return len(queue)
 
     def _next_try(self, due: DueErrand) -> datetime | None:
         if due.attempts + 1 >= LAST_ATTEMPT:

@@ -46,6 +46,10 @@ _CHECK: Final = (
 """A row that really changes: SQLite writes nothing where it would write the same."""
 _CONTACTS: Final = 1000
 """Contacts that are written in one transaction."""
+_ERRANDS: Final = 1000
+"""Notifications that are read at once."""
+_ADDRESSES: Final = 100
+"""Servers that are called at the same time; others have their turn afterwards."""
 
 
 class DueErrand(msgspec.Struct, frozen=True):
@@ -264,22 +268,31 @@ class EimStore(Loading):
 
     # notifications on their way
 
-    async def due_errands(self, now: datetime, limit: int = 100) -> list[DueErrand]:
-        """One for each address: what comes later must not overtake it (procedures §16.2)."""
-        rows = await self.engine.fetch(
-            "SELECT id, due_at, attempts, address, row FROM eim_errands WHERE state = 'due'"
-            f" ORDER BY id LIMIT {10 * limit:d}"
-        )
-        first: dict[str, DueErrand] = {}
-        waiting: set[str] = set()
-        for id_, due_at, attempts, address, row in rows:
-            if address in first or address in waiting:
-                continue
-            if due_at > milliseconds(now):
-                waiting.add(address)
-                continue
-            first[address] = DueErrand(id_, attempts, msgspec.json.decode(row, type=Errand))
-        return list(first.values())[:limit]
+    async def due_errands(self, now: datetime) -> list[list[DueErrand]]:
+        """Of each address what may go now, in its order: nothing must overtake (procedures §16.2).
+
+        An address whose first one waits for its next try is passed over, however many stand behind that.
+        """
+        found: dict[str, list[DueErrand]] = {}
+        seen: list[str] = []
+        while True:
+            others = f" AND address NOT IN ({', '.join('?' * len(seen))})" if seen else ""
+            rows = await self.engine.fetch(
+                "SELECT id, due_at, attempts, address, row FROM eim_errands WHERE state = 'due'"
+                f"{others} ORDER BY id LIMIT {_ERRANDS:d}",
+                *seen,
+            )
+            before = len(seen)
+            for id_, due_at, attempts, address, row in rows:
+                if address not in seen:
+                    seen.append(address)
+                    if due_at <= milliseconds(now):
+                        found[address] = []
+                if address in found:
+                    errand = msgspec.json.decode(row, type=Errand)
+                    found[address].append(DueErrand(id_, attempts, errand))
+            if len(rows) < _ERRANDS or len(seen) == before or len(found) >= _ADDRESSES:
+                return list(found.values())
 
     async def errand_done(self, due: DueErrand) -> None:
         await self.engine.commit([Statement("DELETE FROM eim_errands WHERE id = ?", (due.id,))])
