@@ -32,8 +32,8 @@ Made from the programs' own declarations: do not edit it. Each program reads one
 variable `..._CONFIG`). Every key can also come from the environment: the program's prefix, then the key in
 capitals, `__` between a table and its key: `KEIM_EIM_RULES__STRANGERS=quarantine`. The environment wins over
 the file, a command's own options over both; a list in it is written as in the file, `["a", "b"]`. An unknown
-key is an error that names it. Numbers have bounds: `Seconds`, `Hours`, `Days` and `Octets` are more than 0,
-`Count`, `Rate`, `Milliseconds`, `Minutes`, `WholeDays` and `Leeway` at least 0; none is without an end.
+key is an error that names it. Numbers have bounds: `Seconds`, `Hours`, `Days` and `Octets` are more than 0.
+`Count`, `Rate`, `Pause`, `Milliseconds`, `Minutes`, `WholeDays` and `Leeway` may be 0; none is endless.
 """
 
 

@@ -19,6 +19,8 @@ from keim.errors import Refused
 T = TypeVar("T", bound=msgspec.Struct)
 
 Seconds = Annotated[float, msgspec.Meta(gt=0, le=86_400 * 366)]
+Pause = Annotated[float, msgspec.Meta(ge=0, le=86_400 * 366)]
+"""Seconds that may be none."""
 Milliseconds = Annotated[float, msgspec.Meta(ge=0, le=60_000)]
 Minutes = Annotated[float, msgspec.Meta(ge=0, le=60 * 24 * 36_500)]
 Hours = Annotated[float, msgspec.Meta(gt=0, le=24 * 36_500)]

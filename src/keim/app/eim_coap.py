@@ -15,7 +15,7 @@ from typing import Final
 import msgspec
 from cryptography import x509
 
-from keim.app.config import Count, Octets, Seconds, host_and_port
+from keim.app.config import Count, Octets, Pause, Seconds, host_and_port
 from keim.errors import Refused
 from keim.io.datagram_workers import Place, places
 from keim.io.dtls_engines import ClientProof, Engine, chain_of, renew_server, server_datagrams
@@ -61,7 +61,7 @@ class CoapConfig(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     half_open: Count = 4096
     cookieless_resumptions: Count = 0
     """A second and address prefix: resumptions that save the cookie's round trip."""
-    move_interval_s: Seconds = 1.0
+    move_interval_s: Pause = 1.0
     """A device may change its address this often; a captured datagram cannot chase it around."""
     handshake_timeout_s: Seconds = 1.0
     ack_timeout_s: Seconds = 2.0

@@ -34,6 +34,7 @@ from keim.io.world_clock import SystemClock
 from keim.pki.world import World
 
 MOST: Final = 256
+MOST_PORT: Final = 65535
 PAUSE_S: Final = 1.0
 PATIENCE_S: Final = 30.0
 """How long nobody else is replaced while a worker's successor starts."""
@@ -59,6 +60,9 @@ def run_workers(
         raise Refused(
             "an SQLite file has one writer at a time: several workers need PostgreSQL", code="eim.one_process"
         )
+    _, first = host_and_port(config.status_listen, "status_listen")
+    if first and first + count - 1 > MOST_PORT:
+        raise Refused(f"status_listen: {count} ports from {first} on are not there", code="config.invalid")
     seen = stamp_of(Path(config.pki))
     world = load_world(Path(config.pki))
     # Before any worker would make a key of its own.
