@@ -158,8 +158,9 @@ def test_an_unknown_matching_id_ends_the_order_as_failed(indirect: EimLab) -> No
     indirect.cycle()
     assert indirect.operation(order).state is State.FAILED
     assert indirect.device().offer is None
-    refused = [event.result for event in indirect.events(RelayStep)][-1]
+    refused, cancelled = [event.result for event in indirect.events(RelayStep)][-2:]
     assert refused.startswith("8.2.6/3.8")
+    assert cancelled == "ok"
 
 
 def test_a_dead_smdp_never_becomes_an_error_of_http(indirect: EimLab) -> None:

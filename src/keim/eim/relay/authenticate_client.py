@@ -119,10 +119,10 @@ def conclude(
         return Decision(reply=_refuse(_Error.INVALID_TRANSACTION_ID).reply)
     change = Change(eim, facts, context, device)
     tid = relay.transaction_id
+    _learn(change, relay, request)  # whatever the server says: a cancel is verified with it
     if isinstance(reply, Failure | Unanswered):
         note(change, NAME, call, failure_text(reply), tid)
         return _end(change, _number(reply, relay))
-    _learn(change, relay, request)
     match reply:
         case AuthenticateClientOkEs11():
             return _events(change, call, reply)

@@ -11,6 +11,7 @@ import msgspec
 
 from keim.crypto.compact import expand_cancel_session_response
 from keim.crypto.signed import cancel_session_tbs
+from keim.deciding import alone
 from keim.der import TOLERANT, tlv
 from keim.eim.change import Change
 from keim.eim.events import ResultReceived
@@ -19,7 +20,7 @@ from keim.eim.relay.authenticate_client import open_relay
 from keim.eim.relay.call import Call, NoRelay, Unanswered, error, failure_text, note
 from keim.eim.relayed import session_of
 from keim.eim.results import download
-from keim.eim.results.verification import BY_SIGNATURE, SWITCHED_OFF, UNSIGNED, is_signed_by
+from keim.eim.results.verification import BY_SIGNATURE, SWITCHED_OFF, UNSIGNED, is_signed_by, why_not
 from keim.eim.rows import State
 from keim.eim.settings import Eim
 from keim.eim.words import name_of
@@ -68,9 +69,9 @@ def _is_genuine(change: Change, response: CancelSessionResponse) -> bool:
     ok, relay = response.cancel_session_response_ok, change.relay
     if ok is None:
         return True
-    if relay is None or relay.euicc_certificate is None:
-        return False
     tbs = cancel_session_tbs(ok.euicc_cancel_session_signed.encode())
+    if relay is None or relay.euicc_certificate is None:  # before AuthenticateClient
+        return alone(why_not(change, ok.euicc_cancel_session_signature, tbs)) is None
     return is_signed_by(relay.euicc_certificate, ok.euicc_cancel_session_signature, tbs)
 
 
