@@ -262,6 +262,20 @@ def test_an_order_that_was_withdrawn_after_delivery_is_not_signed_anew(
     assert desk.answer(poll()) == NOTHING
 
 
+@pytest.mark.parametrize("has_run", [False, True])
+def test_what_was_out_at_a_restore_is_decided_by_the_profiles(device: World, *, has_run: bool) -> None:
+    device.order(enable(2))
+    device.calls(poll())
+    device.backup()
+    if has_run:
+        device.cycle()
+    device.restore()
+    device.settle()
+    device.check()
+    assert device.lab.operation(1).state is (State.SUCCEEDED if has_run else State.FAILED)
+    assert device.lab.operation(1).how == "profile list"
+
+
 # expiry
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator
+from typing import Any
 
 import pytest
 from msgspec import structs
@@ -15,6 +16,7 @@ from keim.eim import compose
 from keim.eim.rows import State
 from keim.eim.settings import COUNTER_MAXIMUM, Rules
 from keim.ipa.configuration import Configuration
+from keim.messages import es9p
 from keim.messages import esipa as m
 from keim.messages.authentication import EuiccSigned1
 from keim.messages.ipa_data import IpaEuiccData, IpaEuiccDataResponse, IpaFeatures
@@ -118,6 +120,36 @@ def test_another_server_than_the_ordered_one_is_not_called(lab: EimLab) -> None:
     assert download(lab, INITIATE, bend) is State.FAILED
     assert answers(lab, INITIATE) == [bytes.fromhex("BF3903810101")]
     assert asked(lab) == []
+
+
+class Bent:
+    """An SM-DP+ that begins a session with something else than it was asked for."""
+
+    def __init__(self, lab: EimLab, **members: Any) -> None:
+        self.smdp, self.members = lab.smdp, members
+
+    async def answer(self, request: Any) -> Any:
+        reply = await self.smdp.answer(request)
+        if isinstance(reply, es9p.InitiateAuthenticationOkEs9):
+            return reply.replace(server_signed1=reply.server_signed1.replace(**self.members))
+        return reply
+
+
+@pytest.mark.parametrize(
+    ("members", "refused"),
+    [
+        ({"server_address": "other.example.com"}, "BF3903810132"),
+        ({"euicc_challenge": bytes(16)}, "BF390381017F"),
+        ({"transaction_id": bytes(16)}, "BF390381017F"),
+    ],
+    ids=["address", "challenge", "transaction"],
+)
+def test_a_server_that_answers_something_else_is_not_believed(
+    lab: EimLab, members: dict[str, Any], refused: str
+) -> None:
+    lab.servers[SMDP] = Bent(lab, **members)  # type: ignore[assignment]  # it answers like a laboratory
+    assert download(lab) is State.FAILED
+    assert answers(lab, INITIATE) == [bytes.fromhex(refused)]
 
 
 def test_a_session_ends_with_its_time_and_with_its_cancel(lab: EimLab) -> None:

@@ -18,7 +18,18 @@ from keim.eim.compose import commands_of
 from keim.eim.events import ResultReceived
 from keim.eim.operations import operation_of
 from keim.eim.picture import ProfileDeleted, ProfileDisabled, ProfileEnabled
-from keim.eim.rows import Chore, Kind, Offer, Operation, Pause, ProfileImage, Retry, State, Unresolved
+from keim.eim.rows import (
+    Chore,
+    Device,
+    Kind,
+    Offer,
+    Operation,
+    Pause,
+    ProfileImage,
+    Retry,
+    State,
+    Unresolved,
+)
 from keim.messages.package import EuiccPackageRequest
 
 MOST_UNRESOLVED: Final = 4
@@ -95,9 +106,13 @@ def leave_in_doubt(change: Change, offer: Offer, row: Operation) -> None:
 
 def ask_the_list(change: Change, offer: Offer, row: Operation) -> None:
     """The next list of profiles decides about it."""
+    change.device = with_unresolved(change.device, offer, row)
+
+
+def with_unresolved(device: Device, offer: Offer, row: Operation) -> Device:
     package = EuiccPackageRequest.decode(offer.octets, TOLERANT).euicc_package_signed.euicc_package
     unresolved = Unresolved(operation=row, commands=package.encode())
-    change.set(unresolved=(*change.device.unresolved, unresolved)[-MOST_UNRESOLVED:])
+    return replace(device, unresolved=(*device.unresolved, unresolved)[-MOST_UNRESOLVED:])
 
 
 def settled(change: Change, order: int) -> None:

@@ -13,10 +13,11 @@ from typing import Final
 import msgspec
 
 from keim.eim.chores import with_chores
+from keim.eim.conclusion import with_unresolved
 from keim.eim.events import DeviceRestored
 from keim.eim.operations import ended
 from keim.eim.picture import CounterRaised, Picture, PictureDoubted, all_applied
-from keim.eim.rows import Chore, Device, Knowledge, Operation, State
+from keim.eim.rows import Chore, Device, Kind, Knowledge, Operation, State
 from keim.eim.settings import COUNTER_MAXIMUM
 
 COUNTER_LEAP: Final = 1000
@@ -34,6 +35,8 @@ def after_restore(
     effects = (CounterRaised(counter=min(device.counter + leap, COUNTER_MAXIMUM)), PictureDoubted())
     picture = all_applied(Picture(device, Knowledge(eid=device.eid)), effects, now)
     changed = msgspec.structs.replace(picture.device, version=device.version + 1, offer=None, attempt=0)
+    if offer is not None and given_up is not None and offer.kind is Kind.PACKAGE and offer.chore is None:
+        changed = with_unresolved(changed, offer, given_up)
     event = DeviceRestored(
         at=now, eid=device.eid, order=None if offer is None else offer.order, effects=effects
     )
