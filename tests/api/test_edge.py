@@ -122,6 +122,11 @@ def test_a_large_body_is_refused_whatever_it_says_of_itself() -> None:
     try:
         answer = small.ask("POST", "/tokens", {**ASKED, "name": "x" * 1000})
         assert refusal(answer, 413) == "api.body_too_large"
+        zeros = {"content-type": "application/json", "content-length": "0" * 5000 + "2"}
+        assert small.ask("POST", "/tokens", headers=zeros, content=b"{}").status_code == 422
+        zeros["content-length"] = "0" * 5000 + "1001"
+        refused = small.ask("POST", "/tokens", headers=zeros, content=b"{}")
+        assert refusal(refused, 413) == "api.body_too_large"
         streamed = small.ask(
             "POST", "/tokens", headers={"content-type": "application/json"}, content=pieces()
         )

@@ -8,6 +8,7 @@ from typing import Final
 from keim.api.contract import Entry
 from keim.api.exchange import Exchange, Message, Receive
 from keim.errors import Refused
+from keim.io.answerer import length_of
 
 JSON: Final = "application/json"
 PIECE_S: Final = 20.0
@@ -58,8 +59,7 @@ def counted(receive: Receive, limit: int, exchange: Exchange) -> Receive:
 
     Only the waiting for the client is timed: a large file may take as long as its work takes.
     """
-    declared = exchange.headers.get("content-length", "")
-    if declared.isdecimal() and int(declared) > limit:
+    if length_of(exchange.headers.get("content-length", "").encode("latin-1")) > limit:
         raise Refused(f"a body has at most {limit} octets here", code="api.body_too_large")
     size = 0
 

@@ -223,7 +223,7 @@ class TlsLink:
         head_octets = yield from self._read_until(b"\r\n\r\n", timeout_s)
         status, found = _head(head_octets)
         length = found.get("content-length", "0")
-        if not length.isdecimal() or int(length) > MOST_OCTETS:
+        if not length.isdecimal() or len(length) > 9 or int(length) > MOST_OCTETS:
             raise Malformed("the answer's length is no number or too large", offset=0, party=self._host)
         while len(self._plain) < int(length):
             yield from self._more(timeout_s)

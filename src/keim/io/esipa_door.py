@@ -9,6 +9,8 @@ from __future__ import annotations
 import logging
 from collections.abc import Awaitable, Callable
 from enum import Enum
+from functools import lru_cache
+from ipaddress import IPv6Address
 from typing import Final
 
 from keim.errors import Malformed, WorldError
@@ -57,7 +59,7 @@ class EsipaDoor:
 
     def admit(self, address: str, now_s: float) -> None:
         """Before a message is looked at."""
-        if not self.by_address.allows(address, now_s):
+        if not self.by_address.allows(neighbourhood_of(address), now_s):
             raise NotAnswered(Why.TOO_OFTEN, "Too many requests; wait.")
 
     async def ask(self, message: bytes, connection: str, now_s: float) -> bytes:
@@ -77,6 +79,18 @@ class EsipaDoor:
         if reply is None:
             raise NotAnswered(Why.NOT_BELIEVED, "The message was not believed; it is not acknowledged.")
         return reply
+
+
+@lru_cache(maxsize=4096)
+def neighbourhood_of(address: str) -> str:
+    """What counts as one address: of IPv6 the network of 64 bits, all of which one subscriber has."""
+    if ":" not in address:
+        return address
+    try:
+        ip = IPv6Address(address.partition("%")[0])
+    except ValueError:  # of a carrier that has no addresses of IP
+        return address
+    return str(ip.ipv4_mapped) if ip.ipv4_mapped is not None else ip.packed[:8].hex()
 
 
 def stretch_of(carrier: str, eid: str, now_s: float) -> str:

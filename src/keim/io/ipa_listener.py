@@ -100,7 +100,7 @@ class _Handler(BaseHTTPRequestHandler):
 
     def do_POST(self) -> None:
         length = self.headers.get("Content-Length", "")
-        if not length.isdecimal() or int(length) > MOST_OCTETS:
+        if not length.isdecimal() or len(length) > 9 or int(length) > MOST_OCTETS:
             self._send(plain(413, "too large"))
             return
         headers = {name.lower(): value for name, value in self.headers.items()}
