@@ -21,7 +21,7 @@ from keim.io.smds_store import SmdsStore
 from keim.io.store.sqlite import SqliteEngine
 from keim.ipa.configuration import Configuration
 from keim.messages.es12 import RegisterEvent
-from keim.messages.esipa import InitiateAuthenticationRequestEsipa
+from keim.messages.esipa import InitiateAuthenticationRequestEsipa, InitiateAuthenticationResponseEsipa
 from keim.messages.ipa_data import IpaFeatures
 from keim.smdp.rows import ProfileState
 from keim.smds.registration import Es12Call
@@ -98,6 +98,11 @@ def test_an_indirect_download_with_every_set_of_capability_bits(chosen: tuple[bo
         order = lab.ask_for(code)
         lab.cycle()
         assert_installed(lab, order, number)
+        begun = next(answer for request, answer in lab.world.esipa if request[:2] == b"\xbf\x39")
+        ok = InitiateAuthenticationResponseEsipa.decode(begun or b"").initiate_authentication_ok_esipa
+        assert ok is not None
+        assert (ok.matching_id is not None) == hides
+        assert (ok.ctx_params1 is not None) == bool(features & F.EIM_CTX_PARAMS1_GENERATION)
         steps = [event.function for event in lab.events(RelayStep)]
         assert steps == ["initiateAuthentication", "authenticateClient", "getBoundProfilePackage"]
         assert len(lab.asked) == 3, "each function is asked once"

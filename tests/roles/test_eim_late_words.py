@@ -9,10 +9,11 @@ import pytest
 from tests.card_lab import EID, EIM, SMDP, iccid, world
 from tests.roles.eim_lab import EimLab, EimOnly, eim_of
 from tests.roles.test_eim_chaos import World, worlds
-from tests.roles.test_eim_results import LIST, NOTHING, Hand, acknowledged, enrolled, poll
+from tests.roles.test_eim_results import AGAIN, LIST, NOTHING, Hand, acknowledged, enrolled, poll
 
 from keim.der import PublicKeyInfo
 from keim.eim import compose
+from keim.eim.events import ResultUnmatched
 from keim.eim.orders import Terms
 from keim.eim.rows import Chore, OrderState, Retry, State
 from keim.eim.settings import Rules
@@ -387,3 +388,53 @@ def test_a_key_that_is_not_known_is_asked_for_before_anything_else() -> None:
         assert desk.device().chores == (Chore.LEARN, Chore.RECOVER, Chore.LIST_PROFILES)
     finally:
         desk.close()
+
+
+# of whom, and by which way
+
+
+def test_a_result_that_names_another_eim_is_kept_and_acknowledged_and_ends_nothing(desk: EimOnly) -> None:
+    hand = Hand(desk)
+    order = desk.order(LIST)
+    package = hand.take()
+    assert acknowledged(hand.send(hand.result(package, eim_id="other.example.com"))) == (1,)
+    assert desk.operation(order).state is State.DELIVERED
+    assert hand.take() == package
+    assert [event.why for event in desk.events(ResultUnmatched)] == ["it names another eIM"]  # type: ignore[attr-defined]  # of this kind only
+
+
+def test_a_signed_error_that_names_another_eim_is_not_believed(desk: EimOnly) -> None:
+    hand = Hand(desk)
+    order = desk.order(LIST)
+    package = hand.take()
+    signed = package.euicc_package_signed.replace(eim_id="other.example.com")
+    error = hand.error(
+        package.replace(euicc_package_signed=signed), EuiccPackageErrorCode.COUNTER_VALUE_OUT_OF_RANGE
+    )
+    assert hand.send(error) == AGAIN
+    assert desk.operation(order).state is State.DELIVERED
+
+
+def test_a_result_inside_of_a_notification_is_taken_without_an_answer(desk: EimOnly) -> None:
+    hand = Hand(desk)
+    order = desk.order(LIST)
+    provided = m.ProvideEimPackageResult.decode(hand.result(hand.take()))
+    sent = m.HandleNotificationEsipa(provide_eim_package_result=provided).encode()
+    assert desk.answer(sent) == b""
+    assert desk.operation(order).state is State.SUCCEEDED
+
+
+def test_a_card_that_refuses_every_counter_is_given_up_and_a_person_is_told(desk: EimOnly) -> None:
+    hand = Hand(desk)
+    order = desk.order(enable(2))
+    asked = 0
+    while (answer := desk.answer(poll())) != NOTHING:
+        asked += 1
+        assert asked < 20, "it has no end"
+        read = m.GetEimPackageResponse.decode(answer or b"")
+        if read.euicc_package_request is not None:
+            hand.send(hand.error(read.euicc_package_request, EuiccPackageErrorCode.REPLAY_ERROR))
+        else:
+            bring_nothing(desk)
+    assert desk.operation(order).state is State.FAILED
+    assert "refuses every counter" in desk.device().alarm

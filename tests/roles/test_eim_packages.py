@@ -6,19 +6,22 @@ from collections.abc import Iterator, Sequence
 from datetime import timedelta
 
 import pytest
-from tests.card_lab import iccid
+from tests.card_lab import EID, EIM, iccid
 from tests.roles.eim_lab import EimLab
 
 from keim.eim.events import PackageDelivered, ResultReceived
-from keim.eim.rows import State
+from keim.eim.rows import DeviceState, State
 from keim.errors import StoreFailed
 from keim.ids import Iccid
 from keim.io.store.engine import Change
+from keim.messages import esipa as m
 from keim.messages.common import SetDefaultDpAddressRequest
 from keim.messages.package import (
     ConfigureImmediateEnablePsmo,
+    DeleteEimEco,
     DeletePsmo,
     DisablePsmo,
+    Eco,
     EnablePsmo,
     GetRatPsmo,
     Psmo,
@@ -151,3 +154,13 @@ def test_what_could_not_be_kept_counts_against_readiness_until_something_was_kep
     lab.clock.moment = began
     lab.answer(poll)
     lab.run(lab.service.check())
+
+
+def test_the_last_eim_that_deletes_itself_has_succeeded_and_archives_the_device(lab: EimLab) -> None:
+    order = lab.order(Eco(delete_eim=DeleteEimEco(eim_id=EIM)))
+    lab.cycle()
+    assert lab.operation(order).state is State.SUCCEEDED
+    assert lab.operation(order).outcome == ("delete_eim: last_eim_deleted",)
+    assert lab.device().state is DeviceState.ARCHIVED
+    poll = m.GetEimPackageRequest(eid_value=EID.octets).encode()
+    assert lab.answer(poll) == bytes.fromhex("BF4F03020102"), "like a stranger"

@@ -7,20 +7,23 @@ from typing import Any
 
 import pytest
 from msgspec import structs
-from tests.card_lab import EID, EIM, SMDP, signer_of, world
+from tests.card_lab import EID, EIM, SMDP, iccid, signer_of, world
 from tests.roles.eim_lab import EimLab
+from tests.roles.test_eim_chaos import worlds
 from tests.roles.test_eim_results import EMPTY, LIST, NOTHING, Hand, enrolled, poll
 
 from keim.crypto.signed import euicc_signed1_tbs
 from keim.eim import compose
-from keim.eim.rows import State
+from keim.eim.addresses import AddressPolicy
+from keim.eim.events import NotificationTaken
+from keim.eim.rows import DeviceState, State
 from keim.eim.settings import COUNTER_MAXIMUM, Rules
 from keim.ipa.configuration import Configuration
 from keim.messages import es9p
 from keim.messages import esipa as m
 from keim.messages.authentication import EuiccSigned1
 from keim.messages.ipa_data import IpaEuiccData, IpaEuiccDataResponse, IpaFeatures
-from keim.messages.package import EuiccPackageErrorCode
+from keim.messages.package import EnablePsmo, EuiccPackageErrorCode, Psmo
 
 INITIATE, AUTHENTICATE, GET, CANCEL = (bytes.fromhex(tag) for tag in ("BF39", "BF3B", "BF3A", "BF41"))
 Bend = Callable[[bytes], bytes]
@@ -205,6 +208,41 @@ def test_a_download_that_has_ended_authenticates_nobody_any_more(lab: EimLab) ->
     before = len(lab.asked)
     assert lab.answer(said(lab, INITIATE)) == bytes.fromhex("BF3903810134")
     assert len(lab.asked) == before
+
+
+def test_a_download_of_an_archived_device_is_not_begun(lab: EimLab) -> None:
+    lab.ask_for(compose.download_by_code(f"1${SMDP}$NOBODY"))
+    calls = lab.world.eims[EIM]
+    lab.world.eims[EIM] = lambda octets: None if octets[:2] == INITIATE else calls(octets)
+    with_no_result = lab.world.eims[EIM]
+    lab.world.eims[EIM] = lambda octets: None if octets[:2] == b"\xbf\x50" else with_no_result(octets)
+    lab.cycle()
+    lab.run(lab.service.change_device(EID, state=DeviceState.ARCHIVED))
+    assert calls(said(lab, INITIATE)) == bytes.fromhex("BF3903810134")
+    assert asked(lab) == []
+
+
+def test_a_confirmation_code_that_the_server_does_not_ask_for_is_not_told(lab: EimLab) -> None:
+    _, matching_id = lab.smdp.order()
+    code = compose.download_by_code(f"1${SMDP}${matching_id}", confirmation_code="4711")
+    order = lab.ask_for(code)
+    lab.cycle()
+    assert lab.operation(order).state is State.SUCCEEDED
+    offered = m.AuthenticateClientResponseEsipa.decode(answers(lab, AUTHENTICATE)[0] or b"")
+    assert offered.authenticate_client_ok_dp_esipa is not None
+    assert offered.authenticate_client_ok_dp_esipa.hash_cc is None
+
+
+def test_a_notification_for_a_server_that_the_policy_refuses_is_kept_and_not_passed_on() -> None:
+    with worlds(IpaFeatures.DIRECT_RSP_SERVER_COMMUNICATION) as device:
+        lab = device.lab
+        policy = AddressPolicy(allowed=frozenset({"other.example.com"}))
+        lab.service.eim = structs.replace(lab.eim, addresses=policy)
+        device.order(Psmo(enable=EnablePsmo(iccid=iccid(2))))
+        device.cycle()
+        assert lab.pending() == 0, "it is acknowledged all the same"
+        assert [event.is_forwarded for event in lab.events(NotificationTaken)] == [False, False]  # type: ignore[attr-defined]  # of this kind only
+        assert lab.run(lab.store.errands_by_state()) == {}
 
 
 # what is not learned

@@ -568,7 +568,22 @@ def test_a_range_is_let_in_and_quarantine_holds_the_rest_up_to_its_limit() -> No
         desk.close()
 
 
-def test_results_of_quarantined_and_unknown_devices_are_refused(desk: EimOnly) -> None:
+def test_results_of_a_quarantined_device_are_refused() -> None:
+    desk = EimOnly(eim_of(rules=Rules(strangers=Strangers.QUARANTINE)))
+    try:
+        desk.answer(poll())
+        assert desk.device().state is DeviceState.QUARANTINED
+        error = m.EimPackageResultResponseError(
+            eim_package_result_error_code=m.EimPackageResultErrorCode.UNDEFINED_ERROR
+        )
+        result = m.EimPackageResult(eim_package_result_response_error=error)
+        sent = m.ProvideEimPackageResult(eid_value=EID.octets, eim_package_result=result)
+        assert desk.answer(sent.encode()) == bytes.fromhex("BF5003020102")
+    finally:
+        desk.close()
+
+
+def test_results_of_unknown_devices_are_refused(desk: EimOnly) -> None:
     desk.order(LIST)
     hand = Hand(desk)
     package = hand.take()
