@@ -9,7 +9,7 @@ import pytest
 from tests.card_lab import EID, EIM, SMDP, iccid, world
 from tests.roles.eim_lab import EimLab, EimOnly, eim_of
 from tests.roles.test_eim_chaos import World, worlds
-from tests.roles.test_eim_results import AGAIN, LIST, NOTHING, Hand, acknowledged, enrolled, poll
+from tests.roles.test_eim_results import AGAIN, EMPTY, LIST, NOTHING, Hand, acknowledged, enrolled, poll
 
 from keim.der import PublicKeyInfo
 from keim.eim import compose
@@ -17,6 +17,7 @@ from keim.eim.events import ResultUnmatched
 from keim.eim.orders import Terms
 from keim.eim.rows import Chore, OrderState, Retry, State
 from keim.eim.settings import Rules
+from keim.errors import TimedOut
 from keim.ids import Iccid
 from keim.ipa.configuration import Configuration
 from keim.messages import esipa as m
@@ -438,3 +439,41 @@ def test_a_card_that_refuses_every_counter_is_given_up_and_a_person_is_told(desk
             bring_nothing(desk)
     assert desk.operation(order).state is State.FAILED
     assert "refuses every counter" in desk.device().alarm
+
+
+def test_a_refusal_of_another_package_ends_nothing(desk: EimOnly) -> None:
+    hand = Hand(desk)
+    order = desk.order(LIST)
+    package = hand.take()
+    signed = package.euicc_package_signed.replace(eim_transaction_id=bytes(16))
+    other = package.replace(euicc_package_signed=signed)
+    assert hand.send(hand.error(other, EuiccPackageErrorCode.SIZE_OVERFLOW)) == EMPTY
+    refused = m.EimPackageResultResponseError(
+        eim_transaction_id=bytes(16),
+        eim_package_result_error_code=m.EimPackageResultErrorCode.UNDEFINED_ERROR,
+    )
+    result = m.EimPackageResult(eim_package_result_response_error=refused)
+    hand.send(m.ProvideEimPackageResult(eid_value=EID.octets, eim_package_result=result).encode())
+    assert desk.operation(order).state is State.DELIVERED
+
+
+def test_an_installation_that_nobody_proves_leaves_the_download_unknown_and_a_doubt() -> None:
+    lab = EimLab(configuration=Configuration(features=IpaFeatures.DIRECT_RSP_SERVER_COMMUNICATION))
+    try:
+        calls = lab.world.eims[EIM]
+
+        def on_the_way(octets: bytes) -> bytes | None:
+            if b"\xbf\x54" not in octets[:40] or octets[:2] != b"\xbf\x50":
+                return calls(octets)
+            calls(octets[:-1] + bytes((octets[-1] ^ 1,)))  # the last octet of its signature
+            raise TimedOut("lost")
+
+        lab.world.eims[EIM] = on_the_way
+        _, matching_id = lab.smdp.order()
+        order = lab.ask_for(compose.download_by_code(f"1${SMDP}${matching_id}"))
+        lab.cycle()
+        assert lab.operation(order).state is State.UNKNOWN
+        assert lab.device().is_stale
+        assert lab.device().chores == (Chore.LIST_PROFILES,)
+    finally:
+        lab.close()
