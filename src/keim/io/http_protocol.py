@@ -1,7 +1,7 @@
 """HTTP/1.1 between a transport and an answerer, over httptools: one connection, one request at a time.
 
 uvicorn's own protocol speaks ASGI, which costs more than reading and writing the messages does. This one
-takes its place under uvicorn's server (which accepts, counts and stops) for answerers. What comes early waits
+takes its place under uvicorn's server, behind the gate, for answerers. What comes early waits
 unread; what is slow, too long or no HTTP is refused and costs nobody else anything.
 Needs the extra `server`; imports its neighbours `answerer` and `http_bounds` only.
 """
