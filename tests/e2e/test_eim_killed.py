@@ -210,7 +210,8 @@ async def prepare(where: str, world: World, cards: list[ModelCard]) -> None:
     for card in cards:
         await service.enrol(card.eid, certificates=(world.euicc(card.eid).certificate.der, eum))
     for start in range(0, ORDERS, 50):
-        await asyncio.gather(*(service.order(cards[n % DEVICES].eid, work) for n in range(start, start + 50)))
+        lot = range(start, min(start + 50, ORDERS))
+        await asyncio.gather(*(service.order(cards[n % DEVICES].eid, work) for n in lot))
     await service.store.engine.close()
 
 
