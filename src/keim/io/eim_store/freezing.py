@@ -20,6 +20,8 @@ _LOT: Final = 1500
 """Ordinals that are read at once, from an index alone."""
 _LONG_LOT: Final = 6000
 """Ordinals of which only the last is read, where none is missing."""
+_PAUSE_S: Final = 0.001
+"""Between two lots whoever polls gets more than one turn of the event loop: an answer needs several."""
 _LOT_OF_EIDS: Final = 1000
 _WINDOW: Final = 30_000
 """Ordinals whose devices are looked at together for those that are apart: few as a rule."""
@@ -44,7 +46,7 @@ async def freeze(
         total += await _write(engine, reference, gathering.add(lot))
         if progress is not None:
             progress(total)
-        await asyncio.sleep(0)  # whoever polls meanwhile gets its turn
+        await asyncio.sleep(_PAUSE_S)
     total += await _write(engine, reference, gathering.rest())
     if progress is not None:
         progress(total)
