@@ -149,7 +149,10 @@ class _LoopThread:
     def __init__(self) -> None:
         self._loop = asyncio.new_event_loop()
         self._thread = threading.Thread(target=self._loop.run_forever, name="ipa-lwm2m", daemon=True)
+        is_running = threading.Event()
+        self._loop.call_soon(is_running.set)
         self._thread.start()
+        is_running.wait()  # a thread starts before its loop runs, and `run` would take that for ended
 
     def run(self, work: Coroutine[Any, Any, T], timeout_s: float) -> T:
         if not self._loop.is_running():
