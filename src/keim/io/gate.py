@@ -65,6 +65,7 @@ class Gate:
             self._loop.add_reader(self._bound, self._take)
 
     def _take(self) -> None:
+        self._make_room()
         for _ in range(AT_ONCE):
             try:
                 connection, _ = self._bound.accept()
@@ -75,7 +76,7 @@ class Gate:
                 self._loop.remove_reader(self._bound)
                 self._loop.call_later(PAUSE_S, self._listen)
                 return
-            if not self._has_room():
+            if self._count() >= self._rules.most:
                 self._rules.on_refused()
                 connection.close()
                 continue
@@ -83,13 +84,14 @@ class Gate:
             self._arriving.add(task)
             task.add_done_callback(self._arriving.discard)
 
-    def _has_room(self) -> bool:
-        most = self._rules.most
-        count = len(self._inside) + len(self._arriving)
-        spare = max(1, most // SPARE)
-        if most - count <= spare:
+    def _count(self) -> int:
+        return len(self._inside) + len(self._arriving)
+
+    def _make_room(self) -> None:
+        """Once for all that are taken in together: it looks at everybody who is inside."""
+        spare = max(1, self._rules.most // SPARE)
+        if self._rules.most - self._count() <= spare:
             self._rules.make_room(spare)
-        return count < most
 
     async def _let_in(self, connection: socket.socket) -> None:
         try:

@@ -18,7 +18,6 @@ _NOT_DELIVERED: Final = (
     "UPDATE eim_orders SET expires_at = expires_at WHERE id = ? AND NOT EXISTS"
     " (SELECT 1 FROM eim_operations AS p WHERE p.order_id = eim_orders.id AND p.is_of_many = 1)"
 )
-_MOVE_IF_STILL: Final = "UPDATE eim_orders SET state = ?, due_at = NULL WHERE id = ? AND state = ?"
 _NEXT_ORDER: Final = "UPDATE eim_sequences SET value = value + 1 WHERE name = 'order'"
 _ORDER: Final = (
     "INSERT INTO eim_orders (id, reference, tenant, eid, state, expires_at, due_at, row)"
@@ -93,7 +92,7 @@ def _of_order_change(change: OrderChange) -> Statement:
         case OrderMove():
             return Statement(writes.MOVE, (change.after.value, change.order, change.before.value), 1)
         case MoveIfStill():
-            return Statement(_MOVE_IF_STILL, (change.after.value, change.order, change.before.value))
+            return Statement(writes.MOVE.one, (change.after.value, change.order, change.before.value))
         case StillActive():
             return Statement(writes.STILL_ACTIVE, (change.order,), 1)
         case NotDelivered():
